@@ -1,0 +1,51 @@
+"""What can be wrong with an input, as values that survive pickling and reach ``rejected.csv``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a structure cannot be used; the vocabulary of ``rejected.csv``."""
+
+    UNREADABLE = "unreadable"  # not text, truncated, or not the format that it claims to be
+    EMPTY = "empty"
+    NO_CELL = "no_cell"
+    NO_ATOMS = "no_atoms"
+    BAD_CELL = "bad_cell"  # zero volume, impossible lengths or angles
+    BAD_COORDINATES = "bad_coordinates"  # NaN, infinite, unknown
+    OVERLAPPING_ATOMS = "overlapping_atoms"
+    UNKNOWN_ELEMENT = "unknown_element"
+    DISORDERED = "disordered"
+    BAD_VALUE = "bad_value"  # a property that should be a number is not
+    DUPLICATE_IDENTIFIER = "duplicate_identifier"
+    MISSING_FILE = "missing_file"
+
+
+class InvalidCrystalError(ValueError):
+    """A structure that cannot be used.
+
+    Args:
+        identifier: The data set's own id of the structure.
+        reason: One word of a closed vocabulary, for tables and counts.
+        detail: What came and what was expected, for people.
+    """
+
+    def __init__(self, identifier: str, reason: Reason, detail: str) -> None:
+        super().__init__(identifier, reason, detail)
+        self.identifier = identifier
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.identifier or 'structure'}: {self.detail} [{self.reason}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One row of ``rejected.csv``: a structure that was left out, and why."""
+
+    identifier: str
+    file: str
+    stage: str  # read, check, build, graph, predict
+    reason: Reason
+    detail: str

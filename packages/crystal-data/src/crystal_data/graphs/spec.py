@@ -1,0 +1,41 @@
+"""What edges a model wants; owned by the model, read by the DataModule, kept in the artifact."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """Which neighbours become edges.
+
+    With ``max_neighbors`` alone the search radius grows until every atom has that many, so no
+    atom is ever without neighbours. With ``cutoff`` alone every image within it counts. With both,
+    the nearest ``max_neighbors`` among those within ``cutoff``.
+
+    Args:
+        cutoff: Largest edge length, Å.
+        max_neighbors: Nearest images kept for each atom.
+        ties: What to do with the shell of equal distances that ``max_neighbors`` cuts through.
+            ``shell`` keeps it whole, which invariance needs. ``cut`` keeps exactly
+            ``max_neighbors``, by a fixed order, as the published CGCNN does.
+        tie_tolerance: Distances closer than this to the last one belong to its shell, Å.
+        line_graph: Also join edges that share a centre, for models that see angles.
+    """
+
+    cutoff: float | None = None
+    max_neighbors: int | None = 12
+    ties: Literal["shell", "cut"] = "shell"
+    tie_tolerance: float = 1e-3
+    line_graph: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cutoff is None and self.max_neighbors is None:
+            raise ValueError("give a cutoff, max_neighbors, or both")
+        if self.cutoff is not None and self.cutoff <= 0:
+            raise ValueError(f"cutoff must be positive, not {self.cutoff} Å")
+        if self.max_neighbors is not None and self.max_neighbors < 1:
+            raise ValueError(f"max_neighbors must be at least 1, not {self.max_neighbors}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for artifacts and for keys of cached edges."""
+        return asdict(self)
