@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.sources.homes import cache_home
@@ -20,7 +21,7 @@ from crystal_data.store.console import progress, say
 from crystal_data.store.folders import build_folder, locked
 from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parallel import default_workers, map_in_order
-from crystal_data.store.parsing import OnDisorder, Parsed, ParseTask, parse_chunk
+from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
@@ -204,8 +205,7 @@ class _Build:
 
     def _take(self, items: list[Item], parsed: Parsed) -> None:
         """Writes what can be used of a chunk and notes the rest, in the source's order."""
-        rejected = {place: item for place, item in enumerate(items) if isinstance(item, Rejection)}
-        rejected.update(parsed.rejections)
+        rejected = dict(parsed.rejections)
         records: list[Record] = []
         values: list[dict[str, Any]] = []
         is_kept = np.zeros(len(parsed.kept), dtype=bool)

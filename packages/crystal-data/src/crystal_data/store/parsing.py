@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Rejection
-from crystal_data.io.distances import check_distances
-from crystal_data.io.parse import parse_record
+from crystal_data.errors import Rejection
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.parse import parse_records
 from crystal_data.sources.record import Record
-
-OnDisorder = Literal["error", "skip", "majority", "order"]
 
 
 @dataclass(frozen=True, slots=True)
 class ParseTask:
-    """Some records and how to read them; what was rejected before is passed over."""
+    """Some records and how to read them; what was rejected before is passed on."""
 
     records: Sequence[Record | Rejection]
     on_disorder: OnDisorder
@@ -36,7 +34,7 @@ class Parsed:
         atomic_numbers: uint8 ``[num_atoms]``.
         num_atoms: int64 ``[kept]``.
         properties: What the structures themselves carried, for each that is kept.
-        rejections: Position in the chunk and reason of the others.
+        rejections: The others, by their position in the chunk.
     """
 
     kept: list[int]
@@ -45,28 +43,16 @@ class Parsed:
     atomic_numbers: NDArray[np.uint8]
     num_atoms: NDArray[np.int64]
     properties: list[Mapping[str, Any]]
-    rejections: list[tuple[int, Rejection]]
+    rejections: dict[int, Rejection]
 
 
 def parse_chunk(task: ParseTask) -> Parsed:
     """Reads and checks the structures of some records."""
-    kept: list[int] = []
-    crystals: list[Crystal] = []
-    rejections: list[tuple[int, Rejection]] = []
-    for position, record in enumerate(task.records):
-        if isinstance(record, Rejection):
-            continue
-        stage = "read"
-        try:
-            crystal = parse_record(record, on_disorder=task.on_disorder)
-            stage = "check"
-            check_distances(crystal, task.min_distance)
-        except InvalidCrystalError as error:
-            rejection = Rejection(record.identifier, record.file, stage, error.reason, error.detail)
-            rejections.append((position, rejection))
-        else:
-            kept.append(position)
-            crystals.append(crystal)
+    results = parse_records(
+        task.records, on_disorder=task.on_disorder, min_distance=task.min_distance
+    )
+    kept = [place for place, result in enumerate(results) if isinstance(result, Crystal)]
+    crystals = [result for result in results if isinstance(result, Crystal)]
     return Parsed(
         kept=kept,
         lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
@@ -76,5 +62,7 @@ def parse_chunk(task: ParseTask) -> Parsed:
         ).astype(np.uint8),
         num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
         properties=[dict(crystal.properties) for crystal in crystals],
-        rejections=rejections,
+        rejections={
+            place: result for place, result in enumerate(results) if isinstance(result, Rejection)
+        },
     )

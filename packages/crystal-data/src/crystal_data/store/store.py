@@ -174,6 +174,18 @@ class CrystalStore:
         self._check_name(name)
         raise KeyError(name)
 
+    def strings(self, name: str) -> StringColumn:
+        """``identifier``, ``parent``, ``file``, or a property that holds text.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+            ValueError: If it does not hold text.
+        """
+        column = self.column(name)
+        if not isinstance(column, StringColumn):
+            raise ValueError(f"{self._manifest['source']}: column {name!r} holds numbers")
+        return column
+
     def _strings(self, name: str) -> StringColumn:
         return StringColumn(self._arrays[f"{name}.utf8"], self._arrays[f"{name}.offsets"])
 
