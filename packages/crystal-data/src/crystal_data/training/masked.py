@@ -62,7 +62,7 @@ class MaskedMAE(Metric):
 
     @override
     def update(self, prediction: Tensor, label: Tensor) -> None:
-        """Adds crystals: prediction and label in the target's unit, ``[num_crystals, num_targets]``."""
+        """Adds crystals, in the targets' units; both of shape ``[num_crystals, num_targets]``."""
         known = ~label.isnan()
         error = torch.where(known, prediction.detach() - label, 0.0).abs()
         self.total += error.sum(0)

@@ -50,6 +50,7 @@ class PropertyModule(LightningModule):
         self,
         model: nn.Module,
         targets: list[str],
+        *,
         loss: LossName = "mse",
         target_weights: dict[str, float] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,

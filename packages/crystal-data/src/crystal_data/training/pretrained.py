@@ -23,6 +23,7 @@ class PretrainedModel(nn.Module):
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments."""
         model = super().__new__(cls)
         try:
             bound = signature(cls.__init__).bind(model, *args, **kwargs)
