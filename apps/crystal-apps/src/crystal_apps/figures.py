@@ -143,6 +143,7 @@ def line_chart(title: str, y_label: str, series: Sequence[Series]) -> LineChart:
 
 
 def parity(
+    *,
     title: str,
     caption: str,
     colour: int,
@@ -154,8 +155,7 @@ def parity(
 ) -> Scatter:
     """Predictions over targets; the worst points carry their identifiers.
 
-    Args:
-        limits: Range of both axes, so that panels of one target can be compared.
+    Panels of one target can be compared when they have the same ``limits``, the range of both axes.
     """
     size, left, top, right, bottom = 300, 46.0, 10.0, 290.0, 254.0
     x = Axis(*limits, left, right)
@@ -179,11 +179,7 @@ def parity(
 def element_map(
     coords: Values, labels: Sequence[str], colours: Sequence[int], titles: Sequence[str]
 ) -> Scatter:
-    """Elements as their symbols on two axes without unit, pushed apart where they would overlap.
-
-    Args:
-        coords: Shape ``[num_elements, 2]``.
-    """
+    """Elements as their symbols at ``[num_elements, 2]`` coordinates, pushed apart to be read."""
     width, height, margin = 520, 430, 16.0
     low, high = coords.min(axis=0), coords.max(axis=0)
     px = Axis(low[0], high[0], margin, width - margin).position(coords[:, 0])
@@ -246,11 +242,9 @@ def _pushed_apart(places: Values, size: Values) -> Values:
         # The way out is along the axis, in units of the box, where they overlap less.
         sideways = overlap[..., 0] / size[0] < overlap[..., 1] / size[1]
         along = np.stack([sideways, ~sideways], axis=-1)
-        sign = np.where(
-            delta == 0,
-            np.sign(np.arange(len(places))[:, None] - np.arange(len(places)))[..., None],
-            np.sign(delta),
-        )
+        order = np.arange(len(places))
+        tie = np.sign(order[:, None] - order)[..., None]
+        sign = np.where(delta == 0, tie, np.sign(delta))
         places += 0.25 * (hit[..., None] * along * sign * overlap).sum(axis=1)
     return places
 

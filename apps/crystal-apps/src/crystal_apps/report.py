@@ -178,14 +178,14 @@ def _parities(rows: Sequence[ResultRow]) -> list[tuple[str, list[Scatter]]]:
         limits = parity_limits(columns)
         plots = [
             parity(
-                row.run.name,
-                f"MAE {row.test.mae:#.3g} {row.unit}, R² {row.test.r2:.3f}",
-                row.colour,
-                row.unit,
-                row.test.target,
-                row.test.prediction,
-                row.test.identifiers,
-                limits,
+                title=row.run.name,
+                caption=f"MAE {row.test.mae:#.3g} {row.unit}, R² {row.test.r2:.3f}",
+                colour=row.colour,
+                unit=row.unit,
+                target=row.test.target,
+                prediction=row.test.prediction,
+                identifiers=row.test.identifiers,
+                limits=limits,
             )
             for row in same
         ]
