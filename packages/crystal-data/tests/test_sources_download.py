@@ -62,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(body[start:])
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 

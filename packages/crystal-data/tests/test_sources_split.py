@@ -156,7 +156,7 @@ def test_id_files_of_all_kinds(tmp_path: Path) -> None:
 def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="'b' is in the lists of train and test"):
         id_split(["a", "b"], {"train": ["a", "b"], "test": ["b"]})
-    with pytest.raises(ValueError, match="1 of the 2 identifiers listed for train .* 'x'"):
+    with pytest.raises(ValueError, match=r"1 of the 2 identifiers listed for train .* 'x'"):
         id_split(["a", "b"], {"train": ["a", "x"]})
     with pytest.raises(ValueError, match="'a' stands twice"):
         ratio_split(["a", "b", "a"], 0.1, 0.1, 0)

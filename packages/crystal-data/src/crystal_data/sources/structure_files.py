@@ -1,6 +1,5 @@
 """Files of structures: which they are, and what stands in each."""
 
-import codecs
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidCrystalError
+from crystal_data.io.ase import from_ase, read_extxyz
 from crystal_data.io.cif import split_cif
+from crystal_data.io.files import read_text
 from crystal_data.sources.record import PropertyValue, StructureFormat
 
 logger = logging.getLogger(__name__)
@@ -76,62 +77,31 @@ def structures_in(path: Path, identifier: str | None = None) -> Iterator[Found]:
         yield Found(name, error)
 
 
-def read_text(path: Path, identifier: str) -> str:
-    """Text of a file in UTF-8, UTF-16 with its mark, or Latin-1.
-
-    Raises:
-        InvalidCrystalError: If the file cannot be read or holds no text.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidCrystalError(identifier, Reason.UNREADABLE, f"{path}: {error}") from None
-    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return content.decode("utf-16", errors="replace")
-    if b"\0" in content:
-        raise InvalidCrystalError(
-            identifier, Reason.UNREADABLE, f"{path} is binary; expected the text of a structure"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
 def _is_poscar(path: Path) -> bool:
     return path.name.lower().startswith(_POSCAR_NAMES)
 
 
 def _frames(path: Path, name: str, *, rename: bool) -> Iterator[Found]:
-    from ase.io import iread
-
-    try:
-        frames = list(iread(path, index=":", format="extxyz"))
-    except Exception as error:  # ASE's parser raises whatever its steps raise
-        raise InvalidCrystalError(
-            name, Reason.UNREADABLE, f"{path} is no extxyz: {type(error).__name__}: {error}"
-        ) from None
-    if not frames:
-        raise InvalidCrystalError(name, Reason.EMPTY, f"{path} has no frames")
+    frames = read_extxyz(read_text(path, name), name)
     for number, atoms in enumerate(frames):
         given = next((atoms.info[key] for key in _IDENTIFIER_KEYS if key in atoms.info), None)
         identifier = name if len(frames) == 1 else f"{name}#{number}"
         if given is not None and rename:
             identifier = str(given)
         try:
-            crystal = _crystal(atoms, identifier, path)
+            # Distances are checked when the record is parsed, as those of any other.
+            crystal = from_ase(atoms, identifier, min_distance=0.0)
         except InvalidCrystalError as error:
             yield Found(identifier, error)
             continue
-        yield Found(identifier, crystal, "crystal", _properties(atoms))
+        properties = _properties(crystal)
+        yield Found(identifier, crystal.replace(properties={}), "crystal", properties)
 
 
-def _properties(atoms: Any) -> dict[str, PropertyValue]:
-    """Values of the frame, and of its atoms as ``[num_atoms, k]``."""
-    results = atoms.calc.results if atoms.calc is not None else {}
-    values = {**results, **atoms.info}
+def _properties(crystal: Crystal) -> dict[str, PropertyValue]:
+    """What a frame says of itself and of its atoms, the latter as ``[num_atoms, k]``."""
     properties: dict[str, PropertyValue] = {}
-    for key, value in values.items():
+    for key, value in crystal.properties.items():
         array: NDArray[Any] = np.asarray(value)
         if key in _IDENTIFIER_KEYS:
             continue
@@ -141,27 +111,8 @@ def _properties(atoms: Any) -> dict[str, PropertyValue]:
             logger.warning("%s is neither a number nor text in an extxyz, and is left out", key)
         elif array.ndim == 0:
             properties[key] = float(array)
-        elif key in _ATOM_RESULTS:
-            properties[key] = array.reshape(len(atoms), -1).astype(np.float64)
+        elif key in _ATOM_RESULTS or (array.ndim == 2 and len(array) == crystal.num_atoms):
+            properties[key] = array.reshape(crystal.num_atoms, -1).astype(np.float64)
         else:
             properties[key] = array.reshape(-1).astype(np.float64)
-    for key, array in atoms.arrays.items():
-        if key not in ("numbers", "positions") and array.dtype.kind in "fiub":
-            properties[key] = array.reshape(len(atoms), -1).astype(np.float64)
     return properties
-
-
-def _crystal(atoms: Any, identifier: str, path: Path) -> Crystal:
-    cell = np.asarray(atoms.cell)
-    if not cell.any():
-        raise InvalidCrystalError(identifier, Reason.NO_CELL, f"{path}: the frame has no Lattice")
-    if not all(atoms.pbc):
-        raise InvalidCrystalError(
-            identifier, Reason.NO_CELL, f"{path}: pbc is not T T T; a crystal repeats in all three"
-        )
-    return Crystal(
-        cell,
-        atoms.get_scaled_positions(wrap=False),
-        atoms.get_atomic_numbers(),
-        identifier,
-    )
