@@ -17,8 +17,8 @@ class Images(NamedTuple):
 
     shift: Tensor  # [num_images, 3], whole cells
     cart: Tensor  # [num_images, 3], Å
-    count: Tensor  # int64 [num_crystals]
-    start: Tensor  # int64 [num_crystals], the crystal's first row
+    per_crystal: Tensor  # int64 [num_crystals]
+    first: Tensor  # int64 [num_crystals], the crystal's first row
 
 
 def reduce_cells(lattice: Tensor) -> tuple[Tensor, Tensor] | None:

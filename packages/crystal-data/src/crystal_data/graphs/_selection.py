@@ -9,6 +9,7 @@ from crystal_data.graphs.spec import GraphSpec
 
 # Lengths are compared in steps of this, Å, so that equal ones keep their order.
 _LENGTH_STEP = 1e-6
+_EMPTY = torch.iinfo(torch.int64).max
 
 
 class Selection(NamedTuple):
@@ -76,15 +77,13 @@ class _RankedRows(NamedTuple):
     keys: Tensor  # int64 [num_rows, most candidates of a row]
     place_bits: int
 
-    _EMPTY = torch.iinfo(torch.int64).max
-
     @classmethod
     def of(cls, centre: Tensor, length: Tensor, count: Tensor, start: Tensor) -> "_RankedRows":
         width = int(count.max()) if len(count) else 0
         place_bits = max(width, 1).bit_length()
         flat = torch.arange(len(centre), device=centre.device)
         place = flat - start.index_select(0, centre)
-        keys = centre.new_full((len(count), width), cls._EMPTY)
+        keys = centre.new_full((len(count), width), _EMPTY)
         steps = (length / _LENGTH_STEP).round_().long()
         keys.view(-1)[centre * width + place] = (steps << place_bits) | place
         if keys.device.type == "cpu":
@@ -98,13 +97,13 @@ class _RankedRows(NamedTuple):
 
     def order(self, start: Tensor) -> Tensor:
         """All candidates, row by row, each row by length."""
-        return self._candidate(self.keys, start[:, None])[self.keys != self._EMPTY]
+        return self._candidate(self.keys, start[:, None])[self.keys != _EMPTY]
 
     def value_at(self, rank: int, length: Tensor, start: Tensor) -> Tensor:
         """Length of each row's candidate number ``rank``, infinite where the row has fewer."""
         result = length.new_full((len(start),), torch.inf)
         if rank < self.keys.shape[1]:
             keys = self.keys[:, rank]
-            has = keys != self._EMPTY
+            has = keys != _EMPTY
             result[has] = length[self._candidate(keys[has], start[has])]
         return result

@@ -129,7 +129,7 @@ def _groups(cells: _Cells, pending: Tensor, radius: Tensor) -> Iterator[_Group]:
     for crystals in pending.split(sizes):
         images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
         num_atoms = cells.num_atoms[crystals].cpu().numpy()
-        num_images = images.count.cpu().numpy()
+        num_images = images.per_crystal.cpu().numpy()
         for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
             place = torch.from_numpy(rows).to(crystals.device)
             crystal, width = crystals[place], int(num_atoms[rows].max())
@@ -139,9 +139,9 @@ def _groups(cells: _Cells, pending: Tensor, radius: Tensor) -> Iterator[_Group]:
 def _padded(
     images: Images, place: Tensor, change: Tensor | None, crystal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    count = images.count[place]
+    count = images.per_crystal[place]
     rank = torch.arange(int(count.max()), device=place.device)
-    row = torch.minimum(rank, count[:, None] - 1) + images.start[place][:, None]
+    row = torch.minimum(rank, count[:, None] - 1) + images.first[place][:, None]
     cart, shift = images.cart[row], images.shift[row]
     cart[rank >= count[:, None]] = torch.nan
     if change is not None:

@@ -14,9 +14,7 @@ from crystal_data.io.symbols import atomic_number
 _CELL_LINES = 5  # a remark, the scale and three vectors
 
 
-def parse_poscar(
-    text: str, identifier: str = "", *, min_distance: float = MIN_DISTANCE
-) -> Crystal:
+def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_DISTANCE) -> Crystal:
     """The structure of a POSCAR text, VASP 4 or 5, direct or Cartesian.
 
     Velocities and what follows them are not read. Without a line of symbols they are taken from
@@ -66,9 +64,7 @@ def parse_poscar(
     return crystal_from_symbols(identifier, lattice, coords, symbols, min_distance=min_distance)
 
 
-def _lattice(
-    lines: list[str], identifier: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lattice in Å and what Cartesian coordinates are multiplied with; shapes [3, 3] and [3]."""
     try:
         scale = np.array([float(token) for token in lines[1].split()[:3]])
@@ -119,7 +115,7 @@ def _fractional(
 ) -> NDArray[np.float64]:
     if not np.isfinite(cart_coords).all():
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, "a coordinate is not finite")
-    return np.linalg.solve(lattice.T, cart_coords.T).T
+    return np.asarray(np.linalg.solve(lattice.T, cart_coords.T).T, dtype=np.float64)
 
 
 def _symbols_elsewhere(

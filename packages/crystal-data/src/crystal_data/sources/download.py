@@ -14,7 +14,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress
 
-from crystal_data.sources.hashing import hash_file, remembered_hash, write_atomic
+from crystal_data.io.files import write_text
+from crystal_data.sources.hashing import hash_file, remembered_hash
 
 _RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
@@ -270,4 +271,4 @@ def _record(path: Path, url: str, size: int, sha256: str) -> None:
             "downloaded": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         entries = _log(path) | {path.name: entry}
-        write_atomic(_log_path(path), json.dumps(entries, indent=2, sort_keys=True) + "\n")
+        write_text(_log_path(path), json.dumps(entries, indent=2, sort_keys=True) + "\n")

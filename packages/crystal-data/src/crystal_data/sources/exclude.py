@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.io.files import write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
-from crystal_data.sources.hashing import write_atomic
 from crystal_data.sources.matching import MatcherOptions, Pair, Verdict, match_pairs
 from crystal_data.sources.split import read_ids
 
@@ -131,7 +131,7 @@ class ExclusionReport:
     def write(self, folder: str | Path) -> Path:
         """Write ``excluded.csv`` into a folder."""
         path = Path(folder) / "excluded.csv"
-        write_atomic(path, self.table)
+        write_text(path, self.table)
         return path
 
 

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from crystal_data.io.files import write_text
 from crystal_data.sources.homes import cache_home
 
 # A file that was changed this recently may change again without a new time stamp.
@@ -58,23 +57,8 @@ def _remembered(what: str, paths: Sequence[Path], compute: Callable[[], str]) ->
     newest = max((stat.st_mtime for stat in stats), default=0.0)
     if time.time() - newest > _SETTLED_SECONDS:
         try:
-            write_atomic(memo, digest)
+            write_text(memo, digest)
         except OSError:
             # A cache home that cannot be written costs time, never correctness.
             return digest
     return digest
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees either the old or the new content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from crystal_data.crystal import Crystal
+from crystal_data.io.pymatgen import to_pymatgen
 
 Verdict = Literal["match", "differ", "timeout", "error"]
 # Starting a process costs about a second of imports, and its first answer waits for them.
@@ -203,8 +204,5 @@ class _Hashed:
 @lru_cache(maxsize=4096)
 def _reduced(hashed: _Hashed) -> Any:
     """Primitive Niggli cell, made once for all the pairs that a crystal is in."""
-    from pymatgen.core.structure import Structure
-
-    crystal = hashed.crystal
-    structure = Structure(crystal.lattice, crystal.species, crystal.frac_coords)
+    structure = to_pymatgen(hashed.crystal.replace(properties={}))
     return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()

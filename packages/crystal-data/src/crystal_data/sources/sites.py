@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.sites import crystal_from_symbols
 
 OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
 
@@ -39,15 +39,23 @@ def crystal_from_sites(
         raise InvalidCrystalError(
             identifier, Reason.UNREADABLE, f"lattice or coordinates are no numbers: {error}"
         ) from None
-    numbers = [_atomic_number(identifier, symbol) for symbol in symbols]
-    if cartesian and cell.shape == (3, 3) and sites.shape == (len(numbers), 3):
+    if cartesian and cell.shape == (3, 3) and sites.ndim == 2 and sites.shape[1] == 3:
         try:
             sites = np.asarray(np.linalg.solve(cell.T, sites.T).T, dtype=np.float64)
         except np.linalg.LinAlgError:
             raise InvalidCrystalError(
                 identifier, Reason.BAD_CELL, "the lattice vectors lie in one plane"
             ) from None
-    return Crystal(cell, sites, np.array(numbers, dtype=np.int64), identifier)
+    if sites.shape != (len(symbols), 3):
+        raise InvalidCrystalError(
+            identifier,
+            Reason.BAD_COORDINATES,
+            f"coordinates of shape {sites.shape} for {len(symbols)} atoms",
+        )
+    # Distances are checked when the record is parsed, as those of any other.
+    return crystal_from_symbols(
+        identifier, cell, sites, [str(symbol) for symbol in symbols], min_distance=0.0
+    )
 
 
 def crystal_from_optimade(identifier: str, row: Mapping[str, Any]) -> Crystal:
@@ -82,12 +90,3 @@ def crystal_from_jarvis(identifier: str, atoms: Mapping[str, Any]) -> Crystal:
         # Some releases write the flag as text.
         cartesian=str(atoms.get("cartesian", False)).casefold() == "true",
     )
-
-
-def _atomic_number(identifier: str, symbol: str) -> int:
-    number = ATOMIC_NUMBERS.get(str(symbol).strip())
-    if number is None:
-        raise InvalidCrystalError(
-            identifier, Reason.UNKNOWN_ELEMENT, f"{symbol!r} is no element symbol"
-        )
-    return number

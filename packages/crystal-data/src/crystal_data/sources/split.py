@@ -148,7 +148,7 @@ def ratio_split(
     order = np.argsort(names, kind="stable")
     if len(names) > 1 and (names[order][1:] == names[order][:-1]).any():
         doubled = names[order][1:][names[order][1:] == names[order][:-1]][0]
-        raise ValueError(f"identifier {doubled!r} stands twice; splits need them to differ")
+        raise ValueError(f"identifier {str(doubled)!r} stands twice; splits need them to differ")
     wanted: dict[SplitName, float] = {"test": test, "val": val, "train": 1.0 - val - test}
     wanted = {name: share * len(names) for name, share in wanted.items() if share > 0}
     if groups is None:

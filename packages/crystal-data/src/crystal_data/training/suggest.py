@@ -25,7 +25,7 @@ def explain(configs: Sequence[Path], args: Sequence[str], known: Iterable[str]) 
         args: Arguments after the subcommand.
         known: Dotted keys of the parser, such as ``trainer.max_epochs``.
     """
-    known = [key for key in known if not key.startswith("_")]
+    known = [key for key in known if not key.endswith(("help", "print_config"))]
     lines: list[str] = []
     merged: dict[str, Any] = {}
     for config in configs:
