@@ -286,7 +286,8 @@ class PropertyModule(LightningModule):
 
     def _log_errors(self, stage: str) -> None:
         metric = self.errors[f"{stage}_mae"]
-        errors: Tensor = metric.compute()
+        # torchmetrics drops the dimension of a single target.
+        errors: Tensor = metric.compute().reshape(-1)
         metric.reset()
         for name, error in zip(self._targets, errors, strict=True):
             self.log(f"{stage}/mae/{name}", error, sync_dist=True)
