@@ -30,7 +30,8 @@ def from_ase(
 
     Args:
         atoms: With a cell in three directions; ``info``, further arrays and the results of an
-            attached calculator become properties. A direction without periodic boundary is taken as periodic.
+            attached calculator become properties. A direction without periodic boundary is
+            taken as periodic.
         identifier: The crystal's; by default ``info["identifier"]``.
         min_distance: See ``check_distances``, Å.
 

@@ -2,16 +2,16 @@
 
 import gzip
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from crystal_data.errors import InvalidCrystalError, Reason
 
 _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
-_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))  # Ctrl-Z ends old DOS files
+_CONTROL = "".join(map(chr, set(range(32)) - set(b"\t\n\v\f\r")))
 _HEADS = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x1f\x8b": "gzip data"}
 
 
@@ -47,8 +47,8 @@ def decode(data: bytes, identifier: str = "") -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    text = text.lstrip("\ufeff").rstrip("\x1a")
-    if text.encode("utf-8", "replace").translate(None, _CONTROL) != text.encode("utf-8", "replace"):
+    text = text.lstrip("\ufeff").rstrip("\x1a")  # Ctrl-Z ends old DOS files
+    if any(map(text.__contains__, _CONTROL)):
         detail = "this is binary data, a text was expected"
         raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
     if text.lstrip()[:1] == "<":
@@ -75,24 +75,14 @@ def _encoding(data: bytes) -> str:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write to; moved to ``path`` when the block ends well, removed when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{token_hex(8)}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp hides its file from others; what comes out should be as any file.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -115,7 +115,7 @@ def _fractional(
 ) -> NDArray[np.float64]:
     if not np.isfinite(cart_coords).all():
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, "a coordinate is not finite")
-    return np.linalg.solve(lattice.T, cart_coords.T).T
+    return np.asarray(np.linalg.solve(lattice.T, cart_coords.T).T, dtype=np.float64)
 
 
 def _symbols_elsewhere(

@@ -14,7 +14,7 @@ from crystal_data.io.distances import MIN_DISTANCE
 from crystal_data.io.sites import crystal_from_symbols
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 _PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -45,14 +45,15 @@ def from_pymatgen(
         [site.frac_coords for site in sites],
         species,
         structure.properties,
-        on_disorder,
-        min_distance,
+        on_disorder=on_disorder,
+        min_distance=min_distance,
     )
 
 
 def to_pymatgen(crystal: Crystal) -> "Structure":
     """A pymatgen ``Structure`` with the crystal's properties; the identifier is one of them."""
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
 
     return Structure(
         Lattice(crystal.lattice),
@@ -105,7 +106,15 @@ def from_pymatgen_dict(
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
     properties = values.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
-    return _from_parts(identifier, lattice, coords, species, properties, on_disorder, min_distance)
+    return _from_parts(
+        identifier,
+        lattice,
+        coords,
+        species,
+        properties,
+        on_disorder=on_disorder,
+        min_distance=min_distance,
+    )
 
 
 def _matrix(cell: Mapping[str, Any]) -> Any:
@@ -119,6 +128,7 @@ def _from_parts(
     frac_coords: Any,
     species: list[list[tuple[str, float]]],
     properties: Mapping[str, Any] | None,
+    *,
     on_disorder: OnDisorder,
     min_distance: float,
 ) -> Crystal:
