@@ -18,7 +18,7 @@ from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
 from crystal_data.errors import InvalidCrystalError
-from crystal_data.training.callbacks import ArtifactExport, EpochPrinter
+from crystal_data.training.callbacks import ArtifactExport, EpochPrinter, ResultsFile
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -48,6 +48,8 @@ _NOISE = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*exists and is not empty.*",
+    # Testing needs no callback of the training.
+    ".*callbacks used to create the checkpoint.*",
     # Lightning 2.6 asks this of newer versions of torch.
     ".*LeafSpec.*",
 )
@@ -184,10 +186,11 @@ class CrystalCLI(LightningCLI):
 
     def _default_callbacks(self, trainer: Namespace, given: Sequence[Callback]) -> list[Callback]:
         if self.subcommand != "fit":
-            return [PredictionWriter()]
+            return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
             LearningRateMonitor(logging_interval="epoch"),
             ArtifactExport(),
+            ResultsFile(),
         ]
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
