@@ -1,6 +1,6 @@
 """Public data sets and the user's own files; downloads, splits and the guard against leakage."""
 
-from importlib import import_module
+from crystal_data.lazy import lazy_exports
 
 # Named here, loaded on first use: `--help` needs none of it.
 _EXPORTS = {
@@ -35,14 +35,4 @@ _EXPORTS = {
     "fetch": "crystal_data.sources.download",
     "find_leaks": "crystal_data.sources.exclude",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

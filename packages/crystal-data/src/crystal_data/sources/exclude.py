@@ -248,7 +248,7 @@ def _relative(one: CrystalSet) -> Callable[[str, str], str]:
     return match
 
 
-def _by_structure(  # noqa: PLR0917 - called once, with what its caller was given
+def _by_structure(
     train: CrystalSet,
     against: Sequence[CrystalSet],
     found: Mapping[int, Leak],
