@@ -1,15 +1,24 @@
 """The one batch that every model receives: atoms of many crystals end to end, edges optional."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Data
 
 from crystal_data.crystal import Crystal
+from crystal_data.graphs.line_graph import line_graph_index
+from crystal_data.graphs.neighbors import neighbor_list
+from crystal_data.graphs.spec import GraphSpec
+
+with warnings.catch_warnings():
+    # PyG compiles parts of itself on import, in a way that newer versions of torch warn about.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script")
+    from torch_geometric.data import Data
 
 
 class PaddedCrystals(NamedTuple):
@@ -29,8 +38,8 @@ class CrystalBatch(Data):
     [num_crystals], ``sample_id`` int64 [num_crystals] (the row of the store), ``identifier`` (a
     list of strings) and ``targets`` (name → [num_crystals] or [num_crystals, k], NaN where there is
     no label). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbour, row 1 centre;
-    ``edge_shift`` [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å; for line graphs
-    ``line_graph_index`` int64 [2, num_angles], pairs of edges.
+    ``edge_shift`` int64 [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å; for line
+    graphs ``line_graph_index`` int64 [2, num_angles], pairs of edges that meet in an atom.
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -86,3 +95,73 @@ class CrystalBatch(Data):
             num_atoms=np.array([crystal.num_atoms for crystal in crystals]),
             identifier=[crystal.identifier for crystal in crystals],
         )
+
+    def with_edges(self, graph_spec: GraphSpec) -> Self:
+        """A copy with the edges that a model asks for, in place of any that are there.
+
+        Call it before ``float32()``, so that edges are found among the exact positions.
+        """
+        edges = neighbor_list(self.lattice, self.frac_coords, self.num_atoms, graph_spec)
+        out = self.without_edges()
+        out.edge_index, out.edge_shift, out.edge_length = edges
+        if graph_spec.line_graph:
+            out.line_graph_index = line_graph_index(edges.edge_index, len(self.batch))
+        return out
+
+    def without_edges(self) -> Self:
+        """A copy without edges, for what moves atoms."""
+        out = copy(self)
+        for key in _EDGE_KEYS:
+            if key in out:
+                del out[key]
+        return out
+
+    def float32(self) -> Self:
+        """A copy with all real numbers in torch's default dtype; the last step before a model."""
+        out = copy(self)
+        for key, value in self.to_dict().items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                out[key] = value.to(torch.get_default_dtype())
+        return out
+
+    def padded(self) -> PaddedCrystals:
+        """The atoms as rectangles, one row for each crystal."""
+        counts = self.num_atoms
+        width = int(counts.max()) if len(counts) else 0
+        node_mask = torch.arange(width, device=counts.device) < counts[:, None]
+        frac_coords = self.frac_coords.new_zeros((*node_mask.shape, 3))
+        atomic_numbers = self.atomic_numbers.new_zeros(node_mask.shape)
+        frac_coords[node_mask] = self.frac_coords
+        atomic_numbers[node_mask] = self.atomic_numbers
+        return PaddedCrystals(self.lattice, frac_coords, atomic_numbers, node_mask)
+
+    def to_crystals(self) -> list[Crystal]:
+        """The crystals of the batch; labels that are there become their properties.
+
+        Raises:
+            InvalidCrystalError: If an atom is masked: its element is unknown.
+        """
+        splits = np.cumsum(self.num_atoms.cpu().numpy())[:-1]
+        columns = zip(
+            self.lattice.cpu().double().numpy(),
+            np.split(self.frac_coords.cpu().double().numpy(), splits),
+            np.split(self.atomic_numbers.cpu().numpy(), splits),
+            self.identifier,
+            strict=True,
+        )
+        targets = {name: values.cpu().double().numpy() for name, values in self.targets.items()}
+        return [
+            Crystal(*fields, properties=_labels(targets, row)) for row, fields in enumerate(columns)
+        ]
+
+
+_EDGE_KEYS = ("edge_index", "edge_shift", "edge_length", "line_graph_index")
+
+
+def _labels(targets: Mapping[str, NDArray[np.float64]], row: int) -> dict[str, Any]:
+    values = {name: column[row] for name, column in targets.items()}
+    return {
+        name: float(value) if np.ndim(value) == 0 else value
+        for name, value in values.items()
+        if not np.isnan(value).all()
+    }

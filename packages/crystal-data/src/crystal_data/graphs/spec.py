@@ -19,7 +19,7 @@ class GraphSpec:
             ``shell`` keeps it whole, which invariance needs. ``cut`` keeps exactly
             ``max_neighbors``, by a fixed order, as the published CGCNN does.
         tie_tolerance: Distances closer than this to the last one belong to its shell, Å.
-        line_graph: Also join edges that share a centre, for models that see angles.
+        line_graph: Also join edges that meet in an atom, for models that see angles.
     """
 
     cutoff: float | None = None

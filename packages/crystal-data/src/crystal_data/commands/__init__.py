@@ -1,0 +1,1 @@
+"""The `crystal-data` command and what the commands of all packages share."""

@@ -1,0 +1,269 @@
+"""Periodic neighbour lists of many crystals at once, exact for any cell and any image."""
+
+from collections.abc import Iterator
+from math import pi
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from crystal_data.graphs._grouping import groups_of_like_size, max_candidates
+from crystal_data.graphs._images import Images, images_within, plane_spacings, reduce_cells
+from crystal_data.graphs._selection import select_neighbors
+from crystal_data.graphs.spec import GraphSpec
+
+# Atoms this close to the cutoff count as within it, so that rounding decides nothing (as pymatgen).
+_CUTOFF_TOLERANCE = 1e-8
+# First radius: the sphere that would hold this many times the wanted neighbours at the crystal's
+# density. Larger tests more pairs, smaller repeats more crystals; the optimum is flat.
+_FIRST_VOLUME = 1.8
+_GROWTH = 1.25
+_MAX_IMAGES_AT_ONCE = 2**21
+
+
+class NeighborList(NamedTuple):
+    """Directed edges of a batch, ordered by centre, then length, then neighbour and image."""
+
+    edge_index: Tensor  # int64 [2, num_edges], row 0 neighbour, row 1 centre
+    edge_shift: Tensor  # int64 [num_edges, 3], whole cells from the home image to the neighbour's
+    edge_length: Tensor  # float64 [num_edges], Å
+
+
+@torch.no_grad()
+def neighbor_list(
+    lattice: Tensor, frac_coords: Tensor, num_atoms: Tensor, spec: GraphSpec
+) -> NeighborList:
+    """Finds the neighbours of every atom through periodic images, for all crystals together.
+
+    An image of the atom itself is a neighbour like any other; the atom itself is not. With
+    ``spec.max_neighbors`` the radius starts from the density and grows for those crystals that
+    still lack neighbours, so none are made up. Everything is computed in float64; what a crystal
+    gets does not depend on the others in the batch.
+
+    Args:
+        lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.
+        frac_coords: Any image; shape ``[num_atoms, 3]``, dimensionless.
+        num_atoms: Atoms of each crystal; int64 ``[num_crystals]``.
+        spec: Which neighbours count.
+
+    Returns:
+        Edges on the device of ``lattice``; there may be none.
+
+    Raises:
+        ValueError: If the shapes do not fit each other.
+    """
+    total = int(num_atoms.sum())
+    if lattice.shape != (len(num_atoms), 3, 3) or frac_coords.shape != (total, 3):
+        raise ValueError(
+            f"lattice {tuple(lattice.shape)} and frac_coords {tuple(frac_coords.shape)} do not fit "
+            f"{len(num_atoms)} crystals of {total} atoms together"
+        )
+    cells = _prepare(lattice.double(), frac_coords.double(), num_atoms.to(lattice.device).long())
+    radius = _first_radius(cells, spec)
+    found: list[_Edges] = []
+    pending = torch.arange(len(num_atoms), device=lattice.device)
+    while len(pending):
+        short = []
+        for group in _groups(cells, pending, radius):
+            is_short = _search(cells, group, radius[group.crystal], spec, found)
+            short.append(group.crystal[is_short])
+        pending = torch.cat(short).sort().values
+        radius = radius * _GROWTH
+        if spec.cutoff is not None:
+            radius = radius.clamp(max=spec.cutoff)
+    return _assemble(found, total, lattice.device)
+
+
+class _Cells(NamedTuple):
+    """What the search needs of the crystals, in reduced cells."""
+
+    lattice: Tensor  # [num_crystals, 3, 3], Å
+    change: Tensor | None  # reduced = change @ given; None: as given
+    frac_coords: Tensor  # [num_atoms, 3]
+    spacings: Tensor  # [num_crystals, 3], Å
+    num_atoms: Tensor  # int64 [num_crystals]
+    first_atom: Tensor  # int64 [num_crystals]
+
+
+class _Group(NamedTuple):
+    """Crystals searched together and their images, padded with NaN where there is none."""
+
+    crystal: Tensor  # int64 [size]
+    width: int  # most atoms in one of them
+    image_cart: Tensor  # [size, depth, 3], Å
+    image_shift: Tensor  # [size, depth, 3], whole cells as given
+    zero_image: Tensor  # int64 [size], place of the home image
+
+
+class _Edges(NamedTuple):
+    centre: Tensor
+    neighbor: Tensor
+    shift: Tensor
+    length: Tensor
+
+
+def _prepare(lattice: Tensor, frac_coords: Tensor, num_atoms: Tensor) -> _Cells:
+    first_atom = num_atoms.cumsum(0) - num_atoms
+    change = None
+    if (reduction := reduce_cells(lattice)) is not None:
+        lattice, change = reduction
+        back = torch.linalg.inv(change).round()[torch.repeat_interleave(num_atoms)]
+        frac_coords = (frac_coords[:, None, :] @ back)[:, 0]
+    return _Cells(lattice, change, frac_coords, plane_spacings(lattice), num_atoms, first_atom)
+
+
+def _first_radius(cells: _Cells, spec: GraphSpec) -> Tensor:
+    if spec.max_neighbors is None:
+        return torch.full_like(cells.spacings[:, 0], spec.cutoff or 0.0)
+    per_atom = torch.linalg.det(cells.lattice).abs() / cells.num_atoms.clamp(min=1)
+    sphere = _FIRST_VOLUME * (spec.max_neighbors + 1) * per_atom
+    radius = (sphere * (3 / (4 * pi))) ** (1 / 3)
+    return radius if spec.cutoff is None else radius.clamp(max=spec.cutoff)
+
+
+def _groups(cells: _Cells, pending: Tensor, radius: Tensor) -> Iterator[_Group]:
+    """The pending crystals by like size, so many at once as memory should hold."""
+    boxes = (2 * radius[pending, None] / cells.spacings[pending] + 2).prod(dim=1).cumsum(0)
+    slab = torch.div(boxes, _MAX_IMAGES_AT_ONCE, rounding_mode="floor")
+    sizes = torch.unique_consecutive(slab, return_counts=True)[1].tolist()
+    for crystals in pending.split(sizes):
+        images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
+        num_atoms = cells.num_atoms[crystals].cpu().numpy()
+        num_images = images.per_crystal.cpu().numpy()
+        for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
+            place = torch.from_numpy(rows).to(crystals.device)
+            crystal, width = crystals[place], int(num_atoms[rows].max())
+            yield _Group(crystal, width, *_padded(images, place, cells.change, crystal))
+
+
+def _padded(
+    images: Images, place: Tensor, change: Tensor | None, crystal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    count = images.per_crystal[place]
+    rank = torch.arange(int(count.max()), device=place.device)
+    row = torch.minimum(rank, count[:, None] - 1) + images.first[place][:, None]
+    cart, shift = images.cart[row], images.shift[row]
+    cart[rank >= count[:, None]] = torch.nan
+    if change is not None:
+        shift = shift @ change[crystal]
+    return cart, shift, torch.div(count, 2, rounding_mode="floor")
+
+
+def _search(
+    cells: _Cells, group: _Group, radius: Tensor, spec: GraphSpec, found: list[_Edges]
+) -> Tensor:
+    """Adds the edges of a group to ``found``, except of crystals that lack neighbours.
+
+    Returns:
+        The crystals that lack neighbours; bool ``[size]``.
+    """
+    num_atoms = cells.num_atoms[group.crystal]
+    rank = torch.arange(group.width, device=num_atoms.device)
+    is_real = rank < num_atoms[:, None]
+    atom = cells.first_atom[group.crystal][:, None] + torch.minimum(rank, num_atoms[:, None] - 1)
+    frac_coords = cells.frac_coords[atom].masked_fill(~is_real[:, :, None], torch.nan)
+    is_short = torch.zeros_like(num_atoms, dtype=torch.bool)
+    edges = []
+    for centres in rank.split(_centres_at_once(group)):
+        table = _candidate_tables(cells, group, frac_coords, centres)
+        centre, column, length = _candidates_within(table, group, centres, radius)
+        chosen, lacking = select_neighbors(centre, length, is_real[:, centres], radius, spec)
+        is_short |= lacking
+        edges.append(_edges(table, atom, centres, centre[chosen], column[chosen]))
+    # Only a crystal that is alone in its group is searched in several parts.
+    if len(edges) == 1 or not bool(is_short.any()):
+        found += edges
+    return is_short
+
+
+def _centres_at_once(group: _Group) -> int:
+    per_centre = len(group.crystal) * group.width * group.image_cart.shape[1]
+    at_once = max_candidates(group.crystal.device.type) // per_centre
+    return max(at_once, 1) if len(group.crystal) == 1 else group.width
+
+
+class _Tables(NamedTuple):
+    """Displacement of a candidate (pair, image): the sum of a row of each, Å and whole cells."""
+
+    pair: Tensor  # [size, num_centres * width, 6]
+    image: Tensor  # [size, depth, 6]
+
+
+def _candidate_tables(
+    cells: _Cells, group: _Group, frac_coords: Tensor, centres: Tensor
+) -> _Tables:
+    difference = frac_coords[:, None, :, :] - frac_coords[:, centres, None, :]
+    difference = difference.flatten(1, 2)
+    rounded = difference.round()
+    cart = (difference - rounded) @ cells.lattice[group.crystal]
+    if cells.change is not None:
+        rounded = rounded @ cells.change[group.crystal]
+    image = torch.cat((group.image_cart, group.image_shift), dim=2)
+    return _Tables(torch.cat((cart, -rounded), dim=2), image)
+
+
+def _candidates_within(
+    table: _Tables, group: _Group, centres: Tensor, radius: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Row of the centre, column (neighbour, image) and length of all within the radius."""
+    size, depth = table.image.shape[:2]
+    # |p + t|² = |p|² + 2 p·t + |t|², all pairs and images in one matrix product.
+    pair, image = table.pair[:, :, :3], table.image[:, :, :3]
+    pair_square = pair.square().sum(2, keepdim=True)
+    image_square = image.square().sum(2, keepdim=True)
+    left = torch.cat((2 * pair, pair_square, torch.ones_like(pair_square)), dim=2)
+    right = torch.cat((image, torch.ones_like(image_square), image_square), dim=2)
+    squares = (left @ right.transpose(1, 2)).view(size, len(centres), group.width, depth)
+    row = torch.arange(size, device=centres.device)[:, None]
+    place = torch.arange(len(centres), device=centres.device)
+    squares[row, place, centres, group.zero_image[:, None]] = torch.inf  # the atom itself
+    limit = (radius + _CUTOFF_TOLERANCE).square()[:, None, None, None]
+    is_within = (squares <= limit).view(size * len(centres), group.width * depth)
+    centre, column = is_within.nonzero().unbind(1)
+    length = (
+        squares.view(-1).index_select(0, centre * is_within.shape[1] + column).clamp_(min=0).sqrt_()
+    )
+    return centre, column, length
+
+
+def _edges(table: _Tables, atom: Tensor, centres: Tensor, centre: Tensor, column: Tensor) -> _Edges:
+    """Global atoms, cells and exact lengths of the chosen candidates."""
+    size, depth, _ = table.image.shape
+    width = atom.shape[1]
+    rows = torch.arange(size * len(centres), device=atom.device)
+    crystal = torch.div(rows, len(centres), rounding_mode="floor").index_select(0, centre)
+    columns = torch.arange(width * depth, device=atom.device)
+    neighbor = torch.div(columns, depth, rounding_mode="floor").index_select(0, column)
+    image = crystal * depth + column - neighbor * depth
+    displacement = table.pair.view(-1, 6).index_select(0, centre * width + neighbor)
+    displacement += table.image.view(-1, 6).index_select(0, image)
+    return _Edges(
+        centre=atom[:, centres].flatten().index_select(0, centre),
+        neighbor=atom.view(-1).index_select(0, crystal * width + neighbor),
+        shift=displacement[:, 3:].long(),
+        length=displacement[:, :3].norm(dim=1),
+    )
+
+
+def _assemble(found: list[_Edges], num_atoms: int, device: torch.device) -> NeighborList:
+    """Puts the edges of all groups in the order of their centres."""
+    if not found:
+        empty = torch.zeros(0, dtype=torch.int64, device=device)
+        return NeighborList(empty.expand(2, 0), empty.expand(3, 0).T, empty.double())
+    centre, neighbor, shift, length = (torch.cat(parts) for parts in zip(*found, strict=True))
+    count = torch.bincount(centre, minlength=num_atoms)
+    # A centre's edges are together and in order already, so each only moves as a block.
+    is_first = torch.ones_like(centre, dtype=torch.bool)
+    is_first[1:] = centre[1:] != centre[:-1]
+    first = is_first.nonzero()[:, 0]
+    move = torch.zeros_like(count)
+    move[centre[first]] = (count.cumsum(0) - count)[centre[first]] - first
+    place = torch.arange(len(centre), device=device) + move.index_select(0, centre)
+    edge_index = centre.new_empty((2, len(centre)))
+    edge_index[0, place] = neighbor
+    edge_index[1, place] = centre
+    return NeighborList(
+        edge_index,
+        torch.empty_like(shift).index_copy_(0, place, shift),
+        torch.empty_like(length).index_copy_(0, place, length),
+    )

@@ -1,0 +1,188 @@
+"""The batch: layout, edges, padding, and agreement with PyG's own batching."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.geometry import edge_vectors
+from crystal_data.graphs.line_graph import bond_cosines, line_graph_index
+from crystal_data.graphs.spec import GraphSpec
+
+WITH_ANGLES = GraphSpec(max_neighbors=6, line_graph=True)
+
+
+def crystals(count=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        Crystal(
+            3.5 * np.eye(3) + rng.normal(size=(3, 3)),
+            rng.uniform(-1, 2, (size, 3)),
+            rng.integers(1, 90, size),
+            identifier=f"c-{size}",
+        )
+        for size in range(1, count + 1)
+    ]
+
+
+def batch_of(items):
+    arrays = {
+        "lattice": np.stack([c.lattice for c in items]),
+        "frac_coords": np.concatenate([c.frac_coords for c in items]),
+        "atomic_numbers": np.concatenate([c.atomic_numbers for c in items]),
+        "num_atoms": np.array([c.num_atoms for c in items]),
+    }
+    rows = np.arange(len(items), dtype=np.float64)
+    targets = {
+        "gap": np.where(rows % 2 == 0, rows, np.nan),
+        "dos": np.stack([rows, rows + 1], axis=1),
+    }
+    return CrystalBatch.from_arrays(
+        **arrays, identifier=[c.identifier for c in items], targets=targets
+    )
+
+
+def assert_crystals_equal(left, right):
+    assert left.identifier == right.identifier
+    np.testing.assert_array_equal(left.lattice, right.lattice)
+    np.testing.assert_array_equal(left.frac_coords, right.frac_coords)
+    np.testing.assert_array_equal(left.atomic_numbers, right.atomic_numbers)
+
+
+def test_crystals_come_back():
+    items = crystals()
+    back = batch_of(items).with_edges(WITH_ANGLES).to_crystals()
+    for left, right in zip(items, back, strict=True):
+        assert_crystals_equal(left, right)
+    assert [set(crystal.properties) for crystal in back] == [{"gap", "dos"}, {"dos"}] * 3
+    assert back[2].properties["gap"] == 2.0
+    np.testing.assert_array_equal(back[3].properties["dos"], [3.0, 4.0])
+
+
+def test_masked_atoms_have_no_crystal():
+    batch = CrystalBatch.from_crystals(crystals(2))
+    batch.atomic_numbers[-1] = 0
+    with pytest.raises(InvalidCrystalError, match="c-2"):
+        batch.to_crystals()
+
+
+def test_equals_pyg_batching_of_single_crystals():
+    from torch_geometric.data import Batch  # after ours, which keeps its warnings down
+
+    items = crystals()
+    whole = CrystalBatch.from_crystals(items).with_edges(WITH_ANGLES)
+    singles = [CrystalBatch.from_crystals([c]).with_edges(WITH_ANGLES) for c in items]
+    pyg = Batch.from_data_list(singles)
+    assert whole.line_graph_index.shape[1] > 100
+    for key in (
+        "lattice",
+        "frac_coords",
+        "atomic_numbers",
+        "batch",
+        "num_atoms",
+        "edge_index",
+        "edge_shift",
+        "line_graph_index",
+    ):
+        assert torch.equal(whole[key], pyg[key]), key
+    torch.testing.assert_close(whole.edge_length, pyg.edge_length, atol=1e-12, rtol=0)
+    assert whole.num_nodes == pyg.num_nodes
+    assert whole.num_crystals == len(items)
+
+
+def test_with_edges_leaves_the_batch_and_replaces_edges():
+    plain = CrystalBatch.from_crystals(crystals())
+    angles = plain.with_edges(WITH_ANGLES)
+    assert "edge_index" not in plain
+    again = angles.with_edges(GraphSpec(cutoff=1e-3, max_neighbors=None))
+    assert again.edge_index.shape == (2, 0)
+    assert "line_graph_index" not in again
+    assert "edge_index" not in angles.without_edges()
+
+
+def test_pickles():
+    batch = batch_of(crystals()).with_edges(WITH_ANGLES)
+    back = pickle.loads(pickle.dumps(batch))
+    assert type(back) is CrystalBatch
+    for key, value in batch.to_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, back[key]), key
+    torch.testing.assert_close(back.targets, batch.targets, equal_nan=True)
+    assert back.identifier == batch.identifier
+
+
+def test_moves_to_a_device_with_everything():
+    moved = batch_of(crystals()).with_edges(WITH_ANGLES).to("meta")
+    tensors = [v for v in moved.to_dict().values() if isinstance(v, torch.Tensor)]
+    assert {tensor.device.type for tensor in [*tensors, *moved.targets.values()]} == {"meta"}
+
+
+def test_float32_converts_real_numbers_only():
+    batch = batch_of(crystals()).with_edges(WITH_ANGLES)
+    low = batch.float32()
+    for key in ("lattice", "frac_coords", "edge_length"):
+        assert batch[key].dtype == torch.float64
+        assert low[key].dtype == torch.float32
+    for key in ("edge_index", "edge_shift", "atomic_numbers", "num_atoms", "batch"):
+        assert low[key].dtype == torch.int64
+
+
+def test_padded():
+    items = crystals()
+    padded = CrystalBatch.from_crystals(items).padded()
+    assert padded.node_mask.sum(1).tolist() == [c.num_atoms for c in items]
+    for row, crystal in enumerate(items):
+        size = crystal.num_atoms
+        np.testing.assert_array_equal(padded.frac_coords[row, :size], crystal.frac_coords)
+        np.testing.assert_array_equal(padded.atomic_numbers[row, :size], crystal.atomic_numbers)
+    assert (padded.atomic_numbers[~padded.node_mask] == 0).all()
+    assert (padded.frac_coords[~padded.node_mask] == 0).all()
+
+
+def vectors(batch):
+    return edge_vectors(
+        batch.lattice, batch.frac_coords, batch.edge_index, batch.edge_shift, batch.batch
+    )
+
+
+def test_edge_vectors_have_the_edges_lengths():
+    batch = CrystalBatch.from_crystals(crystals()).with_edges(GraphSpec())
+    torch.testing.assert_close(vectors(batch).norm(dim=1), batch.edge_length, atol=1e-10, rtol=0)
+
+
+def test_edge_vectors_are_differentiable():
+    batch = CrystalBatch.from_crystals(crystals(3)).with_edges(GraphSpec(max_neighbors=3))
+    inputs = (batch.lattice.requires_grad_(), batch.frac_coords.requires_grad_())
+    edges = (batch.edge_index, batch.edge_shift, batch.batch)
+    assert torch.autograd.gradcheck(lambda *x: edge_vectors(*x, *edges).norm(dim=1), inputs)
+
+
+def test_edge_between_crystals_is_refused():
+    batch = CrystalBatch.from_crystals(crystals(2)).with_edges(GraphSpec())
+    batch.edge_index[0, 0] = 1
+    with pytest.raises(ValueError, match="two crystals"):
+        vectors(batch)
+
+
+def test_line_graph_is_every_meeting_pair():
+    batch = CrystalBatch.from_crystals(crystals()).with_edges(WITH_ANGLES)
+    begins, ends = batch.edge_index.tolist()
+    expected = [
+        (e, f) for e in range(len(ends)) for f in range(len(begins)) if ends[e] == begins[f]
+    ]
+    assert list(zip(*batch.line_graph_index.tolist(), strict=True)) == expected
+    assert line_graph_index(torch.zeros(2, 0, dtype=torch.int64), 3).shape == (2, 0)
+
+
+def test_cosines_of_a_square_lattice():
+    square = Crystal(np.diag([2.0, 2.0, 9.0]), [[0, 0, 0]], [6])
+    batch = CrystalBatch.from_crystals([square]).with_edges(
+        GraphSpec(max_neighbors=4, line_graph=True)
+    )
+    cosines = bond_cosines(vectors(batch), batch.line_graph_index)
+    # Each of 4 bonds meets itself continued (180°), its way back (0°) and two at right angles.
+    assert sorted(cosines.round().tolist()) == [-1.0] * 4 + [0.0] * 8 + [1.0] * 4

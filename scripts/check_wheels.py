@@ -1,0 +1,77 @@
+"""Builds every wheel and proves that each works alone, in an empty environment.
+
+Each package is installed with pip beside nothing but its declared needs (ours come from the wheels
+just built), then its command answers and no other package of ours can be imported.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# Package → our packages it may bring along, and a command that does real work.
+PACKAGES = {
+    "crystal-data": ({"crystal_data"}, ["crystal-data", "list"]),
+    "crystal-embed": ({"crystal_data", "crystal_embed"}, ["crystal-embed", "fit", "--help"]),
+    "crystal-apps": (
+        {"crystal_data", "crystal_embed", "crystal_apps"},
+        ["crystal", "doctor"],
+    ),
+}
+OURS = {"crystal_data", "crystal_embed", "crystal_apps"}
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Runs a command and returns what it printed; shows the output if it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
+    return str(done.stdout)
+
+
+def check(package: str, wheels: Path, folder: Path) -> None:
+    """Installs one package into an empty environment and tries it."""
+    start = time.monotonic()
+    environment = folder / package
+    bin_folder = environment / ("Scripts" if os.name == "nt" else "bin")
+    run(sys.executable, "-m", "venv", environment)
+    # PYTHONPATH or a home-grown site folder would hide what the wheel forgot to declare.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    clean["PATH"] = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+    wheel = next(wheels.glob(f"{package.replace('-', '_')}-*.whl"))
+    run(bin_folder / "pip", "install", "--quiet", "--find-links", wheels, wheel, env=clean)
+    run(bin_folder / "pip", "check", env=clean)
+    allowed, command = PACKAGES[package]
+    for name in sorted(OURS):
+        found = subprocess.run(
+            [bin_folder / "python", "-c", f"import {name}"], capture_output=True, check=False,
+            env=clean, cwd=folder,
+        )  # fmt: skip
+        if (found.returncode == 0) != (name in allowed):
+            problem = "cannot be imported" if name in allowed else "came along undeclared"
+            sys.exit(f"{package}: {name} {problem}")
+    run(bin_folder / command[0], *command[1:], env=clean, cwd=folder)
+    print(f"{package}: alone in an empty environment, {' '.join(command)} works "
+          f"({time.monotonic() - start:.0f} s)", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """Builds and checks the packages named, or all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", nargs="*", default=list(PACKAGES), metavar="PACKAGE")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # `uv run` says which uv is running, where it is not on the PATH.
+        uv = os.environ.get("UV", "uv")
+        run(uv, "build", "--all-packages", "--wheel", "--out-dir", folder / "wheels", cwd=ROOT)
+        for package in parser.parse_args().packages:
+            check(package, folder / "wheels", folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Imports and configs go one way: crystal_data, then the model packages, then apps."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ("crystal_embed", "crystal_gan", "crystal_relax", "crystal_gen")
+MAY_IMPORT: dict[str, set[str]] = {
+    "crystal_data": set(),
+    **{model: {"crystal_data"} for model in MODELS},
+}
+MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
+SOURCES = sorted(ROOT.glob("*/*/src/**/*.py"))
+CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
+
+
+def imported_modules(source: str) -> set[str]:
+    """Every module that a file imports, at its top or inside functions."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+    return modules
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[3]
+
+
+def test_there_is_something_to_check() -> None:
+    assert {package_of(path) for path in SOURCES} >= {"crystal_data", "crystal_embed"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_import_direction(path: Path) -> None:
+    package = package_of(path)
+    roots = {module.split(".")[0] for module in imported_modules(path.read_text(encoding="utf-8"))}
+    foreign = roots & set(MAY_IMPORT) - {package} - MAY_IMPORT[package]
+    assert not foreign, f"{package} may not import {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_imports_its_own_root(path: Path) -> None:
+    package = package_of(path)
+    assert package not in imported_modules(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_configs_keep_the_direction(path: Path) -> None:
+    folder = path.relative_to(ROOT / "configs").parts[0]
+    if folder == "pipelines":
+        return
+    roots = set(re.findall(r"class_path:\s*(\w+)\.", path.read_text(encoding="utf-8")))
+    ours = roots & set(MAY_IMPORT)
+    allowed = {"crystal_data"} | ({f"crystal_{folder}"} & set(MAY_IMPORT))
+    assert ours <= allowed, f"{path.name} names {sorted(ours - allowed)}"
