@@ -187,6 +187,16 @@ def test_known_crystals():
     assert rutile.orbit.tolist() == [0, 0, 1, 1, 1, 1]
 
 
+def test_a_supercell_has_the_symmetry_of_its_crystal_and_says_so_quietly(capfd, caplog):
+    double = Crystal(np.diag([3.0, 3.0, 6.0]), [[0, 0, 0], [0, 0, 0.5]], [84, 84])
+    info = find_symmetry(double)
+    assert info.space_group_number == 221
+    assert info.orbits.tolist() == [0, 0]
+    assert len(info.rotations) == 32  # tetragonal ones with two translations
+    assert not caplog.records
+    assert capfd.readouterr().err == ""
+
+
 def test_a_distorted_cell_is_made_to_obey_its_group():
     lattice = symmetrized_lattice(225, np.diag([5.0, 5.1, 5.2]))
     assert np.allclose(np.diag(lattice), np.sqrt((25 + 26.01 + 27.04) / 3))

@@ -3,7 +3,8 @@
 import gzip
 import json
 from collections import Counter
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import moyopy
 import numpy as np
@@ -31,7 +32,9 @@ def as_set(rotations, translations):
 
 
 def pymatgen_table(name):
-    path = files("pymatgen.analysis.prototypes").joinpath(f"wyckoff-position-{name}.json.gz")
+    # Found without importing that part of pymatgen, which takes seconds.
+    (root,) = find_spec("pymatgen").submodule_search_locations
+    path = Path(root, "analysis", "prototypes", f"wyckoff-position-{name}.json.gz")
     return json.loads(gzip.decompress(path.read_bytes()))
 
 

@@ -79,7 +79,9 @@ def map_with_timeout(
                     results[task] = answer
             for worker in workers:
                 worker.stop_if_overdue(results)
-            workers = [w if w.alive else _Worker(function, prepare) for w in workers]
+            lost = sum(not worker.alive for worker in workers)
+            workers = [worker for worker in workers if worker.alive]
+            workers += [_Worker(function, prepare) for _ in range(min(lost, len(todo)))]
     finally:
         for worker in workers:
             worker.stop()
