@@ -5,8 +5,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from types import ModuleType
 from typing import TypeVar
 
@@ -42,7 +45,9 @@ def map_in_order(
         for item in items:
             yield item, function(make_task(item))
         return
-    pool = ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
     # Enough in flight that no worker waits, few enough that memory stays bounded.
     pending: deque[tuple[Item, Future[Result]]] = deque()
     try:
@@ -55,8 +60,26 @@ def map_in_order(
         while pending:
             done, future = pending.popleft()
             yield done, future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"one of {num_workers} worker processes died, perhaps for want of memory; "
+            "fewer num_workers need less, 0 does all work in this process"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Lets a worker end when its parent is killed, which would otherwise leave it waiting."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A data set in columns: memory-mapped, shared by all processes, cut into batches by rows."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.line_graph import line_graph_index
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, map_array, ragged_positions
 from crystal_data.store.crystals import write_store
@@ -42,6 +42,8 @@ class CrystalStore:
         self._arrays = dict(arrays)
         self._manifest = dict(manifest)
         self._edges: dict[str, EdgeColumns] = {}
+        #: Atoms of each crystal; int64 ``[num_crystals]``.
+        self.num_atoms: NDArray[np.int64] = np.diff(self._arrays["offsets"])
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -119,11 +121,6 @@ class CrystalStore:
     def properties(self) -> tuple[str, ...]:
         """Names of the property columns."""
         return tuple(self._manifest["columns"])
-
-    @cached_property
-    def num_atoms(self) -> NDArray[np.int64]:
-        """Atoms of each crystal; shape ``[num_crystals]``."""
-        return np.diff(self._arrays["offsets"])
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Rows of one split of the source, in order.
@@ -284,6 +281,8 @@ class CrystalStore:
         if edges is not None:
             first_atom = np.cumsum(num_atoms) - num_atoms
             batch.edge_index, batch.edge_shift, batch.edge_length = edges.cut(rows, first_atom)
+            if graph_spec is not None and graph_spec.line_graph:
+                batch.line_graph_index = line_graph_index(batch.edge_index, len(atoms))
         return batch
 
     def edges(self, graph_spec: GraphSpec) -> EdgeColumns | None:
@@ -305,5 +304,9 @@ class CrystalStore:
         if self.path is not None:
             ensure_edges(self.path, graph_spec, num_workers)
             return
-        arrays = (self._arrays[name] for name in ("lattice", "frac_coords", "offsets"))
-        self._edges[edge_key(graph_spec)] = edges_in_memory(*arrays, graph_spec)
+        self._edges[edge_key(graph_spec)] = edges_in_memory(
+            self._arrays["lattice"],
+            self._arrays["frac_coords"],
+            self._arrays["offsets"],
+            graph_spec,
+        )
