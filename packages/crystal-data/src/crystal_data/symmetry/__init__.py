@@ -1,0 +1,30 @@
+"""Space groups, Wyckoff positions, other cells, and crystals reduced to what symmetry leaves free."""
+
+from crystal_data.symmetry.cells import conventional_cell, niggli_cell, primitive_cell
+from crystal_data.symmetry.space_group import SymmetryError, SymmetryInfo, find_symmetry
+from crystal_data.symmetry.symmetric import SymmetricCrystal, symmetrized_lattice
+from crystal_data.symmetry.wyckoff import (
+    WyckoffPosition,
+    crystal_system,
+    space_group_operations,
+    space_group_symbol,
+    wyckoff_position,
+    wyckoff_positions,
+)
+
+__all__ = [
+    "SymmetricCrystal",
+    "SymmetryError",
+    "SymmetryInfo",
+    "WyckoffPosition",
+    "conventional_cell",
+    "crystal_system",
+    "find_symmetry",
+    "niggli_cell",
+    "primitive_cell",
+    "space_group_operations",
+    "space_group_symbol",
+    "symmetrized_lattice",
+    "wyckoff_position",
+    "wyckoff_positions",
+]

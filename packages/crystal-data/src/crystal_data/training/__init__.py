@@ -1,0 +1,44 @@
+"""Training: the command line, artifacts, callbacks and the module that fits properties."""
+
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.training.artifact import Artifact as Artifact
+    from crystal_data.training.artifact import StateReport as StateReport
+    from crystal_data.training.artifact import TargetScale as TargetScale
+    from crystal_data.training.artifact import load_state_report as load_state_report
+    from crystal_data.training.cli import CrystalCLI as CrystalCLI
+    from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
+    from crystal_data.training.ema import EMA as EMA
+    from crystal_data.training.masked import MaskedMAE as MaskedMAE
+    from crystal_data.training.masked import masked_loss as masked_loss
+    from crystal_data.training.module import PropertyModule as PropertyModule
+    from crystal_data.training.predictions import PredictionWriter as PredictionWriter
+    from crystal_data.training.pretrained import PretrainedModel as PretrainedModel
+    from crystal_data.training.registry import ArtifactError as ArtifactError
+    from crystal_data.training.registry import ModelRegistry as ModelRegistry
+    from crystal_data.training.schedules import OneCycle as OneCycle
+    from crystal_data.training.schedules import WarmupCosine as WarmupCosine
+
+# torch and lightning take seconds to import, so each part loads on first use.
+_EXPORTS = {
+    "Artifact": "crystal_data.training.artifact",
+    "ArtifactError": "crystal_data.training.registry",
+    "CrystalCLI": "crystal_data.training.cli",
+    "EMA": "crystal_data.training.ema",
+    "GlobalBatchNorm1d": "crystal_data.training.distributed",
+    "MaskedMAE": "crystal_data.training.masked",
+    "ModelRegistry": "crystal_data.training.registry",
+    "OneCycle": "crystal_data.training.schedules",
+    "PredictionWriter": "crystal_data.training.predictions",
+    "PretrainedModel": "crystal_data.training.pretrained",
+    "PropertyModule": "crystal_data.training.module",
+    "StateReport": "crystal_data.training.artifact",
+    "TargetScale": "crystal_data.training.artifact",
+    "WarmupCosine": "crystal_data.training.schedules",
+    "load_state_report": "crystal_data.training.artifact",
+    "masked_loss": "crystal_data.training.masked",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,262 @@
+"""`crystal report`: one page about finished runs that needs nothing beside itself."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from crystal_apps.clusters import ElementClusters, cluster_elements, table_position
+from crystal_apps.element_tables import element_table
+from crystal_apps.figures import (
+    NUM_COLOURS,
+    LineChart,
+    Scatter,
+    Series,
+    element_map,
+    line_chart,
+    parity,
+    parity_limits,
+)
+from crystal_apps.runs import Predictions, Run, RunError, read_run
+from crystal_data.elements import SYMBOLS
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A line of the result table.
+
+    Args:
+        gain: Share of the spread of the labels that is predicted, from 0 to 1, for the bar.
+    """
+
+    run: Run
+    colour: int
+    target: str
+    unit: str
+    test: Predictions
+    gain: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the periodic table; ``cluster`` is None for an element that was not trained."""
+
+    symbol: str
+    number: int
+    row: int
+    column: int
+    cluster: int | None
+    title: str
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What is shown of one element table."""
+
+    run: Run
+    clusters: ElementClusters
+    cells: tuple[Cell, ...]
+    map: Scatter
+
+
+def write_report(
+    folders: Sequence[str | Path], out: str | Path, *, title: str = "", note: str = "",
+    command: str = "",
+) -> Path:  # fmt: skip
+    """Writes one self-contained HTML page.
+
+    Args:
+        folders: Run folders.
+        out: The page; its folder is made if need be.
+        title: Headline; a plain one by default.
+        note: What the reader has to know before the figures, such as what they do not show.
+        command: How all the runs are repeated; by default each run's own ``crystal fit`` is shown.
+
+    Raises:
+        RunError: If a folder is not that of a run.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    runs = _named_apart([read_run(folder) for folder in folders])
+    environment = Environment(
+        loader=PackageLoader("crystal_apps"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = _result_rows(runs)
+    page = environment.get_template("report.html").render(
+        title=title or f"{len(runs)} run{'s' if len(runs) > 1 else ''}",
+        note=note,
+        command=command,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        runs=runs,
+        rows=rows,
+        charts=_charts(runs),
+        parities=_parities(rows),
+        embeddings=[shown for run in runs if (shown := _embedding(run))],
+        versions=_versions(runs),
+    )
+    return _write(Path(out), page)
+
+
+def _named_apart(runs: Sequence[Run]) -> list[Run]:
+    """Runs of one name get their parent folder's in front, so that labels tell them apart."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.folder.resolve().parent.name}/{run.name}")
+        if names.count(run.name) > 1
+        else run
+        for run in runs
+    ]
+
+
+def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
+    rows = []
+    for place, run in enumerate(runs):
+        for target, test in run.predictions.items():
+            others = [
+                other.predictions[target].mae for other in runs if target in other.predictions
+            ]
+            rows.append(
+                ResultRow(
+                    run=run,
+                    colour=place % NUM_COLOURS,
+                    target=target,
+                    unit=run.unit(target),
+                    test=test,
+                    gain=float(np.clip(1 - test.mae / test.spread, 0, 1)) if test.spread else 0.0,
+                    best=len(others) > 1 and test.mae == min(others),
+                )
+            )
+    return sorted(rows, key=lambda row: (row.target, row.test.mae))
+
+
+def _charts(runs: Sequence[Run]) -> list[LineChart]:
+    """One chart for each metric of the validation split that curves were logged of."""
+    names = dict.fromkeys(name for run in runs for name in run.curves if name.startswith("val/mae"))
+    # For a run of one target both names hold the same numbers.
+    if any(name.startswith("val/mae/") for name in names):
+        names.pop("val/mae", None)
+    charts = []
+    for name in names:
+        having = [(place, run) for place, run in enumerate(runs) if name in run.curves]
+        target = name.removeprefix("val/mae").strip("/")
+        series = [
+            Series(run.name, place % NUM_COLOURS, run.curves[name].epochs, run.curves[name].values)
+            for place, run in having
+        ]
+        if len(having) == 1:
+            place, run = having[0]
+            series[0] = replace(series[0], label="validation")
+            train = run.curves.get(name.replace("val/", "train/"))
+            if train is not None:
+                series.append(
+                    Series("training", place % NUM_COLOURS, train.epochs, train.values, dashed=True)
+                )
+        unit = next((u for _, run in having if (u := run.unit(target))), "")
+        label = f"MAE, {unit}" if unit else "MAE"
+        title = target.replace("_", " ") or "all targets"
+        charts.append(line_chart(title, label, series))
+    return charts
+
+
+def _parities(rows: Sequence[ResultRow]) -> list[tuple[str, list[Scatter]]]:
+    """Parity panels by target; those of one target share their axes."""
+    panels = []
+    for target in dict.fromkeys(row.target for row in rows):
+        same = [row for row in rows if row.target == target]
+        columns = [column for row in same for column in (row.test.target, row.test.prediction)]
+        limits = parity_limits(columns)
+        plots = [
+            parity(
+                title=row.run.name,
+                caption=f"MAE {row.test.mae:#.3g} {row.unit}, R² {row.test.r2:.3f}",
+                colour=row.colour,
+                unit=row.unit,
+                target=row.test.target,
+                prediction=row.test.prediction,
+                identifiers=row.test.identifiers,
+                limits=limits,
+            )
+            for row in same
+        ]
+        panels.append((target, plots))
+    return panels
+
+
+def _embedding(run: Run) -> Embedding | None:
+    found = element_table(run.folder)
+    if found is None:
+        return None
+    clusters = cluster_elements(*found)
+    titles = {
+        symbol: f"{symbol}: cluster {label + 1}; most alike {', '.join(near)}"
+        for symbol, label, near in zip(
+            clusters.symbols, clusters.labels, clusters.neighbours, strict=True
+        )
+    }
+    label_of = dict(zip(clusters.symbols, clusters.labels, strict=True))
+    cells = (
+        Cell(s, z, *table_position(s), label_of.get(s), titles.get(s, f"{s}: not in the data"))
+        for z, s in enumerate(SYMBOLS)
+        if z
+    )
+    drawn = element_map(
+        clusters.coords, clusters.symbols, clusters.labels, [titles[s] for s in clusters.symbols]
+    )
+    return Embedding(run, clusters, tuple(cells), drawn)
+
+
+def _versions(runs: Sequence[Run]) -> dict[str, str]:
+    """Library to version; several where runs differ."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        for name, version in run.versions.items():
+            found.setdefault(name, [])
+            if version not in found[name]:
+                found[name].append(version)
+    return {name: ", ".join(versions) for name, versions in sorted(found.items())}
+
+
+def _write(out: Path, page: str) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o644)  # temporary files are private
+        Path(draft).replace(out)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``crystal report``."""
+    parser = argparse.ArgumentParser(
+        prog="crystal report",
+        description="Write one HTML page about finished runs: results, learning curves, parity "
+        "plots, element embeddings, versions and data hashes. It needs no network to be read.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", default="report.html", help="the page (default: %(default)s)")
+    parser.add_argument("--title", default="", help="headline of the page")
+    options = parser.parse_args(argv)
+    try:
+        out = write_report(options.runs, options.out, title=options.title)
+    except RunError as error:
+        print(f"crystal report: {error}", file=sys.stderr)
+        return 1
+    print(out)
+    return 0

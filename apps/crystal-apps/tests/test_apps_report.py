@@ -1,0 +1,214 @@
+"""The report, from run folders written by hand to the page."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystal_apps.clusters import cluster_elements, table_position
+from crystal_apps.figures import Axis, Series, line_chart
+from crystal_apps.report import main, write_report
+from crystal_apps.runs import RunError, read_run
+from crystal_data.elements import SYMBOLS
+
+TARGET = "formation_energy_per_atom"
+
+
+def write_run(folder: Path, error: float, *, num_rows: int = 50, elements: bool = False) -> Path:
+    """A run's folder as training leaves it behind."""
+    rng = np.random.default_rng(len(folder.name))
+    for name in ("predictions", "artifact"):
+        (folder / name).mkdir(parents=True)
+    target = rng.normal(size=num_rows)
+    prediction = target + error * rng.choice([-1, 1], size=num_rows)
+    rows = [("id", "target", "prediction")]
+    rows += [(f"row-{i}", t, p) for i, (t, p) in enumerate(zip(target, prediction, strict=True))]
+    write_csv(folder / "predictions" / "test.csv", rows)
+    curves = [
+        ("epoch", "step", "train/loss", f"train/mae/{TARGET}", f"val/mae/{TARGET}", "val/mae")
+    ]
+    curves += [(e, e * 9, 1 / (e + 1), 0.9 / (e + 1), 1 / (e + 1), 1 / (e + 1)) for e in range(6)]
+    write_csv(folder / "metrics.csv", curves)
+    scale = {"mean": 0.0, "std": 1.0, "unit": "eV/atom"}
+    config = {"model": "CGCNN", "targets": {TARGET: scale}}
+    (folder / "artifact" / "config.json").write_text(json.dumps(config))
+    metadata = {
+        "versions": {"torch": "2.9.0"},
+        "data": {"source": "builtin", "fingerprint": "c0ffee" * 8},
+    }
+    (folder / "artifact" / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "config.yaml").write_text("model:\n  class_path: <script>alert(1)</script>\n")
+    rejected = [("id", "file", "stage", "reason", "detail")]
+    rejected += [("a", "f.csv", "read", "disordered", ""), ("b", "f.csv", "read", "no_cell", "")]
+    write_csv(folder / "rejected.csv", rejected)
+    if elements:
+        table = [["element", *range(4)]]
+        table += [[symbol, *rng.normal(size=4)] for symbol in SYMBOLS[3:60]]
+        write_csv(folder / "elements.csv", table)
+    return folder
+
+
+def write_csv(path: Path, rows: list) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, its tags, and complains about tags left open."""
+
+    VOID = frozenset({"meta", "br", "path", "rect", "circle"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "good", 0.1), write_run(tmp_path / "poor", 0.4)]
+    runs.append(write_run(tmp_path / "pretrain", 0.2, elements=True))
+    out = write_report(runs, tmp_path / "deep" / "report.html", title="A & B", note="Mind <this>.")
+    text = out.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.links == []
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "url(" not in text
+    assert len(text) < 8_000_000
+    assert "A &amp; B" in text
+    assert "Mind &lt;this&gt;." in text
+    # One chart, three parity plots, one element map.
+    assert page.tags.count("svg") == 5
+    assert page.tags.count("script") == 1
+    assert "&lt;script&gt;alert(1)" in text
+    assert "c0ffee" in text
+    assert "torch <b>2.9.0</b>" in text
+    assert "disordered 1, no cell 1" in text
+    assert text.count('class="element ') == 118
+    assert sorted(path.name for path in out.parent.iterdir()) == ["report.html"]
+
+
+def test_errors_are_those_of_the_predictions(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", 0.25))
+    assert list(run.predictions) == [TARGET]
+    test = run.predictions[TARGET]
+    assert test.mae == pytest.approx(0.25)
+    assert test.rmse == pytest.approx(0.25)
+    assert test.r2 == pytest.approx(1 - 0.25**2 / np.var(test.target), abs=1e-9)
+    assert test.spread == pytest.approx(np.abs(test.target - test.target.mean()).mean())
+    assert run.unit(TARGET) == "eV/atom"
+    assert run.rejected == {"disordered": 1, "no_cell": 1}
+    assert run.curves["val/mae"].values[-1] == pytest.approx(1 / 6)
+
+
+def test_rows_are_ranked_and_the_best_is_marked(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, error) for name, error in (("bad", 0.5), ("best", 0.1))]
+    text = write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
+    rows = re.findall(r'<tr( class="best")?>\s*<td><span class="key c\d"></span>(\w+)', text)
+    assert rows == [(' class="best"', "best"), ("", "bad")]
+
+
+def test_missing_labels_and_several_targets(tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    header = ("id", "a:target", "a:prediction", "b:target", "b:prediction")
+    rows = [header, ("x", 1.0, 1.5, "", 3.0), ("y", 2.0, 2.5, 4.0, 3.0)]
+    write_csv(tmp_path / "predictions" / "test.csv", rows)
+    run = read_run(tmp_path)
+    assert run.predictions["a"].mae == pytest.approx(0.5)
+    assert run.predictions["b"].identifiers == ("y",)
+
+
+def test_later_rows_of_an_epoch_complete_it(tmp_path: Path) -> None:
+    rows = [("epoch", "step", "val/mae"), (0, 1, ""), (0, 1, 2.0), (1, 2, "nan"), (2, 3, 1.0)]
+    write_csv(tmp_path / "metrics.csv", rows)
+    curve = read_run(tmp_path).curves["val/mae"]
+    assert curve.epochs.tolist() == [0, 2]
+    assert curve.values.tolist() == [2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("", "", "not a run"),
+        ("results.json", "{", "not JSON"),
+        ("results.json", "{}", "list expected"),
+        ("metrics.csv", "epoch,val/mae\n0,good\n", "column val/mae holds 'good'"),
+        ("predictions/test.csv", "id,target,prediction\na,1,x\n", "column prediction"),
+    ],
+)
+def test_broken_runs_are_named(tmp_path: Path, file: str, content: str, message: str) -> None:
+    if file:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
+    with pytest.raises(RunError, match=message) as caught:
+        read_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_command_answers_with_status_and_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none"), "--out", str(tmp_path / "r.html")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+    run = write_run(tmp_path / "run", 0.2)
+    assert main([str(run), "--out", str(tmp_path / "r.html")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
+
+
+def test_every_element_has_a_place_of_its_own() -> None:
+    places = {symbol: table_position(symbol) for symbol in SYMBOLS[1:]}
+    assert len(set(places.values())) == 118
+    assert places["H"] == (1, 1)
+    assert places["He"] == (1, 18)
+    assert places["B"] == (2, 13)
+    assert places["Sc"] == (4, 3)
+    assert places["Zn"] == (4, 12)
+    assert places["Lu"] == (6, 3)
+    assert places["Hf"] == (6, 4)
+    assert places["La"] == (9, 3)
+    assert places["Yb"] == (9, 16)
+    assert places["Og"] == (7, 18)
+
+
+def test_clusters_find_groups_that_are_there_whatever_the_order() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(8, 5)) * 20
+    symbols = list(SYMBOLS[1:65])
+    vectors = centres[np.arange(64) % 8] + rng.normal(size=(64, 5))
+    clusters = cluster_elements(symbols, vectors)
+    assert clusters.labels == tuple(np.arange(64) % 8)
+    order = rng.permutation(64)
+    shuffled = cluster_elements([symbols[i] for i in order], vectors[order])
+    assert shuffled.members() == clusters.members()
+    assert all((SYMBOLS.index(n) - 1) % 8 == 0 for n in clusters.neighbours[0])
+
+
+def test_axes_have_round_ticks() -> None:
+    assert [t.label for t in Axis(-0.3, 2.2, 0, 100).ticks(5)] == ["0", "0.5", "1", "1.5", "2"]
+    log = Axis(0.09, 30.0, 100, 0, log=True)
+    assert [t.label for t in log.ticks()] == ["0.1", "1", "10"]
+    assert log.position(np.array(0.09)) == pytest.approx(100)
+
+
+def test_labels_of_curves_that_end_together_do_not_touch() -> None:
+    epochs = np.arange(3.0)
+    series = [Series(str(i), i, epochs, np.array([9.0, 2.0, 1.0 + i / 1e6])) for i in range(5)]
+    places = sorted(line.label_y for line in line_chart("t", "y", series).lines)
+    assert min(np.diff(places)) >= 13.9

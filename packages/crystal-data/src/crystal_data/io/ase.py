@@ -1,0 +1,169 @@
+"""ASE's ``Atoms`` to crystals and back, and extended XYZ, which ASE defines."""
+
+import io
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.sites import crystal_from_symbols, fractional
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_OWN_ARRAYS = ("numbers", "positions")
+_RESERVED = ("Lattice", "Properties", "pbc", "uid", "virial", "species", "pos")
+_VOIGT_SIZE = 6
+_PLAIN = re.compile(r"(?!(?:nan|inf|infinity|true|false|t|f)$)[a-z_][\w#.-]*", re.IGNORECASE)
+
+
+def from_ase(
+    atoms: "Atoms", identifier: str = "", *, min_distance: float = MIN_DISTANCE
+) -> Crystal:
+    """A crystal of ASE's ``Atoms``; coordinates keep their images.
+
+    Args:
+        atoms: With a cell in three directions; ``info``, further arrays and the results of an
+            attached calculator become properties. A direction without periodic boundary is
+            taken as periodic.
+        identifier: The crystal's; by default ``info["identifier"]``.
+        min_distance: See ``check_distances``, Å.
+
+    Raises:
+        InvalidCrystalError: With the reason, if the atoms do not make a crystal.
+    """
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    arrays = {name: array for name, array in atoms.arrays.items() if name not in _OWN_ARRAYS}
+    properties = {**atoms.info, **arrays, **results}
+    name = identifier or str(properties.get("identifier", ""))
+    properties.pop("identifier", None)
+    lattice, positions = np.array(atoms.cell), atoms.positions
+    if not lattice.any(axis=1).all():
+        raise InvalidCrystalError(name, Reason.NO_CELL, "the atoms have no cell in 3 directions")
+    if len(atoms) == 0:
+        raise InvalidCrystalError(name, Reason.NO_ATOMS, "there are no atoms")
+    frac_coords = fractional(positions, lattice, name)
+    return crystal_from_symbols(
+        name,
+        lattice,
+        frac_coords,
+        atoms.get_chemical_symbols(),
+        properties=properties,
+        min_distance=min_distance,
+    )
+
+
+def to_ase(crystal: Crystal) -> "Atoms":
+    """ASE's ``Atoms``, periodic in three directions, with identifier and properties in ``info``.
+
+    Properties of shape ``[num_atoms, k]`` become arrays of the atoms.
+    """
+    from ase import Atoms
+
+    arrays = _per_atom(crystal)
+    info = {key: value for key, value in crystal.properties.items() if key not in arrays}
+    if crystal.identifier:
+        info["identifier"] = crystal.identifier
+    atoms = Atoms(
+        numbers=crystal.atomic_numbers,
+        cell=crystal.lattice,
+        scaled_positions=crystal.frac_coords,
+        pbc=True,
+        info=info,
+    )
+    for name, array in arrays.items():
+        atoms.set_array(name, array)
+    return atoms
+
+
+def read_extxyz(text: str, identifier: str = "") -> list["Atoms"]:
+    """The frames of an extended XYZ text.
+
+    Raises:
+        InvalidCrystalError: ``EMPTY`` or ``UNREADABLE``.
+    """
+    from ase.io import extxyz
+
+    if not text.strip():
+        raise InvalidCrystalError(identifier, Reason.EMPTY, "the file is empty")
+    try:
+        # A list: ASE gives a generator, which would fail at the caller's.
+        frames = list(extxyz.read_extxyz(io.StringIO(text), index=slice(None)))
+    except Exception as error:  # ASE raises what its parser happens to trip over
+        detail = f"not extended XYZ: {type(error).__name__}: {error}"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail) from error
+    if not frames:
+        raise InvalidCrystalError(identifier, Reason.NO_ATOMS, "there are no frames")
+    return frames
+
+
+def to_extxyz(crystals: Iterable[Crystal]) -> str:
+    """Extended XYZ with one frame for each crystal, positions to 1e-13 Å.
+
+    Properties that are numbers, strings or arrays of numbers are written; ASE's own writer would
+    keep only eight decimals of the positions.
+    """
+    return "".join(map(_frame, crystals))
+
+
+def _frame(crystal: Crystal) -> str:
+    entries = {"identifier": crystal.identifier, **crystal.properties}
+    entries = {f"{key}_" if key in _RESERVED else key: entries[key] for key in entries}
+    columns = {key: entries.pop(key) for key in _per_atom(crystal) if key in entries}
+    cell = " ".join(repr(float(x)) for x in crystal.lattice.ravel())
+    layout = "".join(f":{key}:R:{array.shape[1]}" for key, array in columns.items())
+    fields = [f'Lattice="{cell}"', f"Properties=species:S:1:pos:R:3{layout}", 'pbc="T T T"']
+    fields += [f"{_quoted(key)}={_value(key, value)}" for key, value in entries.items()]
+    numbers = np.hstack([crystal.cart_coords, *columns.values()])
+    atoms = [
+        f"{symbol:2s} " + " ".join(f"{x:22.13f}" for x in row)
+        for symbol, row in zip(crystal.species, numbers, strict=True)
+    ]
+    return "\n".join([str(crystal.num_atoms), " ".join(fields), *atoms]) + "\n"
+
+
+def _per_atom(crystal: Crystal) -> dict[str, NDArray[Any]]:
+    return {
+        key: value
+        for key, value in crystal.properties.items()
+        if isinstance(value, np.ndarray)
+        and value.ndim == 2
+        and len(value) == crystal.num_atoms
+        and value.dtype.kind == "f"
+        and re.fullmatch(r"\w+", key)
+        and key not in (*_RESERVED, "stress")
+    }
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return _quoted(value)
+    if key == "stress" and np.size(value) == _VOIGT_SIZE:
+        xx, yy, zz, yz, xz, xy = np.ravel(value).tolist()
+        value = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
+    if key == "stress":  # ASE reads this key as nine numbers and nothing else
+        return _quoted(" ".join(repr(float(x)) for x in np.ravel(value)))
+    return _quoted(f"_JSON {json.dumps(value, default=_as_list)}")
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    raise TypeError(f"a property of type {type(value).__name__} has no place in extended XYZ")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

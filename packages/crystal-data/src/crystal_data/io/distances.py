@@ -1,0 +1,168 @@
+"""Whether two atoms, or an atom and its own periodic image, are too close to be real."""
+
+from itertools import product
+from math import hypot
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError, Reason
+
+MIN_DISTANCE = 0.5  # Å; the bound that the generative literature calls structural validity
+
+# Beyond these a value is a typing error, and differences of coordinates lose their digits.
+_MAX_LENGTH = 1e4  # Å
+_MAX_FRAC_COORD = 1e4
+_DENSE_ATOMS = 200  # up to here all pairs at once are quicker than a tree
+
+
+def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> None:
+    """Refuse a crystal in which atoms overlap.
+
+    Args:
+        crystal: Looked at through its periodic images, each atom's own included.
+        min_distance: Å; atoms closer than this are taken as an error of the file.
+
+    Raises:
+        InvalidCrystalError: ``OVERLAPPING_ATOMS``; or ``BAD_CELL`` and ``BAD_COORDINATES`` where
+            lengths or coordinates are beyond what a crystal can have.
+    """
+    name = crystal.identifier
+    check_ranges(name, crystal.lattice, crystal.frac_coords)
+    pair = close_pair(crystal.lattice, crystal.frac_coords, min_distance)
+    if pair is None:
+        return
+    first, second, distance = pair
+    symbols = crystal.species
+    if first == second:
+        what = f"atom {first} ({symbols[first]}) and its own periodic image"
+    else:
+        what = f"atoms {first} ({symbols[first]}) and {second} ({symbols[second]})"
+    detail = f"{what} are {distance:.3f} Å apart, the minimum is {min_distance:g} Å"
+    raise InvalidCrystalError(name, Reason.OVERLAPPING_ATOMS, detail)
+
+
+def check_ranges(
+    identifier: str, lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]
+) -> None:
+    """Refuse values that no crystal has, before arithmetic with them overflows.
+
+    Raises:
+        InvalidCrystalError: ``BAD_CELL`` or ``BAD_COORDINATES``.
+    """
+    if not -_MAX_LENGTH <= lattice.min() <= lattice.max() <= _MAX_LENGTH:
+        detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å, or not a number"
+        raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
+    if not frac_coords.size:
+        return
+    if not -_MAX_FRAC_COORD <= frac_coords.min() <= frac_coords.max() <= _MAX_FRAC_COORD:
+        detail = f"a coordinate is beyond {_MAX_FRAC_COORD:.0f} cells, or not a number"
+        raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
+
+
+def close_pair(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], cutoff: float
+) -> tuple[int, int, float] | None:
+    """A pair of atoms closer than a cutoff through periodic images, or None.
+
+    Exact for every cell: one that is thin or skewed is reduced first, so that few images do.
+
+    Args:
+        lattice: Rows a, b, c; shape ``[3, 3]``, Å.
+        frac_coords: Shape ``[num_atoms, 3]``, any image.
+        cutoff: Å.
+
+    Returns:
+        Two atoms, equal if an atom is too close to its own image, and their distance in Å.
+    """
+    spacings = plane_spacings(lattice)
+    if min(spacings) <= 2.0 * cutoff:
+        reduced = reduced_lattice(lattice)
+        frac_coords = frac_coords @ np.rint(lattice @ np.linalg.inv(reduced))
+        lattice, spacings = reduced, plane_spacings(reduced)
+        shortest = float(np.linalg.norm(lattice, axis=1).min())
+        if shortest < cutoff:
+            return 0, 0, shortest
+    if len(frac_coords) > _DENSE_ATOMS:
+        return _close_pair_by_tree(lattice, frac_coords, cutoff)
+    delta = frac_coords[:, None] - frac_coords
+    delta -= np.rint(delta)
+    # A difference wrapped to [-1/2, 1/2] comes within the cutoff only by these whole shifts.
+    reach = [int(cutoff / spacing + 0.5) for spacing in spacings]
+    for shift in product(*(range(-n, n + 1) for n in reach)):
+        vectors = (delta + shift if any(shift) else delta) @ lattice
+        squares = np.einsum("ijk,ijk->ij", vectors, vectors)
+        if not any(shift):
+            squares.ravel()[:: len(squares) + 1] = np.inf
+        closest = int(squares.argmin())
+        if squares.flat[closest] < cutoff**2:
+            first, second = sorted(divmod(closest, len(squares)))
+            return first, second, float(np.sqrt(squares.flat[closest]))
+    return None
+
+
+def _close_pair_by_tree(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], cutoff: float
+) -> tuple[int, int, float] | None:
+    from scipy.spatial import cKDTree
+
+    home = frac_coords - np.floor(frac_coords)
+    margin = cutoff / np.array(plane_spacings(lattice))
+    reach = np.ceil(margin).astype(int)
+    coords, atoms = [home], [np.arange(len(home))]
+    for shift in product(*(range(-n, n + 1) for n in reach)):
+        image = home + shift
+        near = ((image > -margin) & (image < 1.0 + margin)).all(axis=1)
+        if any(shift) and near.any():
+            coords.append(image[near])
+            atoms.append(np.flatnonzero(near))
+    tree = cKDTree(np.concatenate(coords) @ lattice)
+    distances, neighbors = tree.query(home @ lattice, k=2)
+    first = int(distances[:, 1].argmin())
+    if distances[first, 1] >= cutoff:
+        return None
+    # Either of the two may be the atom itself where another lies exactly on it.
+    second = next(int(n) for n in neighbors[first] if n != first)
+    pair = sorted((first, int(np.concatenate(atoms)[second])))
+    return pair[0], pair[1], float(distances[first, 1])
+
+
+def plane_spacings(lattice: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Distance between neighbouring lattice planes along each axis, Å."""
+    # Plain numbers: three cross products take NumPy five times as long.
+    a, b, c = lattice.tolist()
+    ab, bc, ca = _cross(a, b), _cross(b, c), _cross(c, a)
+    volume = abs(a[0] * bc[0] + a[1] * bc[1] + a[2] * bc[2])
+    return volume / hypot(*bc), volume / hypot(*ca), volume / hypot(*ab)
+
+
+def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
+    return (
+        u[1] * v[2] - u[2] * v[1],
+        u[2] * v[0] - u[0] * v[2],
+        u[0] * v[1] - u[1] * v[0],
+    )
+
+
+def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same lattice by short vectors (Minkowski's conditions in three dimensions).
+
+    Args:
+        lattice: Rows a, b, c; shape ``[3, 3]``, Å.
+
+    Returns:
+        Rows that no whole combination of the others makes shorter; shape ``[3, 3]``, Å.
+    """
+    rows = np.array(lattice)
+    signs = np.array(list(product((-1.0, 0.0, 1.0), repeat=2)))
+    while True:
+        rows = rows[np.argsort(np.einsum("ij,ij->i", rows, rows), kind="stable")]
+        before = np.einsum("ij,ij->", rows, rows)
+        rows[1] -= np.rint(rows[1] @ rows[0] / (rows[0] @ rows[0])) * rows[0]
+        # The lattice point of the plane of the first two that is nearest to the third.
+        nearest, *_ = np.linalg.lstsq(rows[:2].T, rows[2], rcond=None)
+        candidates = rows[2] - (np.rint(nearest) + signs) @ rows[:2]
+        rows[2] = candidates[np.einsum("ij,ij->i", candidates, candidates).argmin()]
+        if np.einsum("ij,ij->", rows, rows) >= before * (1.0 - 1e-12):
+            return rows

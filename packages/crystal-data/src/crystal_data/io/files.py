@@ -1,0 +1,91 @@
+"""Bytes of a file to text, and text to a file that is whole or absent."""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+
+from crystal_data.errors import InvalidCrystalError, Reason
+
+_UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_CONTROL = "".join(map(chr, set(range(32)) - set(b"\t\n\v\f\r")))
+_HEADS = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x1f\x8b": "gzip data"}
+
+
+def read_text(path: Path, identifier: str = "") -> str:
+    """Text of a file: UTF-8, UTF-16 with or without byte-order mark, or Latin-1; unpacks ``.gz``.
+
+    Raises:
+        InvalidCrystalError: ``MISSING_FILE``, ``EMPTY``, or ``UNREADABLE`` for what is no text.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except FileNotFoundError as error:
+        detail = f"there is no file {path}"
+        raise InvalidCrystalError(identifier, Reason.MISSING_FILE, detail) from error
+    except (OSError, EOFError, zlib.error) as error:
+        detail = f"{path} cannot be read: {error}"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail) from error
+    return decode(data, identifier)
+
+
+def decode(data: bytes, identifier: str = "") -> str:
+    """Text of bytes; see ``read_text``."""
+    if not data.strip(b" \t\r\n\0"):
+        raise InvalidCrystalError(identifier, Reason.EMPTY, "the file is empty")
+    for head, what in _HEADS.items():
+        if data.startswith(head):
+            detail = f"this is {what}, a text was expected; unpack or convert it first"
+            raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    encoding = _encoding(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    text = text.lstrip("\ufeff").rstrip("\x1a")  # Ctrl-Z ends old DOS files
+    if any(map(text.__contains__, _CONTROL)):
+        detail = "this is binary data, a text was expected"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    if text.lstrip()[:1] == "<":
+        detail = f"this is HTML or XML, not a structure: {text.strip()[:40]!r}"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    return text
+
+
+def _encoding(data: bytes) -> str:
+    if data.startswith(_UTF16_MARKS):
+        return "utf-16"
+    if data.startswith(_UTF8_MARK):
+        return "utf-8-sig"
+    head = data[:200]
+    # ASCII in UTF-16 has a zero in every second byte; which one gives the order.
+    if len(head) > 3 and not any(head[1::2]):
+        return "utf-16-le"
+    if len(head) > 3 and not any(head[::2]):
+        return "utf-16-be"
+    return "utf-8"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path to write to; moved to ``path`` when the block ends well, removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{token_hex(8)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text in one step: the file has all of it or is as it was."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

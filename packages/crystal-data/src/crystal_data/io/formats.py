@@ -1,0 +1,64 @@
+"""Which format a file has: by its name, and by its text where the name says otherwise."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+FileFormat = Literal["cif", "poscar", "extxyz", "json", "jsonl"]
+
+_SUFFIXES: dict[str, FileFormat] = {
+    ".cif": "cif",
+    ".mcif": "cif",
+    ".vasp": "poscar",
+    ".poscar": "poscar",
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".json": "json",
+    ".jsonl": "jsonl",
+}
+_BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
+_VASP_NAMES = ("POSCAR", "CONTCAR")
+
+
+def format_of_name(path: Path) -> FileFormat | None:
+    """Format that a file's name promises; None if it promises none."""
+    if path.name.upper().startswith(_VASP_NAMES):
+        return "poscar"
+    return _SUFFIXES.get(Path(_unpacked(path)).suffix.lower())
+
+
+def identifier_of(path: Path) -> str:
+    """The file's name without its ending; a bare POSCAR or CONTCAR takes that of its folder."""
+    if path.name.upper() in _VASP_NAMES:
+        return path.absolute().parent.name or path.name
+    name = _unpacked(path)
+    known = format_of_name(path) and not name.upper().startswith(_VASP_NAMES)
+    return Path(name).stem if known else name
+
+
+def _unpacked(path: Path) -> str:
+    return path.name[:-3] if path.suffix.lower() == ".gz" else path.name
+
+
+def format_of_text(text: str) -> FileFormat | None:
+    """Format that a text has by its looks; None if it looks like none of them."""
+    start = text.lstrip()[:1]
+    if start in ("{", "["):
+        first, *others = [line for line in text.splitlines() if line.strip()]
+        is_lines = first.rstrip().endswith("}") and others and others[0].lstrip()[:1] == "{"
+        return "jsonl" if is_lines else "json"
+    lines = text.splitlines()[:5]
+    if _is_numbers(lines[:1], 1) and lines[0].strip().isdigit():
+        return "extxyz"
+    if _is_numbers(lines[1:2], 1) and len(lines) == 5 and _is_numbers(lines[2:], 3):
+        return "poscar"
+    return "cif" if _BLOCK.search(text) else None
+
+
+def _is_numbers(lines: list[str], count: int) -> bool:
+    try:
+        return bool(lines) and all(
+            len([float(token) for token in line.split()[:count]]) == count for line in lines
+        )
+    except ValueError:
+        return False

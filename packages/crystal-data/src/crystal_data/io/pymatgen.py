@@ -1,0 +1,227 @@
+"""Pymatgen's ``Structure`` and its JSON form to crystals and back."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crystal_data.crystal import Crystal, lattice_from_parameters
+from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.sites import crystal_from_symbols
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+_PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
+
+
+def from_pymatgen(
+    structure: "Structure",
+    identifier: str = "",
+    *,
+    on_disorder: OnDisorder = "error",
+    min_distance: float = MIN_DISTANCE,
+) -> Crystal:
+    """A crystal of a pymatgen ``Structure``; coordinates keep their images.
+
+    Args:
+        structure: Charges, spins and site properties are left behind; its ``properties`` stay.
+        identifier: The crystal's; by default the property ``identifier``.
+        on_disorder: See ``resolve_disorder``.
+        min_distance: See ``check_distances``, Å.
+
+    Raises:
+        InvalidCrystalError: With the reason, if the structure does not make a crystal.
+    """
+    sites = list(structure)
+    species = [[(str(s.symbol), float(x)) for s, x in site.species.items()] for site in sites]
+    return _from_parts(
+        identifier,
+        structure.lattice.matrix,
+        [site.frac_coords for site in sites],
+        species,
+        structure.properties,
+        on_disorder=on_disorder,
+        min_distance=min_distance,
+    )
+
+
+def to_pymatgen(crystal: Crystal) -> "Structure":
+    """A pymatgen ``Structure`` with the crystal's properties; the identifier is one of them."""
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
+
+    return Structure(
+        Lattice(crystal.lattice),
+        crystal.species,
+        crystal.frac_coords,
+        properties=_properties(crystal),
+    )
+
+
+def from_pymatgen_dict(
+    values: Mapping[str, Any],
+    identifier: str = "",
+    *,
+    on_disorder: OnDisorder = "error",
+    min_distance: float = MIN_DISTANCE,
+) -> Crystal:
+    """A crystal of ``Structure.as_dict()``, read without pymatgen.
+
+    Args:
+        values: With ``lattice`` and ``sites``.
+        identifier: The crystal's; by default the property ``identifier``.
+        on_disorder: See ``resolve_disorder``.
+        min_distance: See ``check_distances``, Å.
+
+    Raises:
+        InvalidCrystalError: With the reason, if the dict does not make a crystal.
+    """
+    if not isinstance(values, Mapping):
+        detail = f"a {type(values).__name__} is no pymatgen structure, a dict was expected"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    for key, reason in (("lattice", Reason.NO_CELL), ("sites", Reason.NO_ATOMS)):
+        if not values.get(key):
+            raise InvalidCrystalError(identifier, reason, f"the structure has no {key!r}")
+    try:
+        cell = values["lattice"]
+        lattice = np.array(cell.get("matrix") or _matrix(cell), dtype=np.float64).reshape(3, 3)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        detail = f"'lattice' is no cell: {error}"
+        raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail) from error
+    try:
+        sites = values["sites"]
+        coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)
+    except (KeyError, TypeError, ValueError) as error:
+        detail = f"a site has no three numbers under 'abc': {error}"
+        raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail) from error
+    try:
+        species = [[(str(s["element"]), float(s["occu"])) for s in x["species"]] for x in sites]
+    except (KeyError, TypeError, ValueError) as error:
+        detail = f"a site has no element and occupancy under 'species': {error}"
+        raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
+    properties = values.get("properties")
+    properties = properties if isinstance(properties, Mapping) else {}
+    return _from_parts(
+        identifier,
+        lattice,
+        coords,
+        species,
+        properties,
+        on_disorder=on_disorder,
+        min_distance=min_distance,
+    )
+
+
+def _matrix(cell: Mapping[str, Any]) -> Any:
+    parameters = [float(cell[name]) for name in _PARAMETERS]
+    return lattice_from_parameters(parameters[:3], parameters[3:])
+
+
+def _from_parts(
+    identifier: str,
+    lattice: Any,
+    frac_coords: Any,
+    species: list[list[tuple[str, float]]],
+    properties: Mapping[str, Any] | None,
+    *,
+    on_disorder: OnDisorder,
+    min_distance: float,
+) -> Crystal:
+    kept = dict(properties or {})
+    name = identifier or str(kept.get("identifier", ""))
+    kept.pop("identifier", None)
+    rows = [row for row, shares in enumerate(species) for _ in shares]
+    flat = [share for shares in species for share in shares]
+    full = all(len(shares) == 1 and shares[0][1] == 1.0 for shares in species)
+    return crystal_from_symbols(
+        name,
+        lattice,
+        np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)[rows],
+        [symbol for symbol, _ in flat],
+        occupancies=None if full else [amount for _, amount in flat],
+        properties=kept,
+        on_disorder=on_disorder,
+        min_distance=min_distance,
+    )
+
+
+def parse_json(
+    text: str,
+    identifier: str = "",
+    *,
+    on_disorder: OnDisorder = "error",
+    min_distance: float = MIN_DISTANCE,
+) -> Crystal:
+    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = Reason.UNREADABLE if text.strip() else Reason.EMPTY
+        raise InvalidCrystalError(identifier, reason, f"not JSON: {error}") from error
+    return from_pymatgen_dict(
+        values, identifier, on_disorder=on_disorder, min_distance=min_distance
+    )
+
+
+def to_pymatgen_dict(crystal: Crystal) -> dict[str, Any]:
+    """What ``Structure.from_dict`` reads, plain JSON values, with all digits."""
+    cell = dict(zip(_PARAMETERS, (*crystal.lengths, *crystal.angles), strict=True))
+    sites = [
+        {
+            "species": [{"element": symbol, "occu": 1}],
+            "abc": abc,
+            "properties": {},
+            "label": symbol,
+            "xyz": xyz,
+        }
+        for symbol, abc, xyz in zip(
+            crystal.species, crystal.frac_coords.tolist(), crystal.cart_coords.tolist(), strict=True
+        )
+    ]
+    return {
+        "@module": "pymatgen.core.structure",
+        "@class": "Structure",
+        "charge": 0,
+        "lattice": {
+            "matrix": crystal.lattice.tolist(),
+            "pbc": [True, True, True],
+            **{name: float(value) for name, value in cell.items()},
+            "volume": crystal.volume,
+        },
+        "properties": _properties(crystal),
+        "sites": sites,
+    }
+
+
+def to_json(crystal: Crystal) -> str:
+    """The crystal as one line of pymatgen JSON."""
+    return json.dumps(to_pymatgen_dict(crystal))
+
+
+def _properties(crystal: Crystal) -> dict[str, Any]:
+    values = {
+        key: value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        for key, value in crystal.properties.items()
+    }
+    return {"identifier": crystal.identifier, **values} if crystal.identifier else values
+
+
+def symmetrised_cif(crystal: Crystal, symprec: float) -> str:
+    """CIF of the conventional cell's asymmetric unit, by spglib through pymatgen's writer.
+
+    Args:
+        crystal: Of which the symmetry is sought.
+        symprec: Tolerance of that search, Å.
+    """
+    from pymatgen.io.cif import CifWriter
+
+    with warnings.catch_warnings():
+        # spglib and pymatgen announce coming changes of their own interfaces here.
+        warnings.simplefilter("ignore")
+        writer = CifWriter(to_pymatgen(crystal), symprec=symprec, significant_figures=12)
+    return str(writer)

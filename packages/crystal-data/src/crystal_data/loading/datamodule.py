@@ -1,0 +1,345 @@
+"""The data module of all packages: from a source to the batches that a model asks for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.files import write_text
+from crystal_data.loading.dataset import CrystalDataset
+from crystal_data.loading.exclusion import Excluded, Exclusion, exclude
+from crystal_data.loading.packing import Bound
+from crystal_data.loading.sampler import CrystalSampler
+from crystal_data.loading.splits import ChosenRows, choose_rows
+from crystal_data.sources.base import CrystalSource
+from crystal_data.sources.split import SPLIT_NAMES, SplitName, Splitter
+from crystal_data.store.build import REJECTED, OnInvalid, open_store, store_folder
+from crystal_data.store.console import say
+from crystal_data.store.store import CrystalStore
+from crystal_data.transforms.base import Transform
+
+
+class CrystalDataModule(LightningDataModule):
+    """Serves one source to any model.
+
+    The model says what it needs: ``graph_spec`` and ``targets`` are read from the LightningModule
+    that the Trainer runs. Outside a Trainer, call :meth:`configure`.
+
+    Args:
+        source: Where the crystals come from.
+        batch_size: Crystals of one optimisation step over all devices; with a bound, a further
+            limit. None leaves it to the bounds.
+        max_atoms: Most atoms in the batch of one device.
+        max_edges: Most edges in the batch of one device.
+        num_workers: Processes that cut batches; 0 cuts them in the training process, which is
+            quick, because batches are cut from columns.
+        split: How rows are divided; by default as the source says, or 80:10:10.
+        exclude: Structures that must not be trained on, wherever they come from: evaluation sets,
+            whole sources, ``"val"`` or ``"test"`` of this source, or a file of identifiers.
+        transforms: Applied to training batches in this order.
+        on_invalid: ``"error"`` refuses a source with structures that cannot be used, ``"skip"``
+            leaves them out and says how many.
+        on_disorder: What to do with partly occupied sites.
+        min_distance: Atoms closer than this overlap, Å.
+        seed: Of shuffling, transforms and drawn splits.
+        cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
+        train_size: Train on this many rows, the first of a seeded shuffle, so that smaller sets
+            are parts of larger ones; None takes all.
+        predict_split: What to predict: ``"train"``, ``"val"``, ``"test"``, or None for all rows.
+        length_buckets: Put crystals of like sizes into one training batch, for models that pad.
+    """
+
+    def __init__(
+        self,
+        source: CrystalSource,
+        *,
+        batch_size: int | None = 256,
+        max_atoms: int | None = None,
+        max_edges: int | None = None,
+        num_workers: int = 0,
+        split: Splitter | None = None,
+        exclude: Sequence[Excluded] = (),
+        transforms: Sequence[Transform] = (),
+        on_invalid: OnInvalid = "error",
+        on_disorder: OnDisorder = "error",
+        min_distance: float = 0.5,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        train_size: int | None = None,
+        predict_split: SplitName | None = None,
+        length_buckets: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size is None and max_atoms is None and max_edges is None:
+            raise ValueError("give batch_size, max_atoms or max_edges")
+        self.source = source
+        self.batch_size = batch_size
+        self.max_atoms = max_atoms
+        self.max_edges = max_edges
+        self.num_workers = num_workers
+        self.split = split
+        self.exclude = tuple(exclude)
+        self.transforms = tuple(transforms)
+        self.on_invalid: OnInvalid = on_invalid
+        self.on_disorder: OnDisorder = on_disorder
+        self.min_distance = min_distance
+        self.seed = seed
+        self.cache = cache
+        self.train_size = train_size
+        self.predict_split = predict_split
+        self.length_buckets = length_buckets
+        self._targets: tuple[str, ...] = ()
+        self._graph_spec: GraphSpec | None = None
+        self._served: tuple[str, ...] = ()
+        self._store: CrystalStore | None = None
+        self._chosen: ChosenRows | None = None
+        self._exclusion: Exclusion | None = None
+
+    def configure(
+        self, targets: Sequence[str] = (), graph_spec: GraphSpec | None = None
+    ) -> "CrystalDataModule":
+        """Says what a model needs where there is no Trainer to ask; returns itself.
+
+        Args:
+            targets: Columns that batches bring along.
+            graph_spec: Edges that batches have; None for none.
+        """
+        self._targets = tuple(targets)
+        self._graph_spec = graph_spec
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Columns that the model learns or is scored on."""
+        return tuple(getattr(self._module(), "targets", self._targets))
+
+    @property
+    def graph_spec(self) -> GraphSpec | None:
+        """Edges that the model wants; None for none."""
+        spec: GraphSpec | None = getattr(self._module(), "graph_spec", self._graph_spec)
+        return spec
+
+    def _module(self) -> Any:
+        return None if self.trainer is None else self.trainer.lightning_module
+
+    @property
+    def store(self) -> CrystalStore:
+        """The opened store."""
+        if self._store is None:
+            raise RuntimeError("call setup() first: it opens the store")
+        return self._store
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each property that has one."""
+        return dict(self.source.units)
+
+    @override
+    def prepare_data(self) -> None:
+        store = self._open(self.source, self.on_invalid)
+        if self.graph_spec is not None:
+            store.add_edges(self.graph_spec)
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._exclude(store, choose_rows(store, self.split, self.targets, self.seed))
+
+    @override
+    def setup(self, stage: str | None = None) -> None:
+        # The process that prepared the data has said what there is to say about its rejections.
+        store = self._store = CrystalStore.open(
+            store_folder(
+                self.source,
+                on_disorder=self.on_disorder,
+                min_distance=self.min_distance,
+                cache=self.cache,
+            )
+        )
+        # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
+        # is an error.
+        known = store.properties if stage == "predict" else self.targets
+        self._served = tuple(name for name in self.targets if name in known)
+        chosen = self._chosen = choose_rows(store, self.split, self._served, self.seed)
+        self._exclusion = Exclusion(chosen.rows["train"], "")
+        is_first = self.trainer is None or self.trainer.is_global_zero
+        if stage in (None, "fit"):
+            self._exclusion = self._exclude(store, chosen)
+            chosen.rows["train"] = self._first_of_shuffle(self._exclusion.rows)
+            if is_first:
+                say(self._summary(chosen, self._exclusion))
+        if self.trainer is not None and is_first and not getattr(self.trainer, "fast_dev_run", False):
+            self._write_reports(store, Path(self.trainer.default_root_dir))
+
+    def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
+        return open_store(
+            source,
+            on_invalid=on_invalid,
+            on_disorder=self.on_disorder,
+            min_distance=self.min_distance,
+            cache=self.cache,
+        )
+
+    def _exclude(self, store: CrystalStore, chosen: ChosenRows) -> Exclusion:
+        # What cannot be read of an evaluation set cannot have been trained on either.
+        return exclude(store, chosen.rows, self.exclude, lambda other: self._open(other, "skip"))
+
+    def _first_of_shuffle(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(rows) == 0:
+            raise ValueError(
+                f"{self.source.name}: no row is left to train on; the targets are {self.targets}, "
+                f"split is {self.split} and exclude is {self.exclude}"
+            )
+        if self.train_size is None:
+            return rows
+        if not 1 <= self.train_size <= len(rows):
+            raise ValueError(
+                f"{self.source.name}: train_size is {self.train_size}, of {len(rows)} rows that "
+                "there are to train on"
+            )
+        shuffled = np.random.default_rng(self.seed).permutation(rows)
+        return np.sort(shuffled[: self.train_size])
+
+    def _summary(self, chosen: ChosenRows, exclusion: Exclusion) -> str:
+        sizes = ", ".join(f"{len(chosen.rows[name])} {name}" for name in SPLIT_NAMES)
+        parts = [f"{self.source.name}: {sizes}"]
+        if chosen.is_drawn:
+            parts.append(f"no split of its own, so 80:10:10 was drawn with seed {self.seed}")
+        if chosen.unlabelled:
+            parts.append(f"{chosen.unlabelled} without any label left out")
+        if exclusion.num_excluded:
+            parts.append(f"{exclusion.num_excluded} left out of train, see excluded.csv")
+        return "; ".join(parts)
+
+    def _write_reports(self, store: CrystalStore, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if store.path is not None:
+            rejected = (store.path / REJECTED).read_text(encoding="utf-8")
+            write_text(folder / REJECTED, rejected)
+        if self._exclusion is not None and self._exclusion.table:
+            write_text(folder / "excluded.csv", self._exclusion.table)
+
+    def sample_ids(self, split: str) -> NDArray[np.int64]:
+        """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.
+
+        Raises:
+            RuntimeError: Before ``setup()``.
+        """
+        if self._chosen is None:
+            raise RuntimeError("call setup() first: it divides the rows")
+        if split == "predict":
+            chosen = self.predict_split
+            # A row without labels can be predicted all the same, so the store is asked.
+            return np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
+        return self._chosen.rows[_split_name(split)]
+
+    def train_targets(self) -> dict[str, NDArray[np.float64]]:
+        """Labels of the training rows, NaN where there is none: what normalisers fit on."""
+        return self.store.targets(self.targets, self.sample_ids("train"))
+
+    def data_info(self) -> dict[str, Any]:
+        """Source, fingerprint, rows of each split, and what was left out, for results."""
+        described = self.store.metadata
+        exclusion = self._exclusion
+        return {
+            "source": described["source"],
+            "fingerprint": described["fingerprint"],
+            "options": described["options"],
+            "rows": {name: len(self.sample_ids(name)) for name in SPLIT_NAMES},
+            "rejected": described["rejected"],
+            "unlabelled": 0 if self._chosen is None else self._chosen.unlabelled,
+            "excluded": 0 if exclusion is None else exclusion.num_excluded,
+            "exclusion_sha256": exclusion.sha256 if exclusion and exclusion.table else None,
+        }
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The same as :meth:`data_info`, for artifacts."""
+        return self.data_info()
+
+    @override
+    def train_dataloader(self) -> DataLoader[CrystalBatch]:
+        return self._loader("train", is_training=True)
+
+    @override
+    def val_dataloader(self) -> DataLoader[CrystalBatch] | list[DataLoader[CrystalBatch]]:
+        # Training without a validation split is allowed; Lightning then skips the loop.
+        return self._loader("val") if len(self.sample_ids("val")) else []
+
+    @override
+    def test_dataloader(self) -> DataLoader[CrystalBatch]:
+        return self._loader("test")
+
+    @override
+    def predict_dataloader(self) -> DataLoader[CrystalBatch]:
+        return self._loader("predict")
+
+    def _loader(self, split: str, *, is_training: bool = False) -> DataLoader[CrystalBatch]:
+        rows = self.sample_ids(split)
+        if len(rows) == 0:
+            raise ValueError(f"{self.source.name} has no {split} rows; split is {self.split}")
+        rank, world_size = self._place()
+        num_atoms = self.store.num_atoms[rows]
+        sampler = CrystalSampler(
+            rows,
+            batch_size=self.batch_size,
+            bounds=self._bounds(rows, num_atoms),
+            is_training=is_training,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+            bucket_sizes=num_atoms if self.length_buckets else None,
+        )
+        dataset = CrystalDataset(
+            self.store,
+            targets=self._served,
+            graph_spec=self.graph_spec,
+            transforms=self.transforms if is_training else (),
+            seed=self.seed,
+        )
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=_unchanged,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        connector = self.trainer._accelerator_connector
+        if self.trainer.world_size > 1 and connector.use_distributed_sampler:
+            raise ValueError(
+                "CrystalDataModule deals the rows out to the devices itself; "
+                "pass use_distributed_sampler=False to the Trainer"
+            )
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _bounds(self, rows: NDArray[np.int64], num_atoms: NDArray[np.int64]) -> tuple[Bound, ...]:
+        bounds = []
+        if self.max_atoms is not None:
+            bounds.append(Bound("max_atoms", self.max_atoms, num_atoms))
+        if self.max_edges is not None:
+            edges = None if self.graph_spec is None else self.store.edges(self.graph_spec)
+            if edges is None:
+                raise ValueError("max_edges bounds batches with edges; this model asks for none")
+            bounds.append(Bound("max_edges", self.max_edges, np.diff(edges.offsets)[rows]))
+        return tuple(bounds)
+
+
+def _split_name(split: str) -> SplitName:
+    for name in SPLIT_NAMES:
+        if name == split:
+            return name
+    raise ValueError(f"no split {split!r}; there are {', '.join(SPLIT_NAMES)} and predict")
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,60 @@
+"""Cuts the batches that the sampler asks for."""
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import Dataset
+
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.loading.sampler import BatchRequest
+from crystal_data.store.store import CrystalStore
+from crystal_data.transforms.base import Transform
+from crystal_data.transforms.random import SampleRandom
+
+
+class CrystalDataset(Dataset[CrystalBatch]):
+    """One item is one batch. Pickles as the store's path, so loader workers share its pages.
+
+    Args:
+        store: Where the rows are.
+        targets: Columns that the batches bring along.
+        graph_spec: Edges that the batches have; None for none.
+        transforms: Applied in order, before the edges of moved atoms are found.
+        seed: Of the transforms' draws.
+    """
+
+    def __init__(
+        self,
+        store: CrystalStore,
+        *,
+        targets: Sequence[str] = (),
+        graph_spec: GraphSpec | None = None,
+        transforms: Sequence[Transform] = (),
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self._targets = tuple(targets)
+        self._graph_spec = graph_spec
+        self._transforms = tuple(transforms)
+        self._seed = seed
+        # Stored edges are those of the stored positions.
+        moves_atoms = any(transform.moves_atoms for transform in self._transforms)
+        self._stored_edges = None if moves_atoms else graph_spec
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, request: BatchRequest) -> CrystalBatch:
+        """The batch of a request, in torch's default dtype."""
+        batch = self.store.batch(request.rows, self._targets, self._stored_edges)
+        rng = SampleRandom(self._seed, request.epoch, batch.sample_id)
+        for transform in self._transforms:
+            batch = transform(batch, rng)
+        if self._graph_spec is not None and "edge_index" not in batch:
+            batch = batch.with_edges(self._graph_spec)
+        if request.is_filler:
+            batch.targets = {
+                name: torch.full_like(values, torch.nan) for name, values in batch.targets.items()
+            }
+        return batch.float32()

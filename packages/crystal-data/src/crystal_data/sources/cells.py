@@ -1,0 +1,172 @@
+"""What the cells of a table mean: numbers, vectors, text, or nothing."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+
+from crystal_data.sources.record import PropertyValue
+
+Kind = Literal["number", "vector", "text", "skip"]
+
+# "Na" is sodium. In text, where NaN may be a formula too, only what is in lower case is missing.
+_MISSING_TEXT = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+_MISSING = _MISSING_TEXT | {"NA", "N/A", "NaN", "NAN", "Null", "NULL", "None", "NONE"}
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+class BadCellError(ValueError):
+    """A cell that is not of its column's kind."""
+
+
+def is_missing(cell: object) -> bool:
+    """Whether a cell says that there is no value, as an empty one, ``na`` or NaN does."""
+    if cell is None:
+        return True
+    if isinstance(cell, str):
+        return cell.strip() in _MISSING
+    return isinstance(cell, Real) and math.isnan(cell)
+
+
+def parse_text(cell: object) -> str:
+    """The text of a cell, empty where it is missing."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        return "" if text in _MISSING_TEXT else text
+    return "" if is_missing(cell) else str(cell)
+
+
+def parse_number(cell: object) -> float:
+    """The finite number that a cell holds; NaN where it is missing, 1 and 0 for true and false.
+
+    Raises:
+        BadCellError: If there is something else.
+    """
+    if is_missing(cell):
+        return math.nan
+    number = math.nan
+    if isinstance(cell, Real):
+        number = float(cell)
+    elif isinstance(cell, str) and "_" not in cell:  # float() would take 1_000
+        word = cell.strip()
+        try:
+            number = _WORDS[word.casefold()] if word.casefold() in _WORDS else float(word)
+        except ValueError:
+            number = math.nan
+    if not math.isfinite(number):
+        raise BadCellError(f"{_short(cell)} is not a number")
+    return number
+
+
+def parse_vector(cell: object) -> list[float] | None:
+    """The finite numbers of a list, or of a text with ``;`` between them; None where missing.
+
+    Raises:
+        BadCellError: If there is something else.
+    """
+    if is_missing(cell):
+        return None
+    if isinstance(cell, str):
+        items: Iterable[object] = cell.strip().strip("[]").split(";")
+    elif isinstance(cell, list | tuple | np.ndarray):
+        items = cell
+    else:
+        raise BadCellError(f"{_short(cell)} is not a list of numbers")
+    values = [parse_number(item) for item in items]
+    if any(math.isnan(value) for value in values):
+        raise BadCellError(f"{_short(cell)} has a gap among its numbers")
+    return values
+
+
+class Column:
+    """Collects the cells of one column and says what the column is.
+
+    A column is of numbers if at least half of its cells that are not missing are numbers, so that
+    one mistyped cell is found instead of turning the column into text. It is of vectors if all of
+    them are lists of numbers of one length. Other lists, such as forces on atoms, are skipped.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = 0
+        self.others = 0
+        self.lists = 0
+        self.lengths: Counter[int] = Counter()
+
+    def add(self, cell: object) -> None:
+        """Count one cell."""
+        if is_missing(cell):
+            return
+        try:
+            parse_number(cell)
+        except BadCellError:
+            self._add_other(cell)
+        else:
+            self.numbers += 1
+
+    def _add_other(self, cell: object) -> None:
+        self.others += 1
+        self.lists += not isinstance(cell, str)
+        try:
+            vector = parse_vector(cell)
+        except BadCellError:
+            self.lengths[-1] += 1
+        else:
+            self.lengths[len(vector or ())] += 1
+
+    @property
+    def kind(self) -> Kind:
+        """What the cells counted so far make of the column."""
+        if self.numbers >= self.others:
+            return "number"
+        if self.numbers == 0 and len(self.lengths) == 1 and min(self.lengths) > 0:
+            return "vector"
+        return "skip" if self.lists else "text"
+
+    @property
+    def width(self) -> int:
+        """Most frequent length of the vectors; 0 where none was counted."""
+        vectors = Counter({length: n for length, n in self.lengths.items() if length >= 0})
+        return vectors.most_common(1)[0][0] if vectors else 0
+
+
+def convert(
+    row: Mapping[str, Any], kinds: Mapping[str, Kind], widths: Mapping[str, int]
+) -> dict[str, PropertyValue]:
+    """The properties of one row, each of its column's kind; a missing one is NaN or empty.
+
+    Raises:
+        BadCellError: Naming the column, what came and what was expected.
+    """
+    properties: dict[str, PropertyValue] = {}
+    for name, kind in kinds.items():
+        cell = row.get(name)
+        try:
+            if kind == "number":
+                properties[name] = parse_number(cell)
+            elif kind == "vector":
+                properties[name] = _fixed_vector(cell, widths[name])
+            elif kind == "text":
+                properties[name] = parse_text(cell)
+        except BadCellError as error:
+            raise BadCellError(
+                f"column {name}: {error}; correct the cell, leave it empty, or declare the "
+                f"column with columns={{{name!r}: 'text'}}"
+            ) from None
+    return properties
+
+
+def _fixed_vector(cell: object, width: int) -> np.ndarray:
+    values = parse_vector(cell)
+    if values is None:
+        return np.full(width, np.nan)
+    if len(values) != width:
+        raise BadCellError(f"{len(values)} numbers where the column has {width}")
+    return np.array(values)
+
+
+def _short(cell: object) -> str:
+    text = repr(cell)
+    return text if len(text) <= 60 else f"{text[:57]}..."

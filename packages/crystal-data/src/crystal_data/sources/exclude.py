@@ -1,0 +1,323 @@
+"""The guard against leakage: training rows that an evaluation set knows in another guise."""
+
+import csv
+import hashlib
+import io
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.io.files import write_text
+from crystal_data.sources.compositions import CrystalTable, composition_keys
+from crystal_data.sources.matching import MatcherOptions, Pair, Verdict, match_pairs
+from crystal_data.sources.split import read_ids
+
+logger = logging.getLogger(__name__)
+
+# timeout and error: same formula, and the comparison came to no end; counted as a match.
+How = Literal["id", "parent", "structure", "timeout", "error"]
+Check = Literal["id", "parent", "structure"]
+CHECKS: tuple[Check, ...] = ("id", "parent", "structure")
+_MAX_WORKERS = 8
+
+
+class _Store(CrystalTable, Protocol):
+    def crystal(self, row: int, /) -> Crystal:
+        """One crystal."""
+
+
+@dataclass(frozen=True)
+class CrystalSet:
+    """What the guard needs to know of a set of crystals.
+
+    Args:
+        name: For ``excluded.csv``.
+        identifiers: Of each crystal.
+        parents: The material that each was made from, or empty.
+        formulas: Key of each reduced formula; None where the structures are not known.
+        crystal: Gives a crystal by its position; None where the structures are not known.
+    """
+
+    name: str
+    identifiers: Sequence[str]
+    parents: Sequence[str]
+    formulas: NDArray[np.uint64] | None = None
+    crystal: Callable[[int], Crystal] | None = None
+
+    @classmethod
+    def from_store(cls, store: _Store, rows: NDArray[np.int64] | None = None) -> Self:
+        """Rows of a ``CrystalStore``; all of them by default."""
+        chosen = np.arange(len(store)) if rows is None else np.asarray(rows, dtype=np.int64)
+        identifiers, parents = store.column("identifier")[:], store.column("parent")[:]
+        keys = composition_keys(store.column("atomic_numbers"), np.asarray(store.num_atoms))
+        metadata = getattr(store, "metadata", {})
+        return cls(
+            str(metadata.get("source", "store")),
+            [str(identifiers[row]) for row in chosen],
+            [str(parents[row]) for row in chosen],
+            keys[chosen],
+            lambda position: store.crystal(int(chosen[position])),
+        )
+
+    @classmethod
+    def from_crystals(
+        cls, name: str, crystals: Sequence[Crystal], parents: Sequence[str] | None = None
+    ) -> Self:
+        """Crystals at hand."""
+        numbers = [np.empty(0, dtype=np.int64), *(crystal.atomic_numbers for crystal in crystals)]
+        counts = np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64)
+        return cls(
+            name,
+            [crystal.identifier for crystal in crystals],
+            parents or [""] * len(crystals),
+            composition_keys(np.concatenate(numbers), counts),
+            crystals.__getitem__,
+        )
+
+    @classmethod
+    def from_ids(cls, path: str | Path) -> Self:
+        """A file of identifiers, as :func:`crystal_data.sources.split.read_ids` reads it."""
+        identifiers = read_ids(path)
+        return cls(Path(path).name.split(".")[0], identifiers, [""] * len(identifiers))
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A training row that stands in an evaluation set: one line of ``excluded.csv``."""
+
+    identifier: str
+    matched_identifier: str
+    evaluation_set: str
+    how: How
+
+
+@dataclass(frozen=True)
+class ExclusionReport:
+    """What was left out of training, and why.
+
+    Args:
+        rows_kept: Rows to train on, in their order.
+        leaks: One for each row that was left out.
+    """
+
+    rows_kept: NDArray[np.int64]
+    leaks: tuple[Leak, ...]
+
+    @property
+    def table(self) -> str:
+        """Text of ``excluded.csv``."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["id", "matched_id", "evaluation_set", "how"])
+        writer.writerows(
+            (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
+            for leak in self.leaks
+        )
+        return out.getvalue()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the table, for artifacts."""
+        return hashlib.sha256(self.table.encode()).hexdigest()
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``excluded.csv`` into a folder."""
+        path = Path(folder) / "excluded.csv"
+        write_text(path, self.table)
+        return path
+
+
+def excluded_rows(
+    store: _Store,
+    rows: NDArray[np.int64],
+    against: Sequence[_Store | CrystalSet],
+    *,
+    how: Sequence[Check] = CHECKS,
+    matcher: MatcherOptions | None = None,
+    num_workers: int | None = None,
+    timeout: float = 20.0,
+) -> ExclusionReport:
+    """Drop the training rows that stand in an evaluation set.
+
+    Args:
+        store: The store to train from.
+        rows: Its training rows.
+        against: Evaluation sets: stores, or sets made of rows of stores or of id files.
+        how: What counts: the same identifier; the same parent, or one being the other's parent;
+            the same reduced formula and structure.
+        matcher: Tolerances; by default pymatgen's own.
+        num_workers: Processes that compare structures; by default up to 8, one for each core. 0
+            compares in this process, without a time limit.
+        timeout: Seconds after which two structures count as one, and are listed as ``timeout``.
+
+    Returns:
+        Rows to keep, and the list of the others.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    train = CrystalSet.from_store(store, rows)
+    sets = [one if isinstance(one, CrystalSet) else CrystalSet.from_store(one) for one in against]
+    found = find_leaks(
+        train, sets, how=how, matcher=matcher, num_workers=num_workers, timeout=timeout
+    )
+    kept = np.ones(len(rows), dtype=bool)
+    kept[list(found)] = False
+    report = ExclusionReport(rows[kept], tuple(found[position] for position in sorted(found)))
+    undecided = sum(leak.how in ("timeout", "error") for leak in report.leaks)
+    if report.leaks:
+        logger.warning(
+            "%s: %d of %d training rows stand in %s and are left out%s",
+            train.name,
+            len(report.leaks),
+            len(rows),
+            ", ".join(one.name for one in sets),
+            f" ({undecided} because no comparison was possible)" if undecided else "",
+        )
+    return report
+
+
+def find_leaks(
+    train: CrystalSet,
+    against: Sequence[CrystalSet],
+    *,
+    how: Sequence[Check] = CHECKS,
+    matcher: MatcherOptions | None = None,
+    num_workers: int | None = None,
+    timeout: float = 20.0,
+) -> dict[int, Leak]:
+    """Positions in ``train`` that stand in one of the evaluation sets, each with one reason.
+
+    Cheap reasons come first, sets in their order. Arguments are those of :func:`excluded_rows`.
+
+    Raises:
+        ValueError: If ``how`` names something else.
+    """
+    unknown = set(how) - set(CHECKS)
+    if unknown:
+        raise ValueError(f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}")
+    found: dict[int, Leak] = {}
+    if "id" in how:
+        for one in against:
+            _note(train, one, "id", _same(one), found)
+    if "parent" in how:
+        for one in against:
+            _note(train, one, "parent", _relative(one), found)
+    if "structure" in how:
+        workers = min(os.cpu_count() or 1, _MAX_WORKERS) if num_workers is None else num_workers
+        candidates = _candidates(train, against, found)
+        pairs = _Pairs(train, against, candidates)
+        verdicts = match_pairs(
+            pairs, matcher or MatcherOptions(), num_workers=workers, timeout=timeout
+        )
+        for (position, number), verdict in verdicts:
+            pairs.note(position, number, verdict)
+        found |= pairs.leaks()
+    return found
+
+
+def _note(
+    train: CrystalSet,
+    one: CrystalSet,
+    how: How,
+    match: Callable[[str, str], str],
+    found: dict[int, Leak],
+) -> None:
+    """Add the rows for whose identifier and parent there is a match."""
+    for position, names in enumerate(zip(train.identifiers, train.parents, strict=True)):
+        if position not in found and (matched := match(*names)):
+            found[position] = Leak(names[0], matched, one.name, how)
+
+
+def _same(one: CrystalSet) -> Callable[[str, str], str]:
+    known = set(one.identifiers)
+    return lambda identifier, _: identifier if identifier in known else ""
+
+
+def _relative(one: CrystalSet) -> Callable[[str, str], str]:
+    """What in the set is a row's parent, child or sibling, or empty."""
+    known = {identifier: identifier for identifier in one.identifiers}
+    child = {
+        parent: identifier
+        for parent, identifier in zip(one.parents, one.identifiers, strict=True)
+        if parent
+    }
+
+    def match(identifier: str, parent: str) -> str:
+        return known.get(parent) or child.get(parent) or child.get(identifier) or ""
+
+    return match
+
+
+def _candidates(
+    train: CrystalSet, against: Sequence[CrystalSet], found: dict[int, Leak]
+) -> dict[int, list[tuple[int, int]]]:
+    """For each training position: set and position of the structures of the same formula."""
+    if train.formulas is None:
+        return {}
+    by_formula: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for which, one in enumerate(against):
+        if one.formulas is not None:
+            for other, key in enumerate(one.formulas.tolist()):
+                by_formula[key].append((which, other))
+    return {
+        position: by_formula[key]
+        for position, key in enumerate(train.formulas.tolist())
+        if position not in found and key in by_formula
+    }
+
+
+class _Pairs:
+    """Pairs still to compare, and what has been found; a row that matches needs no more pairs."""
+
+    def __init__(
+        self,
+        train: CrystalSet,
+        against: Sequence[CrystalSet],
+        candidates: dict[int, list[tuple[int, int]]],
+    ) -> None:
+        self._train = train
+        self._against = against
+        self._candidates = candidates
+        # Lowest number that matched, so that the order in which answers come plays no part.
+        self._matched: dict[int, int] = {}
+        self._undecided: dict[int, tuple[int, Verdict]] = {}
+
+    def __iter__(self) -> Iterator[Pair]:
+        for position, others in self._candidates.items():
+            for number, (which, other) in enumerate(others):
+                if position in self._matched:
+                    break
+                get_first, get_second = self._train.crystal, self._against[which].crystal
+                if get_first is not None and get_second is not None:
+                    yield Pair((position, number), get_first(position), get_second(other))
+
+    def note(self, position: int, number: int, verdict: Verdict) -> None:
+        """Keep one answer."""
+        if verdict == "match":
+            self._matched[position] = min(number, self._matched.get(position, number))
+        elif verdict != "differ":
+            self._undecided[position] = min(
+                (number, verdict), self._undecided.get(position, (number, verdict))
+            )
+
+    def leaks(self) -> dict[int, Leak]:
+        """Rows that match, and rows of which that could not be found out."""
+        return {
+            position: self._leak(position, number, "timeout" if verdict == "timeout" else "error")
+            for position, (number, verdict) in self._undecided.items()
+        } | {
+            position: self._leak(position, number, "structure")
+            for position, number in self._matched.items()
+        }
+
+    def _leak(self, position: int, number: int, how: How) -> Leak:
+        which, other = self._candidates[position][number]
+        one = self._against[which]
+        return Leak(self._train.identifiers[position], one.identifiers[other], one.name, how)

@@ -1,0 +1,64 @@
+"""Content hashes of files, remembered while size and time of change stay the same."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from crystal_data.io.files import write_text
+from crystal_data.sources.homes import cache_home
+
+# A file that was changed this recently may change again without a new time stamp.
+_SETTLED_SECONDS = 2.0
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_hash(path: Path) -> str:
+    """:func:`hash_file`, read through once while size and time of change stay the same."""
+    return _remembered("file", [path], lambda: hash_file(path))
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """SHA-256 over names and contents of files, in their order.
+
+    The result is remembered in the cache home under paths, sizes and times of change, so that a
+    folder of many files is read through once.
+
+    Raises:
+        FileNotFoundError: If one of the files does not exist.
+    """
+
+    def compute() -> str:
+        digest = hashlib.sha256()
+        for path in paths:
+            digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
+        return digest.hexdigest()
+
+    return _remembered("files", paths, compute)
+
+
+def _remembered(what: str, paths: Sequence[Path], compute: Callable[[], str]) -> str:
+    stats = [path.stat() for path in paths]
+    places = [
+        (str(path.absolute()), stat.st_size, stat.st_mtime_ns)
+        for path, stat in zip(paths, stats, strict=True)
+    ]
+    key = hashlib.sha256(json.dumps([what, places]).encode()).hexdigest()
+    memo = cache_home() / "fingerprints" / key
+    if memo.is_file():
+        return memo.read_text(encoding="ascii")
+    digest = compute()
+    newest = max((stat.st_mtime for stat in stats), default=0.0)
+    if time.time() - newest > _SETTLED_SECONDS:
+        try:
+            write_text(memo, digest)
+        except OSError:
+            # A cache home that cannot be written costs time, never correctness.
+            return digest
+    return digest

@@ -1,0 +1,27 @@
+"""Where files are kept: public data as downloaded, and what is made from it."""
+
+import os
+from pathlib import Path
+
+
+def data_home(root: str | Path | None = None) -> Path:
+    """Folder of the public data sets, which may be read-only.
+
+    Args:
+        root: Takes precedence over the environment variable ``CRYSTAL_DATA_HOME``.
+    """
+    return _home(root or os.environ.get("CRYSTAL_DATA_HOME"), "data")
+
+
+def cache_home(root: str | Path | None = None) -> Path:
+    """Folder of stores and other files that can be made again; it must be writable.
+
+    Args:
+        root: Takes precedence over the environment variable ``CRYSTAL_CACHE_HOME``.
+    """
+    return _home(root or os.environ.get("CRYSTAL_CACHE_HOME"), "stores")
+
+
+def _home(chosen: str | Path | None, default: str) -> Path:
+    path = Path(chosen) if chosen else Path.home() / ".cache" / "crystal" / default
+    return path.expanduser().absolute()

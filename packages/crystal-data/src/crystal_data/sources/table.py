@@ -1,0 +1,269 @@
+"""Tables with one structure in each row."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
+from crystal_data.sources.cells import BadCellError, Column, Kind, convert, is_missing, parse_text
+from crystal_data.sources.hashing import hash_files
+from crystal_data.sources.record import Record, Split, StructureFormat
+from crystal_data.sources.sites import (
+    OPTIMADE_COLUMNS,
+    crystal_from_jarvis,
+    crystal_from_optimade,
+)
+from crystal_data.sources.split_paths import SplitPaths
+from crystal_data.sources.tables import Row, column_names, read_rows
+
+logger = logging.getLogger(__name__)
+
+IDENTIFIER_COLUMNS = ("identifier", "id", "material_id", "immutable_id", "jid")
+STRUCTURE_COLUMNS = ("cif", "structure", "poscar", "atoms", "cif_string", "LeMatStructs")
+# What a row says of its structure again, and what belongs to atoms; never a target of a crystal.
+_ABOUT_SITES = frozenset(
+    {
+        *OPTIMADE_COLUMNS,
+        *("species", "dimension_types", "elements", "elements_ratios", "forces"),
+        *("stress_tensor", "magnetic_moments", "last_modified"),
+    }
+)
+_SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which column holds what, in all files of a source."""
+
+    identifier: str | None
+    structure: str | None  # None: the OPTIMADE columns
+    split: str | None
+    parent: str | None
+    kinds: dict[str, Kind]
+    widths: dict[str, int]
+
+
+class TableSource(CrystalSource):
+    """Structures and properties in a CSV, Parquet, JSON Lines or JSON file.
+
+    The structure is a column of CIF, POSCAR or pymatgen-JSON texts, the ``atoms`` of JARVIS, or the
+    three OPTIMADE columns ``lattice_vectors``, ``cartesian_site_positions``, ``species_at_sites``.
+    Every other column is a property by its name.
+
+    Args:
+        path: One file for everything; or give a file for each split.
+        train: File of the training structures.
+        val: File of the validation structures.
+        test: File of the test structures.
+        identifier: Column of ids; by default the first of identifier, id, material_id,
+            immutable_id and jid that is there, else rows are numbered.
+        structure: Column of structures; by default the first of cif, structure, poscar, atoms,
+            cif_string and LeMatStructs that is there, else the OPTIMADE columns.
+        split: Column of train, val and test; by default the one of this name, if there.
+        parent: Column of the material each structure was made from; by default the one of this
+            name, if there.
+        columns: What columns hold, where looking at their cells finds another kind; ``skip``
+            leaves one out.
+        units: Unit of each property that has one.
+        name: Short name; by default that of the file.
+    """
+
+    # Whether a declared column that no file has is a missing value in every row.
+    _columns_may_lack: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        train: str | Path | None = None,
+        val: str | Path | None = None,
+        test: str | Path | None = None,
+        identifier: str | None = None,
+        structure: str | None = None,
+        split: str | None = None,
+        parent: str | None = None,
+        columns: dict[str, Kind] | None = None,
+        units: dict[str, str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._paths = SplitPaths.of(type(self).__name__, path, train=train, val=val, test=test)
+        self._columns = {
+            "identifier": identifier,
+            "structure": structure,
+            "split": split,
+            "parent": parent,
+        }
+        self._declared: dict[str, Kind] = dict(columns or {})
+        self._units = dict(units or {})
+        self._name = name or self._paths.stem
+
+    @property
+    def name(self) -> str:
+        """Name given, or that of the file."""
+        return self._name
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units as given."""
+        return dict(self._units)
+
+    def files(self) -> list[tuple[Split, Path]]:
+        """The files that are read, with the split that each one is.
+
+        Raises:
+            FileNotFoundError: If one is missing.
+        """
+        return self._paths.existing()
+
+    def fingerprint(self) -> str:
+        """Hash of files and options."""
+        files = self.files()
+        options = {
+            "columns": self._columns,
+            "declared": self._declared,
+            "splits": [split for split, _ in files],
+        }
+        return combine_fingerprint(self, hash_files([path for _, path in files]), options)
+
+    def records(self) -> Iterator[Record | Rejection]:
+        """Rows in the order of the files, train first."""
+        return reject_duplicates(self._all_rows())
+
+    @cached_property
+    def _layout(self) -> _Layout:
+        names = [column_names(path) for _, path in self.files()]
+        present = list(dict.fromkeys(name for part in names for name in part))
+        identifier = self._find("identifier", IDENTIFIER_COLUMNS, present)
+        structure = self._find("structure", STRUCTURE_COLUMNS, present)
+        split = self._find("split", ("split",), present)
+        parent = self._find("parent", ("parent",), present)
+        if structure is None and not set(OPTIMADE_COLUMNS) <= set(present):
+            raise ValueError(
+                f"{self.name}: no column of structures among {', '.join(present)}; expected one "
+                f"of {', '.join(STRUCTURE_COLUMNS)} or the OPTIMADE columns "
+                f"{', '.join(OPTIMADE_COLUMNS)}; name it with structure="
+            )
+        absent = [name for name in self._declared if name not in present]
+        if absent and not self._columns_may_lack:
+            raise ValueError(
+                f"{self.name}: columns= names {', '.join(absent)}, but the columns are "
+                f"{', '.join(present)}"
+            )
+        used = {identifier, structure, split, parent}
+        about_sites = _ABOUT_SITES if structure is None else frozenset()
+        names_left = [
+            name
+            for name in present
+            if name in self._declared or (name not in used and name not in about_sites)
+        ]
+        kinds, widths = self._kinds(names_left)
+        return _Layout(identifier, structure, split, parent, kinds, widths)
+
+    def _find(self, role: str, usual: Sequence[str], present: Sequence[str]) -> str | None:
+        chosen = self._columns[role]
+        if chosen is None:
+            return next((name for name in usual if name in present), None)
+        if chosen not in present:
+            raise ValueError(
+                f"{self.name}: there is no column {chosen!r} for {role}=; "
+                f"the columns are {', '.join(present)}"
+            )
+        return chosen
+
+    def _kinds(self, names: Sequence[str]) -> tuple[dict[str, Kind], dict[str, int]]:
+        kinds: dict[str, Kind] = dict(self._declared)
+        # A vector's length is seen in its cells alone, even where its kind is known.
+        looked_at = [name for name in names if kinds.get(name, "vector") == "vector"]
+        widths: dict[str, int] = {}
+        if looked_at:
+            found = {name: Column() for name in looked_at}
+            for _, path in self.files():
+                for row in read_rows(path):
+                    for name, column in found.items():
+                        column.add(row.get(name))
+            for name, column in found.items():
+                kinds.setdefault(name, column.kind)
+                widths[name] = column.width
+        skipped = [name for name in names if kinds[name] == "skip" and name not in self._declared]
+        if skipped:
+            logger.warning(
+                "%s: columns %s are neither numbers nor fixed vectors nor text, and are left out",
+                self.name,
+                ", ".join(skipped),
+            )
+        return {name: kind for name, kind in kinds.items() if kind != "skip"}, widths
+
+    def _all_rows(self) -> Iterator[Record | Rejection]:
+        for split, path in self.files():
+            for number, row in enumerate(read_rows(path), start=1):
+                yield self._record(row, split, path, number)
+
+    def _record(self, row: Row, split: Split, path: Path, number: int) -> Record | Rejection:
+        layout = self._layout
+        place = f"{path}:{number}"
+        identifier = _text(row, layout.identifier) or f"{path.name.split('.')[0]}-{number}"
+        try:
+            structure, form = _structure(identifier, row, layout.structure)
+            return Record(
+                identifier,
+                structure,
+                form,
+                convert(row, layout.kinds, layout.widths),
+                split or _split_of(row, layout.split),
+                _text(row, layout.parent),
+                place,
+            )
+        except InvalidCrystalError as error:
+            return Rejection(identifier, place, "read", error.reason, error.detail)
+        except BadCellError as error:
+            return Rejection(identifier, place, "read", Reason.BAD_VALUE, str(error))
+
+
+def _structure(
+    identifier: str, row: Row, column: str | None
+) -> tuple[str | Crystal, StructureFormat]:
+    if column is None:
+        return crystal_from_optimade(identifier, row), "crystal"
+    cell = row.get(column)
+    if is_missing(cell):
+        raise InvalidCrystalError(identifier, Reason.EMPTY, f"column {column} is empty")
+    if isinstance(cell, Mapping) and "lattice_mat" in cell:
+        return crystal_from_jarvis(identifier, cell), "crystal"
+    if isinstance(cell, Mapping):
+        return json.dumps(cell), "json"
+    return str(cell), text_format(str(cell))
+
+
+def text_format(text: str) -> StructureFormat:
+    """Whether a structure's text is pymatgen JSON, CIF or POSCAR, from how it looks."""
+    if text.lstrip().startswith("{"):
+        return "json"
+    return "cif" if "_cell_" in text or "_atom_site" in text or "data_" in text else "poscar"
+
+
+def _split_of(row: Row, column: str | None) -> Split:
+    word = _text(row, column)
+    if not word:
+        return ""
+    if word.casefold() not in _SPLIT_NAMES:
+        raise BadCellError(f"column {column}: {word!r} is none of train, val and test")
+    return _SPLIT_NAMES[word.casefold()]
+
+
+def _text(row: Row, column: str | None) -> str:
+    return parse_text(row.get(column)) if column is not None else ""

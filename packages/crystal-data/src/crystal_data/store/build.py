@@ -1,0 +1,250 @@
+"""Builds the store of a source once, and opens it from then on."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from crystal_data.errors import Reason, Rejection
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.rejected import read_rejected, write_rejected
+from crystal_data.sources.base import CrystalSource, reject_duplicates
+from crystal_data.sources.homes import cache_home
+from crystal_data.sources.record import Record
+from crystal_data.store.console import progress, say
+from crystal_data.store.folders import build_folder, locked
+from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
+from crystal_data.store.parallel import default_workers, map_in_order
+from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
+from crystal_data.store.properties import PropertySchema
+from crystal_data.store.store import CrystalStore
+from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
+
+OnInvalid = Literal["error", "skip"]
+REJECTED = "rejected.csv"
+
+Item = Record | Rejection
+
+_CHUNK = 256
+# Fewer chunks are parsed before a worker process has even started.
+_CHUNKS_WORTH_WORKERS = 8
+_NAMED_IN_ERROR = 5
+
+
+class InvalidSourceError(ValueError):
+    """A source with structures that cannot be used, opened with ``on_invalid="error"``.
+
+    Args:
+        message: What is wrong and what to do.
+        rejected_path: The table of all of them.
+    """
+
+    def __init__(self, message: str, rejected_path: Path) -> None:
+        super().__init__(message, rejected_path)
+        self.rejected_path = rejected_path
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def open_store(
+    source: CrystalSource,
+    *,
+    on_invalid: OnInvalid = "error",
+    on_disorder: OnDisorder = "error",
+    min_distance: float = 0.5,
+    cache: str | Path | None = None,
+    num_workers: int | None = None,
+) -> CrystalStore:
+    """Opens the store of a source; builds it first unless it is there.
+
+    Built stores are kept under the source's content and the options, so a changed file or option
+    gives another store. Processes that ask for the same store at once get one build; a build that
+    is killed leaves nothing that would be taken for a store.
+
+    Args:
+        source: Where the structures come from; prepared if a build needs it.
+        on_invalid: ``"error"`` raises if any structure cannot be used, after all have been looked
+            at. ``"skip"`` leaves them out and says how many.
+        on_disorder: Passed to :func:`~crystal_data.io.parse.parse_record`.
+        min_distance: Atoms closer than this overlap, Å.
+        cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
+        num_workers: Processes that parse; by default as many as there are cores, 0 for none.
+
+    Raises:
+        InvalidSourceError: If structures cannot be used and ``on_invalid`` is ``"error"``, or if
+            not one can be used.
+    """
+    folder = store_folder(source, on_disorder=on_disorder, min_distance=min_distance, cache=cache)
+    store = _opened(folder)
+    if store is None:
+        with locked(folder):
+            store = _opened(folder)  # perhaps built while this process waited
+            if store is None:
+                with build_folder(folder) as temporary:
+                    _Build(source, temporary, on_disorder, min_distance, num_workers).run()
+                store = CrystalStore.open(folder)
+    _report(store, folder / REJECTED, on_invalid)
+    return store
+
+
+def store_folder(
+    source: CrystalSource,
+    *,
+    on_disorder: OnDisorder = "error",
+    min_distance: float = 0.5,
+    cache: str | Path | None = None,
+) -> Path:
+    """Where the store of a source and these options is or will be; the source is prepared."""
+    source.prepare()
+    content = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": source.fingerprint(),
+        "on_disorder": on_disorder,
+        "min_distance": min_distance,
+    }
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", source.name).strip("._")[:60] or "store"
+    return cache_home(cache) / f"{name}-{key}"
+
+
+def _opened(folder: Path) -> CrystalStore | None:
+    if not (folder / MANIFEST).exists():
+        return None
+    try:
+        return CrystalStore.open(folder)
+    except StoreError as error:
+        say(f"{error.args[0]}; building it anew")
+        return None
+
+
+def _report(store: CrystalStore, rejected: Path, on_invalid: OnInvalid) -> None:
+    left_out = store.metadata["rejected"]
+    if not left_out and len(store):
+        return
+    total = left_out + len(store)
+    name = store.metadata["source"]
+    if on_invalid == "skip" and len(store):
+        say(f"{name}: {left_out} of {total} structures left out, see {rejected}")
+        return
+    if not total:
+        raise InvalidSourceError(f"{name}: the source holds no structures at all", rejected)
+    reasons = [f"  {r.identifier} ({r.file or name}): {r.detail} [{r.reason}]"
+               for r in islice(read_rejected(rejected), _NAMED_IN_ERROR)]  # fmt: skip
+    more = [f"  and {left_out - len(reasons)} more"] if left_out > len(reasons) else []
+    remedy = (
+        "pass on_invalid='skip' to leave them out and count them, or mend the files"
+        if len(store)
+        else "not one is left; mend the files"
+    )
+    raise InvalidSourceError(
+        "\n".join(
+            [f"{name}: {left_out} of {total} structures cannot be used:", *reasons, *more,
+             f"all of them are listed in {rejected}; {remedy}"]
+        ),
+        rejected,
+    )  # fmt: skip
+
+
+class _Build:
+    """One build: records in, columns and rejections out."""
+
+    def __init__(
+        self,
+        source: CrystalSource,
+        folder: Path,
+        on_disorder: OnDisorder,
+        min_distance: float,
+        num_workers: int | None,
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._on_disorder = on_disorder
+        self._min_distance = min_distance
+        self._num_workers = num_workers
+        self._schema = PropertySchema()
+        self._writer = StoreWriter(folder, self._schema)
+        self._rejections: list[Rejection] = []
+
+    def run(self) -> None:
+        """Reads the whole source and completes the folder."""
+        chunks = _chunked(reject_duplicates(self._source.records()))
+        first = list(islice(chunks, _CHUNKS_WORTH_WORKERS))
+        workers = 0
+        if len(first) == _CHUNKS_WORTH_WORKERS:
+            workers = default_workers() if self._num_workers is None else self._num_workers
+        with progress(f"reading {self._source.name}") as advance:
+            everything = chain(first, chunks)
+            for items, parsed in map_in_order(parse_chunk, everything, workers, self._task):
+                self._take(items, parsed)
+                advance(len(items))
+        write_rejected(self._folder / REJECTED, self._rejections)
+        self._writer.finish(
+            {
+                "source": self._source.name,
+                "fingerprint": self._source.fingerprint(),
+                "options": {
+                    "on_disorder": self._on_disorder,
+                    "min_distance": self._min_distance,
+                },
+                "units": dict(self._source.units),
+                "rejected": len(self._rejections),
+            }
+        )
+
+    def _task(self, items: list[Item]) -> ParseTask:
+        # Labels stay here: a worker has no use for them.
+        records = [i if isinstance(i, Rejection) else replace(i, properties={}) for i in items]
+        return ParseTask(records, self._on_disorder, self._min_distance)
+
+    def _take(self, items: list[Item], parsed: Parsed) -> None:
+        """Writes what can be used of a chunk and notes the rest, in the source's order."""
+        rejected = dict(parsed.rejections)
+        records: list[Record] = []
+        values: list[dict[str, Any]] = []
+        is_kept = np.zeros(len(parsed.kept), dtype=bool)
+        for row, place in enumerate(parsed.kept):
+            record = items[place]
+            if isinstance(record, Rejection):
+                raise RuntimeError("a rejected record came back parsed")
+            properties = {**parsed.properties[row], **record.properties}
+            problem = self._problem(record, properties, int(parsed.num_atoms[row]))
+            if problem:
+                rejected[place] = Rejection(
+                    record.identifier, record.file, "check", Reason.BAD_VALUE, problem
+                )
+                continue
+            is_kept[row] = True
+            records.append(record)
+            values.append(properties)
+        self._rejections += [rejected[place] for place in sorted(rejected)]
+        atom_is_kept = np.repeat(is_kept, parsed.num_atoms)
+        names = dict.fromkeys(name for row in values for name in row)
+        self._writer.append(
+            Chunk(
+                lattice=parsed.lattice[is_kept],
+                frac_coords=parsed.frac_coords[atom_is_kept],
+                atomic_numbers=parsed.atomic_numbers[atom_is_kept],
+                num_atoms=parsed.num_atoms[is_kept],
+                strings={name: [getattr(record, name) for record in records] for name in STRINGS},
+                split=[record.split for record in records],
+                properties={name: [row.get(name) for row in values] for name in names},
+            )
+        )
+
+    def _problem(self, record: Record, properties: Mapping[str, Any], num_atoms: int) -> str | None:
+        if "\0" in f"{record.identifier}{record.parent}{record.file}":
+            return "its identifier, parent or file name has a NUL character"
+        return self._schema.problem(properties, num_atoms)
+
+
+def _chunked(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,119 @@
+"""Writes crystals that are at hand, without a source to read them from."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.store.folders import build_folder, locked
+from crystal_data.store.properties import PropertySchema
+from crystal_data.store.writer import Chunk, StoreWriter
+
+Written = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+
+
+def write_store(
+    crystals: Sequence[Crystal],
+    path: str | Path | None,
+    *,
+    properties: Mapping[str, Sequence[Any]] | None = None,
+    split: Sequence[str] | None = None,
+    parent: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    name: str = "crystals",
+) -> Written:
+    """Writes crystals as the columns of a store.
+
+    Args:
+        crystals: The rows, in this order; their own properties become columns.
+        path: Folder to create; None keeps everything in memory.
+        properties: Further columns, one value for each crystal; they win over the crystals'.
+        split: Split of each crystal.
+        parent: Material that each crystal was made from.
+        units: Unit of each property that has one.
+        name: What the store is called in messages and results.
+
+    Returns:
+        The manifest, and the columns if there is no path.
+
+    Raises:
+        ValueError: If properties of one name are of different kinds or lengths.
+        FileExistsError: If something is at ``path`` already.
+    """
+    columns = _all_properties(crystals, properties or {})
+    for column, values in {**columns, "split": split, "parent": parent}.items():
+        if values is not None and len(values) != len(crystals):
+            raise ValueError(f"{column!r} has {len(values)} values for {len(crystals)} crystals")
+    schema = PropertySchema()
+    for row, crystal in enumerate(crystals):
+        given = {column: values[row] for column, values in columns.items()}
+        problem = schema.problem(given, crystal.num_atoms)
+        if problem:
+            raise ValueError(f"{crystal.identifier or f'crystal {row}'}: {problem}")
+    nothing = [""] * len(crystals)
+    chunk = Chunk(
+        lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
+        frac_coords=np.concatenate([np.empty((0, 3)), *(c.frac_coords for c in crystals)]),
+        atomic_numbers=np.concatenate(
+            [np.empty(0, dtype=np.int64), *(c.atomic_numbers for c in crystals)]
+        ),
+        num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+        strings={
+            "identifier": [crystal.identifier for crystal in crystals],
+            "parent": nothing if parent is None else parent,
+            "file": nothing,
+        },
+        split=nothing if split is None else split,
+        properties=columns,
+    )
+    description = {
+        "source": name,
+        "fingerprint": _content_hash(chunk),
+        "options": {},
+        "units": dict(units or {}),
+        "rejected": 0,
+    }
+    if path is None:
+        return _write(None, schema, chunk, description)
+    folder = Path(path)
+    with locked(folder):
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists; give the store a folder of its own")
+        with build_folder(folder) as temporary:
+            return _write(temporary, schema, chunk, description)
+
+
+def _write(
+    folder: Path | None, schema: PropertySchema, chunk: Chunk, description: Mapping[str, Any]
+) -> Written:
+    writer = StoreWriter(folder, schema)
+    writer.append(chunk)
+    return writer.finish(description)
+
+
+def _all_properties(
+    crystals: Sequence[Crystal], given: Mapping[str, Sequence[Any]]
+) -> dict[str, Sequence[Any]]:
+    columns = dict(given)
+    for name in dict.fromkeys(name for crystal in crystals for name in crystal.properties):
+        if name not in columns:
+            columns[name] = [crystal.properties.get(name) for crystal in crystals]
+    return columns
+
+
+def _content_hash(chunk: Chunk) -> str:
+    digest = hashlib.sha256()
+    arrays = (chunk.lattice, chunk.frac_coords, chunk.atomic_numbers, chunk.num_atoms)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    labels = [[list(column) for column in chunk.strings.values()], list(chunk.split)]
+    digest.update(repr(labels).encode())
+    for name, values in chunk.properties.items():
+        digest.update(name.encode())
+        for value in values:
+            digest.update(value.encode() if isinstance(value, str) else np.asarray(value).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""Computes the edges of a whole store, in chunks of bounded size, once for all processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.store.columns import map_array
+from crystal_data.store.console import progress, say
+from crystal_data.store.edges import EdgeChunk, EdgeColumns, edge_key, find_edges, write_edges
+from crystal_data.store.folders import build_folder, locked
+from crystal_data.store.manifest import StoreError, read_manifest
+from crystal_data.store.parallel import default_workers, map_in_order
+
+# Enough atoms to make good use of array operations, few enough that a chunk's pairs fit memory.
+_ATOMS_PER_CHUNK = 8_192
+# Workers must import torch first; below this one process is done sooner.
+_ATOMS_WORTH_WORKERS = 500_000
+
+
+def edge_folder(store: Path, spec: GraphSpec) -> Path:
+    """Where a store keeps the edges of a specification."""
+    return store / f"edges-{edge_key(spec)}"
+
+
+def ensure_edges(store: Path, spec: GraphSpec, num_workers: int | None = None) -> None:
+    """Computes edges unless they are there, whole; other processes that want them wait.
+
+    Args:
+        store: Folder of the store.
+        spec: Which neighbours become edges.
+        num_workers: Processes; by default as many as there are cores, if the store is large.
+    """
+    folder = edge_folder(store, spec)
+    if _is_whole(folder):
+        return
+    with locked(folder):
+        if _is_whole(folder):
+            return
+        with build_folder(folder) as temporary:
+            offsets = map_array(store / "offsets.npy")
+            largest = int(np.diff(offsets).max(initial=1))
+            write_edges(temporary, _chunks(store, offsets, spec, num_workers), largest, spec)
+
+
+def edges_in_memory(
+    lattice: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    spec: GraphSpec,
+) -> EdgeColumns:
+    """Edges of a store that has no folder."""
+    chunks = (
+        find_edges(lattice[start:end], frac_coords[slice(*offsets[[start, end]])],
+                   np.diff(offsets[start : end + 1]), spec)
+        for start, end in _spans(offsets)
+    )  # fmt: skip
+    columns = write_edges(None, chunks, int(np.diff(offsets).max(initial=1)), spec)
+    if columns is None:
+        raise RuntimeError("edges without a folder are returned")
+    return columns
+
+
+class _Task(NamedTuple):
+    store: Path
+    start: int
+    end: int
+    spec: GraphSpec
+
+
+def _chunks(
+    store: Path, offsets: NDArray[np.int64], spec: GraphSpec, num_workers: int | None
+) -> Iterator[EdgeChunk]:
+    if num_workers is None:
+        num_workers = default_workers() if offsets[-1] > _ATOMS_WORTH_WORKERS else 0
+
+    def task(span: tuple[int, int]) -> _Task:
+        return _Task(store, *span, spec)
+
+    with progress("finding neighbours", total=len(offsets) - 1) as advance:
+        for (start, end), chunk in map_in_order(_edges_of, _spans(offsets), num_workers, task):
+            yield chunk
+            advance(end - start)
+
+
+def _edges_of(task: _Task) -> EdgeChunk:
+    offsets = map_array(task.store / "offsets.npy")[task.start : task.end + 1]
+    return find_edges(
+        map_array(task.store / "lattice.npy")[task.start : task.end],
+        map_array(task.store / "frac_coords.npy")[offsets[0] : offsets[-1]],
+        np.diff(offsets),
+        task.spec,
+    )
+
+
+def _spans(offsets: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Runs of structures with at most a chunk's atoms together, or one structure."""
+    start, last = 0, len(offsets) - 1
+    while start < last:
+        reach = int(np.searchsorted(offsets, offsets[start] + _ATOMS_PER_CHUNK, side="right")) - 1
+        end = min(max(reach, start + 1), last)
+        yield start, end
+        start = end
+
+
+def _is_whole(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        read_manifest(folder)
+    except StoreError as error:
+        say(f"{error}; computing these edges anew")
+        return False
+    return True

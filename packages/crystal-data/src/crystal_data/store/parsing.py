@@ -1,0 +1,68 @@
+"""Parses chunks of records; runs in worker processes, so it imports no more than it needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import Rejection
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.parse import parse_records
+from crystal_data.sources.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class ParseTask:
+    """Some records and how to read them; what was rejected before is passed on."""
+
+    records: Sequence[Record | Rejection]
+    on_disorder: OnDisorder
+    min_distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What became of a chunk of records; arrays end to end, so that they pickle quickly.
+
+    Args:
+        kept: Positions in the chunk of the records that are structures.
+        lattice: Shape ``[kept, 3, 3]``, Å.
+        frac_coords: Shape ``[num_atoms, 3]``.
+        atomic_numbers: uint8 ``[num_atoms]``.
+        num_atoms: int64 ``[kept]``.
+        properties: What the structures themselves carried, for each that is kept.
+        rejections: The others, by their position in the chunk.
+    """
+
+    kept: list[int]
+    lattice: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    atomic_numbers: NDArray[np.uint8]
+    num_atoms: NDArray[np.int64]
+    properties: list[Mapping[str, Any]]
+    rejections: dict[int, Rejection]
+
+
+def parse_chunk(task: ParseTask) -> Parsed:
+    """Reads and checks the structures of some records."""
+    results = parse_records(
+        task.records, on_disorder=task.on_disorder, min_distance=task.min_distance
+    )
+    kept = [place for place, result in enumerate(results) if isinstance(result, Crystal)]
+    crystals = [result for result in results if isinstance(result, Crystal)]
+    return Parsed(
+        kept=kept,
+        lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
+        frac_coords=np.concatenate([np.empty((0, 3)), *(c.frac_coords for c in crystals)]),
+        atomic_numbers=np.concatenate(
+            [np.empty(0, dtype=np.int64), *(c.atomic_numbers for c in crystals)]
+        ).astype(np.uint8),
+        num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+        properties=[dict(crystal.properties) for crystal in crystals],
+        rejections={
+            place: result for place, result in enumerate(results) if isinstance(result, Rejection)
+        },
+    )

@@ -1,0 +1,312 @@
+"""A data set in columns: memory-mapped, shared by all processes, cut into batches by rows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.line_graph import line_graph_index
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.store.columns import StringColumn, map_array, ragged_positions
+from crystal_data.store.crystals import write_store
+from crystal_data.store.edge_build import edge_folder, edges_in_memory, ensure_edges
+from crystal_data.store.edges import EdgeColumns, edge_key
+from crystal_data.store.manifest import StoreError, read_manifest
+from crystal_data.store.properties import MissingColumnError
+from crystal_data.store.writer import SPLITS, STRINGS
+
+
+class CrystalStore:
+    """Structures and their properties as columns. Rows count from 0, in the source's order.
+
+    Made by :func:`open_store`, :meth:`open` or :meth:`from_crystals`. Pickles as its path, so
+    that every process maps the same pages; a store in memory pickles whole.
+
+    Args:
+        arrays: The columns by file name.
+        manifest: What they are.
+        path: Folder of the store, None in memory.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        manifest: Mapping[str, Any],
+        path: Path | None = None,
+    ) -> None:
+        self.path = path
+        self._arrays = dict(arrays)
+        self._manifest = dict(manifest)
+        self._edges: dict[str, EdgeColumns] = {}
+        #: Atoms of each crystal; int64 ``[num_crystals]``.
+        self.num_atoms: NDArray[np.int64] = np.diff(self._arrays["offsets"])
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Opens a finished store; nothing is read but headers.
+
+        Raises:
+            StoreError: If a file is missing or damaged, or the format is unknown.
+        """
+        folder = Path(path)
+        manifest = read_manifest(folder)
+        names = [name for name in manifest["files"] if name.endswith(".npy")]
+        try:
+            arrays = {name.removesuffix(".npy"): map_array(folder / name) for name in names}
+        except ValueError as error:
+            raise StoreError(
+                f"{error}; the store is damaged, delete {folder} to have it built anew"
+            ) from error
+        return cls(arrays, manifest, folder)
+
+    @classmethod
+    def from_crystals(
+        cls,
+        crystals: Sequence[Crystal],
+        path: str | Path | None = None,
+        *,
+        properties: Mapping[str, Sequence[Any]] | None = None,
+        split: Sequence[str] | None = None,
+        parent: Sequence[str] | None = None,
+        units: Mapping[str, str] | None = None,
+        name: str = "crystals",
+    ) -> Self:
+        """Makes a store of crystals that are at hand.
+
+        Args:
+            crystals: The rows, in this order; their own properties become columns.
+            path: Folder to create; None keeps everything in memory.
+            properties: Further columns, one value for each crystal; they win over the crystals'.
+            split: Split of each crystal.
+            parent: Material that each crystal was made from.
+            units: Unit of each property that has one.
+            name: What the store is called in messages and results.
+
+        Raises:
+            ValueError: If properties of one name are of different kinds or lengths.
+            FileExistsError: If something is at ``path`` already.
+        """
+        manifest, arrays = write_store(
+            crystals,
+            path,
+            properties=properties,
+            split=split,
+            parent=parent,
+            units=units,
+            name=name,
+        )
+        return cls(arrays, manifest) if path is None else cls.open(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.path is not None:
+            return type(self).open, (self.path,)
+        return type(self), (self._arrays, self._manifest), {"_edges": self._edges}
+
+    def __len__(self) -> int:
+        return len(self._arrays["lattice"])
+
+    def __repr__(self) -> str:
+        return f"<CrystalStore {self._manifest['source']}, {len(self)} crystals, {self.path}>"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Source, fingerprint, options, units, counts, versions and the number rejected."""
+        return {k: v for k, v in self._manifest.items() if k not in ("files", "columns")}
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of the property columns."""
+        return tuple(self._manifest["columns"])
+
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Rows of one split of the source, in order.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"no split {split!r}; there are {', '.join(map(repr, SPLITS))}")
+        return np.flatnonzero(self._arrays["split"] == SPLITS.index(split))
+
+    def kind(self, name: str) -> str:
+        """Kind of a property column: ``scalar``, ``vector``, ``per_atom`` or ``text``.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+        """
+        self._check_name(name)
+        kind: str = self._manifest["columns"][name]["kind"]
+        return kind
+
+    def column(self, name: str) -> NDArray[Any] | StringColumn:
+        """One column, without reading it.
+
+        Args:
+            name: A property, or one of ``lattice``, ``frac_coords``, ``atomic_numbers``,
+                ``offsets``, ``identifier``, ``parent``, ``file``, ``split``.
+
+        Returns:
+            float64 ``[num_crystals]`` for scalars, ``[num_crystals, k]`` for vectors and
+            ``[num_atoms, k]`` for values of each atom, as memory maps; text as a
+            :class:`StringColumn`; ``split`` as an array of strings, made on the spot.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+        """
+        if name in self._manifest["columns"]:
+            described = self._manifest["columns"][name]
+            if described["kind"] == "text":
+                return self._strings(described["file"])
+            return self._arrays[described["file"]]
+        if name in STRINGS:
+            return self._strings(name)
+        if name == "split":
+            return np.array(SPLITS)[self._arrays["split"]]
+        if name in ("lattice", "frac_coords", "atomic_numbers", "offsets"):
+            return self._arrays[name]
+        self._check_name(name)
+        raise KeyError(name)
+
+    def strings(self, name: str) -> StringColumn:
+        """``identifier``, ``parent``, ``file``, or a property that holds text.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+            ValueError: If it does not hold text.
+        """
+        column = self.column(name)
+        if not isinstance(column, StringColumn):
+            raise ValueError(f"{self._manifest['source']}: column {name!r} holds numbers")
+        return column
+
+    def _strings(self, name: str) -> StringColumn:
+        return StringColumn(self._arrays[f"{name}.utf8"], self._arrays[f"{name}.offsets"])
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._manifest["columns"]:
+            raise MissingColumnError(name, self._manifest["source"], self.properties)
+
+    def crystal(self, row: int) -> Crystal:
+        """One crystal with all its properties.
+
+        Raises:
+            IndexError: If there is no such row.
+        """
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of a store of {len(self)} crystals")
+        start, end = (int(position) for position in self._arrays["offsets"][row : row + 2])
+        properties: dict[str, Any] = {}
+        for name in self.properties:
+            column, kind = self.column(name), self.kind(name)
+            if kind == "scalar":
+                properties[name] = float(column[row])
+            else:
+                value = column[start:end] if kind == "per_atom" else column[row]
+                properties[name] = value if isinstance(value, str) else np.array(value)
+        return Crystal(
+            lattice=self._arrays["lattice"][row],
+            frac_coords=self._arrays["frac_coords"][start:end],
+            atomic_numbers=self._arrays["atomic_numbers"][start:end],
+            identifier=self._strings("identifier")[row],
+            properties=properties,
+        )
+
+    def targets(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Values of numeric properties for some rows, NaN where there is no label.
+
+        Args:
+            names: Scalars, vectors, or values of each atom.
+            rows: Rows of the store.
+
+        Returns:
+            ``[rows]``, ``[rows, k]``, or ``[atoms of the rows, k]`` by name.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+            ValueError: If a column holds text.
+        """
+        values: dict[str, NDArray[Any]] = {}
+        for name in names:
+            kind = self.kind(name)
+            if kind == "text":
+                raise ValueError(f"{self._manifest['source']}: column {name!r} holds text")
+            at = self._atoms_of(rows) if kind == "per_atom" else rows
+            values[name] = self._arrays[self._manifest["columns"][name]["file"]][at]
+        return values
+
+    def _atoms_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        starts = self._arrays["offsets"][rows]
+        return ragged_positions(starts, self._arrays["offsets"][rows + 1] - starts)
+
+    def batch(
+        self,
+        rows: NDArray[np.int64] | Sequence[int],
+        targets: Sequence[str] = (),
+        graph_spec: GraphSpec | None = None,
+    ) -> CrystalBatch:
+        """Cuts a batch out of the columns.
+
+        Args:
+            rows: Rows of the store, in the batch's order; ``sample_id`` tells them.
+            targets: Numeric property columns to bring along.
+            graph_spec: Bring the edges of this specification, if :meth:`add_edges` has made them.
+
+        Returns:
+            Coordinates in float64; edges only if asked for and there.
+
+        Raises:
+            IndexError: If a row does not exist.
+            KeyError: If a target does not exist; the message names those alike.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")
+        starts = self._arrays["offsets"][rows]
+        num_atoms = self._arrays["offsets"][rows + 1] - starts
+        atoms = ragged_positions(starts, num_atoms)
+        batch = CrystalBatch.from_arrays(
+            lattice=self._arrays["lattice"][rows],
+            frac_coords=self._arrays["frac_coords"][atoms],
+            atomic_numbers=self._arrays["atomic_numbers"][atoms],
+            num_atoms=num_atoms,
+            sample_id=rows,
+            identifier=self._strings("identifier").take(rows),
+            targets=self.targets(targets, rows),
+        )
+        edges = None if graph_spec is None else self.edges(graph_spec)
+        if edges is not None:
+            first_atom = np.cumsum(num_atoms) - num_atoms
+            batch.edge_index, batch.edge_shift, batch.edge_length = edges.cut(rows, first_atom)
+            if graph_spec is not None and graph_spec.line_graph:
+                batch.line_graph_index = line_graph_index(batch.edge_index, len(atoms))
+        return batch
+
+    def edges(self, graph_spec: GraphSpec) -> EdgeColumns | None:
+        """Edge columns of a specification, or None if they have not been made."""
+        key = edge_key(graph_spec)
+        if key not in self._edges and self.path is not None:
+            folder = edge_folder(self.path, graph_spec)
+            if folder.is_dir():
+                self._edges[key] = EdgeColumns.open(folder)
+        return self._edges.get(key)
+
+    def add_edges(self, graph_spec: GraphSpec, *, num_workers: int | None = None) -> None:
+        """Computes the edges of all crystals once, for this store and all later runs.
+
+        Args:
+            graph_spec: Which neighbours become edges.
+            num_workers: Processes for a large store; by default as many as there are cores.
+        """
+        if self.path is not None:
+            ensure_edges(self.path, graph_spec, num_workers)
+            return
+        self._edges[edge_key(graph_spec)] = edges_in_memory(
+            self._arrays["lattice"],
+            self._arrays["frac_coords"],
+            self._arrays["offsets"],
+            graph_spec,
+        )

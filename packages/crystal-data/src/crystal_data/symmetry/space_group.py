@@ -1,0 +1,127 @@
+"""The space group of a crystal, found with moyo."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.crystal import Crystal
+from crystal_data.symmetry.wyckoff import crystal_system, space_group_symbol
+
+ENGINE = "moyopy"
+
+
+class SymmetryError(ValueError):
+    """The symmetry of a structure could not be found or used."""
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryInfo:
+    """Symmetry of a crystal, as found in its own cell.
+
+    Args:
+        space_group_number: 1 to 230.
+        wyckoff_letter_per_atom: Letter of each atom, in the group's standard setting.
+        site_symmetry_per_atom: Oriented site-symmetry symbol of each atom.
+        orbits: First atom of each atom's orbit under the whole space group; int64 ``[num_atoms]``.
+        rotations: Operations in the crystal's own cell; int64 ``[num_operations, 3, 3]``.
+        translations: Beside them, fractional; ``[num_operations, 3]``.
+        symprec: Distance tolerance that was asked for, Å.
+        used_symprec: Tolerance that the engine settled on, Å; smaller where the search failed.
+        angle_tolerance: Angle tolerance in degrees, None where it followed from ``symprec``.
+        engine: Library that found it.
+        engine_version: Its version.
+    """
+
+    space_group_number: int
+    wyckoff_letter_per_atom: tuple[str, ...]
+    site_symmetry_per_atom: tuple[str, ...]
+    orbits: NDArray[np.int64]
+    rotations: NDArray[np.int64]
+    translations: NDArray[np.float64]
+    symprec: float
+    used_symprec: float
+    angle_tolerance: float | None
+    engine: str
+    engine_version: str
+
+    @property
+    def space_group_symbol(self) -> str:
+        """Short Hermann–Mauguin symbol, such as ``"Fm-3m"``."""
+        return space_group_symbol(self.space_group_number)
+
+    @property
+    def crystal_system(self) -> str:
+        """One of the seven, in lower case."""
+        return crystal_system(self.space_group_number)
+
+    @cached_property
+    def wyckoff_letters(self) -> tuple[str, ...]:
+        """Letter of each orbit, in the order of the orbits' first atoms."""
+        return tuple(self.wyckoff_letter_per_atom[i] for i in np.unique(self.orbits))
+
+
+def find_symmetry(
+    crystal: Crystal, symprec: float = 0.01, angle_tolerance: float | None = None
+) -> SymmetryInfo:
+    """Find the space group, Wyckoff letters, orbits and operations of a crystal.
+
+    Args:
+        crystal: Any cell of it.
+        symprec: How far an atom may be from where an operation sends it, Å.
+        angle_tolerance: Degrees between axes; None lets it follow from ``symprec``.
+
+    Raises:
+        SymmetryError: If no symmetry can be found, as when atoms overlap within ``symprec``.
+    """
+    dataset = search(crystal, symprec, angle_tolerance)
+    return SymmetryInfo(
+        space_group_number=dataset.number,
+        wyckoff_letter_per_atom=tuple(dataset.wyckoffs),
+        site_symmetry_per_atom=tuple(dataset.site_symmetry_symbols),
+        orbits=np.array(dataset.orbits, dtype=np.int64),
+        rotations=np.array(dataset.operations.rotations, dtype=np.int64),
+        translations=np.array(dataset.operations.translations, dtype=np.float64),
+        symprec=symprec,
+        used_symprec=dataset.symprec,
+        angle_tolerance=angle_tolerance,
+        engine=ENGINE,
+        engine_version=_version(),
+    )
+
+
+def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> Any:
+    """The engine's own data set of a crystal, in the standard setting of its group.
+
+    Raises:
+        SymmetryError: If the search fails.
+    """
+    import moyopy
+
+    if not symprec > 0:
+        raise ValueError(f"symprec is {symprec}; it is a distance above 0 Å")
+    cell = moyopy.Cell(
+        basis=crystal.lattice.tolist(),
+        positions=crystal.frac_coords.tolist(),
+        numbers=crystal.atomic_numbers.tolist(),
+    )
+    try:
+        return moyopy.MoyoDataset(
+            cell,
+            symprec=symprec,
+            angle_tolerance=None if angle_tolerance is None else np.radians(angle_tolerance),
+            setting=moyopy.Setting.standard(),
+        )
+    except Exception as error:  # moyo's own error type is not exported under a stable name
+        raise SymmetryError(
+            f"{crystal.identifier or crystal.formula}: no symmetry found at symprec {symprec} Å "
+            f"({error}); atoms may overlap, or try a smaller symprec"
+        ) from error
+
+
+def _version() -> str:
+    import moyopy
+
+    return str(moyopy.__version__)

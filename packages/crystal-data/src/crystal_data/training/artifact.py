@@ -1,0 +1,250 @@
+"""What one stage hands to the next or a user publishes: a folder that executes nothing."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crystal_data.training.card import model_card
+from crystal_data.training.registry import ArtifactError
+
+FORMAT_VERSION = 1
+WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
+
+# Format version to the function that lifts a config.json of that version to the next one.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScale:
+    """How a normalised output becomes a property: ``output * std + mean``, in ``unit``."""
+
+    mean: float
+    std: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The content of an artifact's folder.
+
+    Args:
+        package: Import name of the package that defines the model.
+        model: Name in that package's registry; never a path to code.
+        arguments: What the model is built from; plain JSON.
+        weights: State of the model.
+        graph_spec: Graph options that the model was trained with, for the check at loading.
+        targets: Name to scale, in the order of the model's outputs; empty if it predicts no
+            property.
+        metadata: Where it comes from: versions, data, metrics; plain JSON.
+    """
+
+    package: str
+    model: str
+    arguments: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    graph_spec: Mapping[str, Any] | None = None
+    targets: Mapping[str, TargetScale] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def config(self) -> dict[str, Any]:
+        """The content of ``config.json``."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "package": self.package,
+            "model": self.model,
+            "arguments": dict(self.arguments),
+            "graph_spec": None if self.graph_spec is None else dict(self.graph_spec),
+            "targets": {name: asdict(scale) for name, scale in self.targets.items()},
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the folder at once: a reader sees the old one or the new one, never a part.
+
+        Raises:
+            ArtifactError: If an argument or metadata is not plain JSON.
+        """
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        config, metadata = _to_json(self.config(), CONFIG), _to_json(self.metadata, METADATA)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            # Clones, because safetensors refuses tensors that share memory.
+            weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
+            save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
+            (draft / CONFIG).write_text(config, encoding="utf-8")
+            (draft / METADATA).write_text(metadata, encoding="utf-8")
+            (draft / CARD).write_text(model_card(self.config(), self.metadata), encoding="utf-8")
+            _swap_in(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return folder
+
+    @classmethod
+    def load(cls, path_or_hub_id: str | Path) -> "Artifact":
+        """Reads a folder, or fetches one from the hub.
+
+        Raises:
+            ArtifactError: If there is none, a part is missing or broken, or it was written by a
+                newer version.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = find_artifact(path_or_hub_id)
+        config = _current(_read_json(folder / CONFIG), folder)
+        try:
+            weights = load_file(folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(f"{folder / WEIGHTS}: {error}") from error
+        try:
+            return cls(
+                package=config["package"],
+                model=config["model"],
+                arguments=config["arguments"],
+                weights=weights,
+                graph_spec=config["graph_spec"],
+                targets={name: TargetScale(**s) for name, s in config["targets"].items()},
+                metadata=_read_json(folder / METADATA),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{folder / CONFIG}: not complete: {error}") from error
+
+
+def find_artifact(path_or_hub_id: str | Path) -> Path:
+    """The local folder of an artifact; one named ``owner/name`` is fetched from the hub.
+
+    Raises:
+        ArtifactError: If there is no such folder and the hub does not give one.
+    """
+    folder = Path(path_or_hub_id)
+    if (folder / CONFIG).is_file():
+        return folder
+    if folder.exists():
+        raise ArtifactError(f"{folder}: no {CONFIG} in it, so it is not an artifact")
+    name = str(path_or_hub_id)
+    if isinstance(path_or_hub_id, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ArtifactError(
+            f"{name}: no such folder, and not a hub id, which looks like owner/name"
+        )
+    from huggingface_hub import snapshot_download
+
+    files = [WEIGHTS, CONFIG, METADATA, CARD]
+    try:
+        return Path(snapshot_download(name, allow_patterns=files))
+    # The hub's client lets errors of several network libraries through.
+    except Exception as error:
+        raise ArtifactError(
+            f"{name}: there is no folder of that name here, and the hub gave nothing "
+            f"({type(error).__name__}: {error}); where the hub cannot be reached, copy the files "
+            f"{', '.join(files[:3])} into a folder and give its path"
+        ) from error
+
+
+def _current(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    version = config.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise ArtifactError(f"{folder / CONFIG}: format_version is {version!r}, not a number")
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}; "
+            f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}"
+        )
+    for step in range(version, FORMAT_VERSION):
+        config = MIGRATIONS[step](config)
+    return config
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path}: a JSON object was expected, not {type(content).__name__}")
+    return content
+
+
+def _to_json(content: Mapping[str, Any], name: str) -> str:
+    try:
+        return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{name} holds only plain JSON: {error}; give numbers, strings, lists and mappings, "
+            "or override artifact_arguments()"
+        ) from error
+
+
+def _swap_in(draft: Path, folder: Path) -> None:
+    for path in draft.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    draft.chmod(0o755)  # temporary folders are private
+    if not folder.exists():
+        draft.replace(folder)
+        return
+    if not (folder / CONFIG).is_file() and any(folder.iterdir()):
+        raise ArtifactError(f"{folder}: holds other files; an artifact needs a folder of its own")
+    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    folder.replace(retired / "old")
+    draft.replace(folder)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StateReport:
+    """Which weights a model took over from another.
+
+    Args:
+        loaded: Keys with the same name and shape in both.
+        skipped: Keys of the given state that found no place, each with the reason.
+        initialised: Keys of the model that keep their fresh values.
+    """
+
+    loaded: tuple[str, ...]
+    skipped: Mapping[str, str]
+    initialised: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.initialised)} tensors",
+            *(f"  skipped  {key}: {reason}" for key, reason in self.skipped.items()),
+            *(f"  new      {key}" for key in self.initialised),
+        ]
+        return "\n".join(lines)
+
+
+def load_state_report(model: torch.nn.Module, state: Mapping[str, Tensor]) -> StateReport:
+    """Loads what fits by name and shape, and says what did and did not.
+
+    Raises:
+        ArtifactError: If nothing fits.
+    """
+    own = model.state_dict()
+    fitting: dict[str, Tensor] = {}
+    skipped: dict[str, str] = {}
+    for key, values in state.items():
+        if key not in own:
+            skipped[key] = "the model has no such weights"
+        elif own[key].shape != values.shape:
+            skipped[key] = f"shape {list(values.shape)}, the model's is {list(own[key].shape)}"
+        else:
+            fitting[key] = values
+    if not fitting:
+        raise ArtifactError(
+            f"none of the {len(state)} given tensors fits {type(model).__name__} by name and "
+            f"shape; the first given is '{next(iter(state), None)}', the model's first is "
+            f"'{next(iter(own), None)}'"
+        )
+    model.load_state_dict(fitting, strict=False)
+    initialised = tuple(key for key in own if key not in fitting)
+    return StateReport(tuple(fitting), skipped, initialised)

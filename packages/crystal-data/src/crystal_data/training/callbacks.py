@@ -1,0 +1,175 @@
+"""What every run prints and leaves behind besides its checkpoints."""
+
+import copy
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from typing_extensions import override
+
+from crystal_data.metrics.result import (
+    MetricResult,
+    library_versions,
+    read_results,
+    write_results,
+)
+from crystal_data.training.runs import ARTIFACT, RESULTS, run_folder
+
+
+@runtime_checkable
+class SavesArtifact(Protocol):
+    """A LightningModule whose model can be handed on."""
+
+    def save_pretrained(
+        self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Writes the artifact."""
+
+
+class EpochPrinter(Callback):
+    """Prints one line for each epoch, where a progress bar would fill a log file."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Only now are all numbers of the epoch before there, those of training included.
+        self._report(trainer, trainer.current_epoch)
+        self._started = time.perf_counter()
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, trainer.current_epoch)
+
+    def _report(self, trainer: Trainer, finished: int) -> None:
+        if not trainer.is_global_zero or not self._started:
+            return
+        seconds = time.perf_counter() - self._started
+        names = ("train/loss", "train/mae", "val/loss", "val/mae")
+        values = {name: trainer.callback_metrics.get(name) for name in names}
+        parts = [
+            f"{name} {float(value):.4g}" for name, value in values.items() if value is not None
+        ]
+        total = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
+        print(f"epoch {finished}/{total}  {'  '.join(parts)}  {seconds:.1f} s", flush=True)
+
+
+class ArtifactExport(Callback):
+    """Writes ``artifact/`` when training ends, from the best checkpoint where there is one."""
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = run_folder(trainer) / ARTIFACT
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        if not isinstance(pl_module, SavesArtifact):
+            return
+        module = copy.deepcopy(pl_module)
+        best = best_checkpoint(trainer)
+        if best is not None:
+            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+            module.load_state_dict(state)
+        module.save_pretrained(folder, metadata=artifact_metadata(trainer))
+        print(f"artifact: {folder}")
+
+
+class ResultsFile(Callback):
+    """Writes ``results.json``: validation errors of the best epoch, and those of every test.
+
+    A module may keep in ``num_labels`` how many labels each metric is an average of, and in
+    ``units`` the unit of each target.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[str, float] = {}
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remember(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remember(trainer)
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module, "val", self._best)
+
+    @override
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module, "test", _metrics(trainer, "test"))
+
+    def _remember(self, trainer: Trainer) -> None:
+        metrics = _metrics(trainer, "val")
+        callback = trainer.checkpoint_callback
+        best = getattr(callback, "best_model_score", None)
+        monitored = metrics.get(str(getattr(callback, "monitor", None)))
+        if best is None or monitored == float(best):
+            self._best = metrics
+
+    def _write(
+        self, trainer: Trainer, module: LightningModule, split: str, metrics: dict[str, float]
+    ) -> None:
+        path = run_folder(trainer) / RESULTS
+        if not trainer.is_global_zero or trainer.fast_dev_run or not metrics:
+            return
+        kept = read_results(path) if path.is_file() else []
+        results = [result for result in kept if not result.metric.startswith(f"{split}/")]
+        counts, units = getattr(module, "num_labels", {}), getattr(module, "units", {})
+        for name, value in metrics.items():
+            parameters = {
+                "unit": units.get(name.rpartition("/")[2], ""),
+                "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+                "epochs": trainer.current_epoch,
+            }
+            results.append(
+                MetricResult(
+                    metric=name,
+                    value=value,
+                    parameters=parameters,
+                    versions=library_versions(),
+                    data_hash=data_description(trainer).get("fingerprint", ""),
+                    num_samples=counts.get(name, 0),
+                )
+            )
+        write_results(path, results)
+
+
+def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
+    found = trainer.callback_metrics.items()
+    return {name: float(value) for name, value in found if name.startswith(f"{split}/")}
+
+
+def best_checkpoint(trainer: Trainer) -> Path | None:
+    """File of the best weights, or the last ones if nothing was compared."""
+    callback = trainer.checkpoint_callback
+    for name in ("best_model_path", "last_model_path"):
+        path = getattr(callback, name, "")
+        if path and Path(path).is_file():
+            return Path(path)
+    return None
+
+
+def artifact_metadata(trainer: Trainer) -> dict[str, Any]:
+    """Versions, data and metrics of a run, as an artifact keeps them."""
+    callback = trainer.checkpoint_callback
+    score = getattr(callback, "best_model_score", None)
+    monitor = getattr(callback, "monitor", None)
+    metrics = {} if score is None else {str(monitor): float(score)}
+    return {
+        "versions": library_versions(),
+        "data": data_description(trainer),
+        "metrics": metrics,
+        "epochs": trainer.current_epoch,
+    }
+
+
+def data_description(trainer: Trainer) -> dict[str, Any]:
+    """Source and fingerprint of the data, as far as the data module tells."""
+    metadata = getattr(getattr(trainer, "datamodule", None), "metadata", {})
+    return {key: metadata[key] for key in ("source", "fingerprint") if key in metadata}

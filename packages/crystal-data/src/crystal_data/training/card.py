@@ -1,0 +1,66 @@
+"""The model card of an artifact, written from what is known about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+
+def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """The text of ``README.md``: a YAML head that the hub reads, then tables.
+
+    Args:
+        config: Content of ``config.json``.
+        metadata: Content of ``metadata.json``.
+    """
+    package = str(config["package"]).replace("_", "-")
+    head = {
+        "library_name": package,
+        "tags": ["crystals", "materials-science", str(config["model"]).lower()],
+    }
+    sections = [
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+        f"# {config['model']}",
+        _usage(config),
+        _targets(config["targets"]),
+        _table("Graph", config["graph_spec"] or {}),
+        _table("Data", metadata.get("data", {})),
+        _table("Metrics", metadata.get("metrics", {})),
+        _table("Versions", metadata.get("versions", {})),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+    if config["targets"]:
+        code = (
+            "from crystal_data.training import PropertyModule\n\n"
+            "module = PropertyModule.from_pretrained(FOLDER)\n"
+            "module.predict(crystals)  # a list of crystal_data.Crystal"
+        )
+    else:
+        code = (
+            f"from {config['package']} import {config['model']}\n\n"
+            f"model = {config['model']}.from_pretrained(FOLDER)"
+        )
+    return f"```python\n{code}\n```"
+
+
+def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
+    if not targets:
+        return ""
+    rows = [f"| {_cell(name)} | {_cell(s['unit'] or '–')} |" for name, s in targets.items()]
+    return "\n".join(["## Predicts", "", "| property | unit |", "| --- | --- |", *rows])
+
+
+def _table(title: str, values: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
+    rows = [f"| {_cell(key)} | {_cell(value)} |" for key, value in values.items()]
+    return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *rows])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        value = f"{value:.6g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,297 @@
+"""`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentError, Namespace
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers.logger import Logger
+from typing_extensions import override
+
+from crystal_data.errors import InvalidCrystalError
+from crystal_data.training.callbacks import ArtifactExport, EpochPrinter, ResultsFile
+from crystal_data.training.predictions import PredictionWriter
+from crystal_data.training.registry import ArtifactError
+from crystal_data.training.runs import (
+    CHECKPOINTS,
+    CONFIG,
+    MetricsTable,
+    RunError,
+    latest_run,
+    new_run,
+    resolve_checkpoint,
+    run_folder,
+    run_group,
+    run_of_checkpoint,
+)
+from crystal_data.training.suggest import explain
+
+_COMMANDS = ("fit", "validate", "test", "predict")
+_TRAINER_DEFAULTS = {
+    # Our sampler deals out batches by rank; Lightning's would repeat samples.
+    "use_distributed_sampler": False,
+    "enable_model_summary": False,
+}
+
+# Advice of Lightning that leads nowhere here: data come in batches from memory-mapped columns,
+# so workers are not always a gain, and epochs may be shorter than its logging interval.
+_NOISE = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*exists and is not empty.*",
+    # Testing needs no callback of the training.
+    ".*callbacks used to create the checkpoint.*",
+    # Lightning 2.6 asks this of newer versions of torch.
+    ".*LeafSpec.*",
+)
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Saves the config as given, without the run's own paths, so that it can be run again."""
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        folder = run_folder(trainer)
+        if trainer.is_global_zero and not self.already_saved:
+            folder.mkdir(parents=True, exist_ok=True)
+            # The config of the training is not replaced by that of a later test.
+            name = CONFIG if stage == "fit" else f"config-{stage}.yaml"
+            config = self.config.clone()
+            config["trainer.default_root_dir"] = config["ckpt_path"] = None
+            with warnings.catch_warnings():
+                # Without this option, which newer jsonargparse calls otherwise, a value that was
+                # set to null would be lost.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.parser.save(config, str(folder / name), skip_none=False, overwrite=True)
+        self.already_saved = True
+
+
+class CrystalCLI(LightningCLI):
+    """LightningCLI over the modules and data modules of all packages.
+
+    Options of its own: ``--init_from`` starts from the weights of an artifact, ``--data_root``
+    names the folder of the public data sets. Without ``--trainer.default_root_dir`` a fit makes
+    ``runs/<name of the config>/<number>``; ``test``, ``validate`` and ``predict`` take the best
+    checkpoint of the newest run of the same config, or that of ``--ckpt_path``, and leave their
+    results in its run.
+
+    Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
+
+    Args:
+        args: Arguments; those of the process by default.
+        run: False only builds the objects, from arguments without a subcommand.
+    """
+
+    def __init__(self, args: Sequence[str] | None = None, *, run: bool = True) -> None:
+        self._args = list(sys.argv[1:] if args is None else args)
+        options = {"exit_on_error": False, "default_env": False}
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=SaveRunConfig,
+            trainer_defaults=dict(_TRAINER_DEFAULTS),
+            seed_everything_default=0,
+            parser_kwargs={**options, **{name: dict(options) for name in _COMMANDS}}
+            if run
+            else options,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=self._args,
+            run=run,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="Artifact (folder or hub id) to start from: weights that fit by name and shape.",
+        )
+        parser.add_argument(
+            "--data_root",
+            "--data-root",
+            type=str | None,
+            default=None,
+            help="Folder of the public data sets; sets CRYSTAL_DATA_HOME.",
+        )
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            parsers = getattr(self, "_subcommand_parsers", {})
+            chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
+            known = [action.dest for action in chosen._actions]
+            _refuse(explain(config_files(args), args, known) or str(error))
+
+    @override
+    def before_instantiate_classes(self) -> None:
+        config = self._chosen()
+        if config.get("trainer.use_distributed_sampler"):
+            _refuse(
+                "trainer.use_distributed_sampler: true would deal samples out a second time; the "
+                "data module's own sampler already gives each process its share; leave it out"
+            )
+        if config.get("data_root"):
+            os.environ["CRYSTAL_DATA_HOME"] = str(Path(config["data_root"]).expanduser().absolute())
+        if self.subcommand is not None:
+            try:
+                self._choose_run(config)
+            except RunError as error:
+                _refuse(str(error))
+
+    @override
+    def after_instantiate_classes(self) -> None:
+        source = self._chosen().get("init_from")
+        if source is None:
+            return
+        load = getattr(self.model, "load_pretrained", None)
+        if load is None:
+            _refuse(f"--init_from: {type(self.model).__name__} has no load_pretrained")
+        try:
+            report = load(source, strict=self.subcommand in {"validate", "test", "predict"})
+        except ArtifactError as error:
+            _refuse(f"--init_from: {error}")
+        if rank_zero_only.rank == 0:
+            print(f"--init_from {source}: {report}")
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        trainer = self._chosen(self.config_init)["trainer"]
+        if self.subcommand is None:
+            kwargs["logger"] = trainer.get("logger") or False
+            return super().instantiate_trainer(**kwargs)
+        given = trainer.get("callbacks") or []
+        kwargs["callbacks"] = [*given, *self._default_callbacks(trainer, given)]
+        if self.subcommand == "fit":
+            kwargs["logger"] = _loggers(trainer.get("logger"), Path(trainer["default_root_dir"]))
+        else:
+            kwargs["logger"] = False
+        if trainer.get("enable_progress_bar") is None:
+            kwargs["enable_progress_bar"] = sys.stderr.isatty()
+        return super().instantiate_trainer(**kwargs)
+
+    def _default_callbacks(self, trainer: Namespace, given: Sequence[Callback]) -> list[Callback]:
+        if self.subcommand != "fit":
+            return [PredictionWriter(), ResultsFile()]
+        callbacks: list[Callback] = [
+            LearningRateMonitor(logging_interval="epoch"),
+            ArtifactExport(),
+            ResultsFile(),
+        ]
+        if not sys.stderr.isatty():
+            callbacks.append(EpochPrinter())
+        if trainer.get("enable_checkpointing") is not False:
+            callbacks.append(_checkpoints(self.model, Path(trainer["default_root_dir"])))
+        kinds = {type(callback) for callback in given}
+        return [callback for callback in callbacks if type(callback) not in kinds]
+
+    def _chosen(self, config: Namespace | None = None) -> Namespace:
+        config = self.config if config is None else config
+        chosen: Namespace = config[self.subcommand] if self.subcommand else config
+        return chosen
+
+    def _choose_run(self, config: Namespace) -> None:
+        root, ckpt_path = config.get("trainer.default_root_dir"), config.get("ckpt_path")
+        fresh = self.subcommand == "fit" or config.get("init_from") is not None
+        if ckpt_path is None and not fresh:
+            ckpt_path = "best"
+        group = run_group(config_files(self._args))
+        if root is not None:
+            folder = Path(root)
+        elif ckpt_path is None:
+            # The other processes learn the folder of the first one from the Trainer's strategy.
+            folder = new_run(group) if rank_zero_only.rank == 0 else group
+        else:
+            folder = run_of_checkpoint(ckpt_path) or latest_run(group)
+        if ckpt_path is not None:
+            config["ckpt_path"] = resolve_checkpoint(folder, ckpt_path)
+        config["trainer.default_root_dir"] = str(folder)
+        if rank_zero_only.rank == 0:
+            print(f"run: {folder}", flush=True)
+
+
+def config_files(args: Sequence[str]) -> list[Path]:
+    """Files given by ``--config`` or ``-c``, in order."""
+    files = []
+    for index, arg in enumerate(args):
+        if arg in {"--config", "-c"} and index + 1 < len(args):
+            files.append(Path(args[index + 1]))
+        elif arg.startswith("--config="):
+            files.append(Path(arg.partition("=")[2]))
+    return files
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one of `fit`, `validate`, `test` and `predict`.
+
+    Args:
+        argv: The subcommand and its options.
+
+    Returns:
+        Exit status.
+    """
+    with _quiet():
+        try:
+            CrystalCLI(argv)
+        except (ArtifactError, InvalidCrystalError, RunError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _checkpoints(model: LightningModule, root: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=root / CHECKPOINTS,
+        filename="best",
+        monitor=getattr(model, "monitor", "val/mae"),
+        mode="min",
+        save_last=True,
+        save_top_k=1,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+def _loggers(given: Any, root: Path) -> list[Logger]:
+    # `logger: true` asks for Lightning's default, which the table is here.
+    own = MetricsTable(root)
+    if given is None or isinstance(given, bool):
+        return [own]
+    return [own, *(given if isinstance(given, list) else [given])]
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="jsonargparse")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

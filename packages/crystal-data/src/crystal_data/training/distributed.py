@@ -1,0 +1,90 @@
+"""Sums over all processes, and batch statistics that do not depend on how many there are."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from typing_extensions import override
+
+
+def world_size() -> int:
+    """Number of processes that train together, 1 outside of data parallel."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """The sum over processes, as a constant: no gradient flows through it."""
+    values = values.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def all_reduce_sum_with_gradient(values: Tensor) -> Tensor:
+    """The sum over processes; every process receives the gradient of all their losses."""
+    return _AllReduceSum.apply(values) if world_size() > 1 else values
+
+
+class _AllReduceSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 - torch's signature
+        return all_reduce_sum(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+        return all_reduce_sum(gradients[0])
+
+
+def global_mean(total: Tensor, count: Tensor) -> Tensor:
+    """Mean over the labels of all processes, so that data parallel equals one process.
+
+    Data parallel averages gradients over processes. The local total is therefore divided by the
+    global count and multiplied by the number of processes; the average of that is the mean.
+
+    Args:
+        total: Sum over this process's labels; any shape.
+        count: Number (or weight) of this process's labels; the same shape.
+
+    Returns:
+        The term that this process contributes; zero where no process has a label.
+    """
+    return total * world_size() / all_reduce_sum(count).clamp(min=torch.finfo(total.dtype).tiny)
+
+
+class GlobalBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation with the statistics of the batch of all processes.
+
+    The same as ``nn.BatchNorm1d`` in one process, and equal to it in several, where torch's own
+    ``SyncBatchNorm`` works only on GPUs. Rows may differ in number between processes; one may even
+    have none. Input of shape ``[num_rows, num_features]``.
+    """
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        count = all_reduce_sum(torch.tensor(float(len(input)), device=input.device))
+        if count < 2:
+            raise ValueError("batch normalisation needs at least two rows in a training batch")
+        mean = all_reduce_sum_with_gradient(input.sum(0)) / count
+        centred = input - mean
+        variance = all_reduce_sum_with_gradient(centred.square().sum(0)) / count
+        if self.track_running_stats:
+            self._update_running_statistics(mean, variance * count / (count - 1))
+        output = centred * torch.rsqrt(variance + self.eps)
+        return output * self.weight + self.bias if self.affine else output
+
+    @torch.no_grad()
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        # A momentum of None asks for the plain average over all batches.
+        step = self.momentum
+        if step is None:
+            step = 1.0 / float(self.num_batches_tracked or 1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), step)

@@ -1,0 +1,164 @@
+"""Predictions of all processes as one table, complete and in the order of the input."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from crystal_data.io.files import write_text
+from crystal_data.training.runs import run_folder
+
+Split = Literal["test", "predict"]
+
+
+@runtime_checkable
+class KnowsItsRows(Protocol):
+    """A data module that can say which samples a split has."""
+
+    def sample_ids(self, split: str) -> NDArray[Any]:
+        """Sample ids of the split, in the order of the input."""
+
+
+class PredictionWriter(Callback):
+    """Writes ``predictions/<split>.csv`` while testing and predicting.
+
+    Each process appends to a file of its own as batches come, so that memory stays flat. The
+    first process then merges them: every sample must be there, one that padding made appear twice
+    is kept once, and rows have the order of the input.
+    """
+
+    def __init__(self) -> None:
+        self._shards = Path()
+
+    @override
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start(trainer, "test")
+
+    @override
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start(trainer, "predict")
+
+    @override
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        self._append(trainer, outputs)
+
+    @override
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        self._append(trainer, outputs)
+
+    @override
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._finish(trainer, "test")
+
+    @override
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._finish(trainer, "predict")
+
+    def _start(self, trainer: Trainer, split: Split) -> None:
+        self._shards = run_folder(trainer) / "predictions" / f".{split}"
+        if trainer.is_global_zero:
+            shutil.rmtree(self._shards, ignore_errors=True)
+            self._shards.mkdir(parents=True)
+        trainer.strategy.barrier()
+
+    def _append(self, trainer: Trainer, outputs: Any) -> None:
+        if isinstance(outputs, Mapping) and "prediction" in outputs:
+            shard = self._shards / f"{trainer.global_rank}.csv"
+            write_rows(shard, outputs)
+
+    def _finish(self, trainer: Trainer, split: Split) -> None:
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            datamodule = getattr(trainer, "datamodule", None)
+            # A run cut short on purpose, by limit_test_batches, has no full set to check.
+            limit = trainer.limit_test_batches if split == "test" else trainer.limit_predict_batches
+            whole = limit == 1.0 and not trainer.fast_dev_run
+            known = isinstance(datamodule, KnowsItsRows) and whole
+            expected = datamodule.sample_ids(split).tolist() if known else None
+            table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
+            if table is not None:
+                write_text(self._shards.parent / f"{split}.csv", table)
+            shutil.rmtree(self._shards)
+        trainer.strategy.barrier()
+
+
+def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
+    """Appends the rows of one batch, with a header if the file is new.
+
+    Args:
+        shard: File of this process.
+        outputs: What ``predict_step`` returns: ``sample_id``, ``identifier``, ``prediction`` and
+            perhaps ``target``.
+    """
+    columns: dict[str, Sequence[Any]] = {
+        "sample_id": torch.as_tensor(outputs["sample_id"]).tolist(),
+        "id": outputs["identifier"],
+    }
+    predictions, labels = outputs["prediction"], outputs.get("target", {})
+    for name, values in predictions.items():
+        # One target has the plain names that published tables use.
+        prefix = f"{name}:" if len(predictions) > 1 else ""
+        if name in labels:
+            columns[f"{prefix}target"] = _numbers(labels[name])
+        columns[f"{prefix}prediction"] = _numbers(values)
+    is_new = not shard.exists()
+    with shard.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def merge_shards(shards: Iterable[Path], expected: Sequence[int] | None) -> str | None:
+    """The table of all shards, without ``sample_id``; None if there are no shards.
+
+    Args:
+        shards: Files of the processes.
+        expected: Sample ids in the order of the input; None takes what is there, sorted.
+
+    Raises:
+        RuntimeError: If a sample is missing, or one came that was not asked for.
+    """
+    rows: dict[int, list[str]] = {}
+    header: list[str] = []
+    for shard in shards:
+        with shard.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader)
+            for sample_id, *row in reader:
+                # A filler that kept a process in step has lost its labels; the real one wins.
+                known = rows.get(int(sample_id))
+                if known is None or row.count("") < known.count(""):
+                    rows[int(sample_id)] = row
+    if not header:
+        return None
+    order = sorted(rows) if expected is None else list(expected)
+    missing, foreign = set(order) - set(rows), set(rows) - set(order)
+    if missing or foreign:
+        raise RuntimeError(
+            f"predictions are not complete: of {len(order)} samples {len(missing)} are missing "
+            f"({sorted(missing)[:5]}…) and {len(foreign)} came that were not asked for "
+            f"({sorted(foreign)[:5]}…); the shards stay in place"
+        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header[1:])
+    writer.writerows(rows[sample_id] for sample_id in order)
+    return text.getvalue()
+
+
+def _numbers(values: torch.Tensor) -> list[str]:
+    # Nine digits keep a float32 exactly; a missing label is an empty cell.
+    return ["" if isnan(x) else f"{x:.9g}" for x in values.double().cpu().tolist()]

@@ -1,0 +1,168 @@
+"""Models that can be saved, loaded by name and published."""
+
+import tempfile
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from crystal_data.training.artifact import Artifact, TargetScale
+from crystal_data.training.registry import ArtifactError, ModelRegistry, registry_of
+
+
+class PretrainedModel(nn.Module):
+    """An ``nn.Module`` with ``save_pretrained``, ``from_pretrained`` and ``push_to_hub``.
+
+    A subclass is listed in its package's registry (``<package>.registry.MODELS``). The arguments
+    of its constructor are remembered as given. They must be plain JSON; a model that takes other
+    objects overrides ``artifact_arguments`` and ``from_arguments``.
+    """
+
+    _arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments."""
+        model = super().__new__(cls)
+        try:
+            bound = signature(cls.__init__).bind(model, *args, **kwargs)
+        except TypeError:
+            # copy and pickle come without arguments; a wrong call is refused by __init__.
+            return model
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        model.__dict__["_arguments"] = arguments
+        return model
+
+    @classmethod
+    def registry(cls) -> ModelRegistry:
+        """The registry of the package that defines this model."""
+        return registry_of(cls.__module__.partition(".")[0])
+
+    def artifact_arguments(self) -> dict[str, Any]:
+        """The arguments that build this model again; plain JSON."""
+        return dict(self._arguments)
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """Builds the model, with fresh weights, from what ``artifact_arguments`` gave."""
+        return cls(**arguments)
+
+    def to_artifact(
+        self,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """The model as what is saved."""
+        registry = self.registry()
+        registry.check(type(self))
+        graph_spec = getattr(self, "graph_spec", None)
+        return Artifact(
+            package=registry.package,
+            model=type(self).__name__,
+            arguments=self.artifact_arguments(),
+            weights=self.state_dict(),
+            graph_spec=None if graph_spec is None else graph_spec.to_dict(),
+            targets=targets or {},
+            metadata=metadata or {},
+        )
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Writes an artifact.
+
+        Args:
+            folder: Made, or replaced if it is an artifact already.
+            targets: Scales of the outputs, in their order.
+            metadata: Versions, data, metrics; plain JSON.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtifactError: If the model is not in its package's registry, or something is not
+                plain JSON.
+        """
+        return self.to_artifact(targets=targets, metadata=metadata).save(folder)
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
+        """Loads a model from a folder or from the hub; called on a base class, any that fits.
+
+        Raises:
+            ArtifactError: If the artifact cannot be read, names an unknown model or one of
+                another class, or its weights or graph options do not fit.
+        """
+        artifact = Artifact.load(path_or_hub_id)
+        model = model_from_artifact(artifact)
+        if not isinstance(model, cls):
+            raise ArtifactError(
+                f"{path_or_hub_id}: holds a {artifact.model}, not a {cls.__name__}; "
+                f"load it with {artifact.model}.from_pretrained"
+            )
+        return model
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        private: bool = False,
+    ) -> None:
+        """Publishes an artifact as ``owner/name`` with the account that is logged in."""
+        artifact = self.to_artifact(targets=targets, metadata=metadata)
+        push_artifact(artifact, repo_id, private=private)
+
+
+def model_from_artifact(artifact: Artifact) -> PretrainedModel:
+    """Builds the model that an artifact names and loads its weights.
+
+    Raises:
+        ArtifactError: If the name is unknown, or arguments, weights or graph options do not fit.
+    """
+    model_class = registry_of(artifact.package).model_class(artifact.model)
+    if not issubclass(model_class, PretrainedModel):
+        raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
+    try:
+        model = model_class.from_arguments(artifact.arguments)
+        model.load_state_dict(dict(artifact.weights), strict=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{artifact.model} cannot be built as saved: {error}") from error
+    graph_spec = getattr(model, "graph_spec", None)
+    rebuilt = None if graph_spec is None else graph_spec.to_dict()
+    if rebuilt != artifact.graph_spec:
+        raise ArtifactError(
+            f"{artifact.model} was trained on graphs {artifact.graph_spec} but now asks for "
+            f"{rebuilt}; its predictions would be wrong"
+        )
+    return model
+
+
+def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) -> None:
+    """Uploads an artifact to the hub.
+
+    Raises:
+        ArtifactError: If the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = artifact.save(Path(scratch) / "artifact")
+        try:
+            api = HfApi()
+            api.create_repo(repo_id, exist_ok=True, private=private)
+            api.upload_folder(repo_id=repo_id, folder_path=folder)
+        # The hub's client lets errors of several network libraries through.
+        except Exception as error:
+            raise ArtifactError(
+                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error}); "
+                "`hf auth login` logs in; save_pretrained writes the same folder here"
+            ) from error

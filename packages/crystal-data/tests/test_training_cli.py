@@ -1,0 +1,263 @@
+"""fit, validate, test and predict through the command line, on crystals in memory."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from crystal_data.metrics.result import read_results
+from crystal_data.training import registry
+from crystal_data.training.cli import CrystalCLI, main
+
+CONFIG = {
+    "trainer": {"max_epochs": 12, "accelerator": "cpu", "devices": 1},
+    "model": {
+        "class_path": "crystal_data.training.PropertyModule",
+        "init_args": {
+            "model": {
+                "class_path": "crystal_toy.model.ElementSum",
+                "init_args": {"hidden_size": 4},
+            },
+            "targets": ["energy"],
+            "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.05}},
+            "lr_scheduler": {"class_path": "crystal_data.training.OneCycle"},
+        },
+    },
+    "data": {"class_path": "crystal_toy.data.ToyData", "init_args": {"batch_size": 16}},
+}
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
+    monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
+    monkeypatch.setattr(sys, "argv", ["crystal"])
+    monkeypatch.chdir(tmp_path)
+    write(CONFIG)
+    return tmp_path
+
+
+def write(config, name="toy.yaml"):
+    Path(name).write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def rows_of(path):
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def changed(**places):
+    """The config with values set at dotted places."""
+    config = json.loads(json.dumps(CONFIG))
+    for place, value in places.items():
+        *parents, last = place.split("__")
+        target = config
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
+    return config
+
+
+def test_fit_then_test_then_predict(capsys):
+    assert main(["fit", "--config", "toy.yaml"]) == 0
+    run = Path("runs/toy/001")
+    printed = capsys.readouterr().out
+    assert "epoch 12/12" in printed
+    names = {path.name for path in run.iterdir()}
+    assert {"config.yaml", "metrics.csv", "checkpoints", "artifact"} <= names
+    checkpoints = {path.name for path in (run / "checkpoints").iterdir()}
+    assert checkpoints == {"best.ckpt", "last.ckpt"}
+    rows = rows_of(run / "metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == list(range(12))
+    assert float(rows[-1]["val/mae"]) < 0.3 * float(rows[0]["val/mae"])
+    assert all(row["train/mae"] and row["val/mae/energy"] for row in rows)
+    for extra in (
+        ["--ckpt_path", str(run / "checkpoints/best.ckpt")],
+        ["--ckpt_path", "best", "--trainer.default_root_dir", str(run)],
+        [],
+    ):
+        assert main(["test", "--config", "toy.yaml", *extra]) == 0
+        table = rows_of(run / "predictions/test.csv")
+        assert [row["id"] for row in table] == [f"toy-{i}" for i in range(120, 140)]
+        assert set(table[0]) == {"id", "target", "prediction"}
+        (run / "predictions/test.csv").unlink()
+    results = {result.metric: result for result in read_results(run / "results.json")}
+    assert set(results) == {"val/mae", "val/mae/energy", "test/mae", "test/mae/energy"}
+    assert results["test/mae/energy"].num_samples == 20
+    assert results["test/mae/energy"].parameters["unit"] == "eV/atom"
+    assert results["test/mae/energy"].data_hash == "0" * 64
+    errors = [abs(float(row["target"]) - float(row["prediction"])) for row in table]
+    assert results["test/mae"].value == pytest.approx(sum(errors) / 20, rel=1e-5)
+    best = min(float(row["val/mae"]) for row in rows)
+    assert results["val/mae/energy"].value == pytest.approx(best, rel=1e-6)
+    assert main(["predict", "--config", "toy.yaml"]) == 0
+    assert len(rows_of(run / "predictions/predict.csv")) == 20
+    assert main(["validate", "--config", "toy.yaml"]) == 0
+    # The training's own files are as training left them.
+    assert len(rows_of(run / "metrics.csv")) == 12
+    assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "1"]) == 0
+    assert Path("runs/toy/002/artifact/model.safetensors").is_file()
+
+
+def test_checkpoints_hold_plain_values_and_resume():
+    assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "3"]) == 0
+    last = Path("runs/toy/001/checkpoints/last.ckpt")
+    content = torch.load(last, weights_only=True)
+    assert content["epoch"] == 2
+    assert "hyper_parameters" not in content
+    arguments = ["fit", "--config", "toy.yaml", "--ckpt_path", "last", "--trainer.max_epochs", "5"]
+    assert main(arguments) == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 4
+    rows = rows_of("runs/toy/001/metrics.csv")
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
+
+
+def test_init_from_an_artifact(capsys):
+    assert main(["fit", "--config", "toy.yaml"]) == 0
+    capsys.readouterr()
+    artifact = "runs/toy/001/artifact"
+    write(changed(trainer__max_epochs=1), "two.yaml")
+    config = changed(trainer__max_epochs=1)
+    config["model"]["init_args"]["targets"] = ["energy", "gap"]
+    config["model"]["init_args"]["model"]["init_args"]["num_outputs"] = 2
+    write(config, "two.yaml")
+    assert main(["fit", "--config", "two.yaml", "--init_from", artifact]) == 0
+    printed = capsys.readouterr().out
+    assert "loaded 1 of 3" in printed
+    assert "skipped  head.weight: shape [1, 4], the model's is [2, 4]" in printed
+    assert main(["test", "--config", "toy.yaml", "--init_from", artifact]) == 0
+    first = Path("runs/toy/002/predictions/test.csv").read_text()
+    assert (
+        main(["test", "--config", "toy.yaml", "--ckpt_path", "runs/toy/001/checkpoints/best.ckpt"])
+        == 0
+    )
+    assert first == Path("runs/toy/001/predictions/test.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("model__init_args__learning_rat", 0.1, "model.init_args.learning_rat: PropertyModule has"),
+        ("model__init_args__target", ["a"], "did you mean 'targets'?"),
+        (
+            "trainer__max_epoch",
+            3,
+            "trainer.max_epoch: trainer has no 'max_epoch'; did you mean 'max_epochs'?",
+        ),
+        (
+            "data__init_args__batchsize",
+            3,
+            "data.init_args.batchsize: ToyData has no 'batchsize'; did you mean 'batch_size'?",
+        ),
+        ("trainr__max_epochs", 3, "trainr: the top level has no 'trainr'; did you mean 'trainer'?"),
+        ("model__init_args__model__init_args__hiden_size", 3, "did you mean 'hidden_size'?"),
+        (
+            "model__init_args__model__class_path",
+            "crystal_toy.model.ElementSums",
+            "did you mean 'crystal_toy.model.ElementSum'?",
+        ),
+        ("model__init_args__optimizer__init_args__lrr", 3, "did you mean 'lr'?"),
+    ],
+)
+def test_mistyped_key_gets_the_nearest(place, value, message, capsys):
+    write(changed(**{place: value}))
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--config", "toy.yaml"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: toy.yaml: ")
+    assert "Union" not in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model.optimiser", "torch.optim.SGD"], "did you mean 'optimizer'?"),
+        (["--init_frm", "x"], "did you mean 'init_from'?"),
+        (["--data.batchsize=3"], "did you mean 'batch_size'?"),
+        (["--trainer.max_epochz", "3"], "did you mean 'max_epochs'?"),
+    ],
+)
+def test_mistyped_option_gets_the_nearest(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "toy.yaml", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_a_wrong_value_keeps_the_message_of_the_parser(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "many"])
+    assert "max_epochs" in capsys.readouterr().err
+
+
+def test_distributed_sampler_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "toy.yaml", "--trainer.use_distributed_sampler", "true"])
+    assert "own sampler" in capsys.readouterr().err
+
+
+def test_test_without_a_run_says_what_to_give(capsys):
+    with pytest.raises(SystemExit):
+        main(["test", "--config", "toy.yaml"])
+    error = capsys.readouterr().err
+    assert "no run with a checkpoint in runs" in error
+    assert "--init_from" in error
+
+
+def test_a_checkpoint_of_other_targets_is_refused():
+    assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
+    write(changed(model__init_args__targets=["gap"]), "toy.yaml")
+    with pytest.raises(ValueError, match="predicts energy, the config asks for gap"):
+        main(["test", "--config", "toy.yaml"])
+
+
+def test_print_config_is_a_config(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--config", "toy.yaml", "--print_config"])
+    assert exit_.value.code in (0, None)
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["use_distributed_sampler"] is False
+    assert printed["seed_everything"] == 0
+    assert printed["model"]["init_args"]["loss"] == "mse"
+    write(printed, "printed.yaml")
+    assert main(["fit", "--config", "printed.yaml", "--trainer.max_epochs", "1"]) == 0
+    cli = CrystalCLI(["--config", "toy.yaml"], run=False)
+    assert cli.model.targets == ("energy",)
+
+
+def test_data_root(monkeypatch):
+    monkeypatch.setenv("CRYSTAL_DATA_HOME", "before")
+    CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], run=False)
+    import os
+
+    assert os.environ["CRYSTAL_DATA_HOME"] == str(Path("here").absolute())
+
+
+def test_same_seed_same_result():
+    for _ in range(2):
+        assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "2"]) == 0
+    first, second = (Path(f"runs/toy/{n}/metrics.csv").read_text() for n in ("001", "002"))
+    assert first == second
+
+
+def test_ema_is_what_is_tested_and_handed_on():
+    ema = {"class_path": "crystal_data.training.EMA", "init_args": {"decay": 0.9}}
+    write(changed(trainer__callbacks=[ema], trainer__max_epochs=4))
+    assert main(["fit", "--config", "toy.yaml"]) == 0
+    content = torch.load("runs/toy/001/checkpoints/best.ckpt", weights_only=True)
+    average, raw = content["state_dict"], content["current_model_state"]
+    assert not torch.equal(average["model.head.weight"], raw["model.head.weight"])
+    assert torch.equal(average["normalizer.mean"], raw["normalizer.mean"])
+    from safetensors.torch import load_file
+
+    weights = load_file("runs/toy/001/artifact/model.safetensors")
+    assert torch.equal(weights["head.weight"], average["model.head.weight"])
+    more = ["--ckpt_path", "last", "--trainer.max_epochs", "6"]
+    assert main(["fit", "--config", "toy.yaml", *more]) == 0
+    assert main(["test", "--config", "toy.yaml"]) == 0

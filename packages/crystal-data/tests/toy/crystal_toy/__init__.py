@@ -1,0 +1,1 @@
+"""A model package in small, for the tests of training."""

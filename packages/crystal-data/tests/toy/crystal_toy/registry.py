@@ -1,0 +1,3 @@
+from crystal_data.training.registry import ModelRegistry
+
+MODELS = ModelRegistry("crystal_toy", {"ElementSum": "crystal_toy.model"})

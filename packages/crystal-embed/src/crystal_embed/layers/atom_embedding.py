@@ -1,0 +1,99 @@
+"""Any element table as the first layer of a model."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from crystal_data.elements import SYMBOLS
+from torch import Tensor, nn
+from typing_extensions import override
+
+from crystal_embed.tables.table import ElementTable
+
+MissingElements = Literal["error", "random"]
+
+
+class AtomEmbedding(nn.Module):
+    """Looks up the vector of each atom's element.
+
+    The vectors are part of the module's state, so a saved model needs no table file.
+
+    Args:
+        table: First values of the vectors.
+        trainable: Whether training changes them.
+        missing_elements: What to do with elements that the table has no row for: ``error`` when
+            one comes; ``random`` gives each a fixed random row with the spread of the table's,
+            and lists them in ``random_elements``.
+    """
+
+    _rows: Tensor
+
+    def __init__(
+        self,
+        table: ElementTable,
+        *,
+        trainable: bool = False,
+        missing_elements: MissingElements = "error",
+    ) -> None:
+        super().__init__()
+        self.random_elements: tuple[str, ...] = tuple(table.metadata.get("random_elements", ()))
+        if missing_elements == "random":
+            table = _with_random_rows(table)
+            self.random_elements = tuple(table.metadata["random_elements"])
+        rows = np.full(len(SYMBOLS), -1)
+        rows[table.atomic_numbers] = np.arange(len(table))
+        self.name = table.name
+        self.atomic_numbers = table.atomic_numbers
+        self.vectors = nn.Parameter(torch.tensor(table.vectors), requires_grad=trainable)
+        self.register_buffer("_rows", torch.tensor(rows), persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Length of each vector."""
+        return self.vectors.shape[1]
+
+    @override
+    def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """Vectors of atoms.
+
+        Args:
+            atomic_numbers: int64 ``[num_atoms]``.
+
+        Returns:
+            Shape ``[num_atoms, width]``.
+
+        Raises:
+            ValueError: If an element has no row.
+        """
+        rows = self._rows[atomic_numbers]
+        if (rows < 0).any():
+            missing = sorted({SYMBOLS[z] or "X" for z in atomic_numbers[rows < 0].tolist()})
+            raise ValueError(
+                f"element table '{self.name}' has no row for {', '.join(missing)}; take a table "
+                "that has, or set missing_elements: random to give each a random vector"
+            )
+        return nn.functional.embedding(rows, self.vectors)
+
+    def table(self) -> ElementTable:
+        """The vectors as they are now."""
+        return ElementTable(
+            self.name,
+            self.atomic_numbers,
+            self.vectors.detach().cpu().float().numpy(),
+            {"random_elements": list(self.random_elements)} if self.random_elements else {},
+        )
+
+
+def _with_random_rows(table: ElementTable) -> ElementTable:
+    present = set(table.atomic_numbers.tolist())
+    missing = np.array([z for z in range(1, len(SYMBOLS)) if z not in present], dtype=np.int64)
+    mean, spread = table.vectors.mean(axis=0), table.vectors.std(axis=0)
+    # The element's number is the seed, so that its row does not depend on what else is missing.
+    noise = [np.random.default_rng(int(z)).standard_normal(table.width) for z in missing]
+    rows = mean + spread * np.array(noise).reshape(-1, table.width)
+    return ElementTable(
+        table.name,
+        np.concatenate([table.atomic_numbers, missing]),
+        np.concatenate([table.vectors, rows.astype(np.float32)]),
+        {**table.metadata, "random_elements": [SYMBOLS[z] for z in missing]},
+    )

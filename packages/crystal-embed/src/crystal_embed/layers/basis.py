@@ -1,0 +1,36 @@
+"""Distances as vectors."""
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+
+class GaussianBasis(nn.Module):
+    """``exp(-(d - centre)² / width²)`` for evenly spaced centres.
+
+    Args:
+        start: First centre, Å.
+        stop: Last centre, Å.
+        step: Distance between centres, Å; also the width.
+
+    Source:
+        Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018), whose public code has no factor ½.
+    """
+
+    centers: Tensor
+
+    def __init__(self, start: float = 0.0, stop: float = 8.0, step: float = 0.2) -> None:
+        super().__init__()
+        count = round((stop - start) / step) + 1
+        self.register_buffer("centers", torch.linspace(start, stop, count), persistent=False)
+        self._scale = -1.0 / step**2
+
+    @property
+    def num_features(self) -> int:
+        """Number of Gaussians."""
+        return len(self.centers)
+
+    @override
+    def forward(self, distance: Tensor) -> Tensor:
+        """Expands distances ``[num_edges]``, Å, to ``[num_edges, num_features]``."""
+        return (distance[:, None] - self.centers).square_().mul_(self._scale).exp_()

@@ -1,0 +1,21 @@
+"""Batch normalisation that is defined for every batch."""
+
+import torch.nn.functional as F
+from crystal_data.training.distributed import GlobalBatchNorm1d, world_size
+from torch import Tensor
+from typing_extensions import override
+
+
+class BatchNorm(GlobalBatchNorm1d):
+    """Over the rows of all processes; over past batches where there are fewer than two rows.
+
+    One row has no variance, and a batch of one crystal of one atom is a batch like any other.
+    """
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) < 2 and world_size() == 1:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(input)

@@ -1,0 +1,172 @@
+"""The crystal transformer, from which universal atomic embeddings are taken."""
+
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from crystal_data.elements import SYMBOLS
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.training.distributed import world_size
+from crystal_data.training.pretrained import PretrainedModel
+from torch import Tensor, nn
+from typing_extensions import override
+
+from crystal_embed.tables.load import NUM_ELEMENTS
+from crystal_embed.tables.table import ElementTable
+
+Readout = Literal["mean", "first"]
+
+
+class SpeciesEmbedding(nn.Module):
+    """A linear layer on one-hot elements: one vector per element, and a bias that all share.
+
+    Args:
+        width: Length of each vector.
+        num_elements: Elements 1 to this one have a row.
+    """
+
+    seen: Tensor
+
+    def __init__(self, width: int, num_elements: int = NUM_ELEMENTS) -> None:
+        super().__init__()
+        # A layer of its own, so that first values are those of nn.Linear.
+        linear = nn.Linear(num_elements, width)
+        self.weight = nn.Parameter(linear.weight.detach().T.contiguous())
+        self.bias = linear.bias
+        self.register_buffer("seen", torch.zeros(num_elements, dtype=torch.bool))
+
+    @override
+    def forward(self, atomic_numbers: Tensor) -> Tensor:
+        """Vectors of atoms, of any for the 0 of padding.
+
+        Args:
+            atomic_numbers: int64, any shape.
+
+        Returns:
+            That shape and ``[width]``.
+
+        Raises:
+            ValueError: If an element has no row.
+        """
+        if (atomic_numbers > len(self.weight)).any():
+            symbol = SYMBOLS[int(atomic_numbers.max())]
+            raise ValueError(
+                f"CrystalTransformer has no row for {symbol}; it knows the elements up to "
+                f"{SYMBOLS[len(self.weight)]}"
+            )
+        if self.training:
+            self._note(atomic_numbers)
+        return F.embedding((atomic_numbers - 1).clamp(min=0), self.weight) + self.bias
+
+    @torch.no_grad()
+    def _note(self, atomic_numbers: Tensor) -> None:
+        counts = torch.bincount(atomic_numbers.flatten(), minlength=len(self.weight) + 1)[1:]
+        if world_size() > 1:
+            dist.all_reduce(counts)
+        self.seen |= counts > 0
+
+
+class CrystalTransformer(PretrainedModel):
+    """A transformer encoder over the atoms of the stored cell; no graph, no lattice.
+
+    Each atom is a token: the vector of its element beside that of its Cartesian position. The
+    prediction does not depend on the order of the atoms (``readout="mean"``), nor on the other
+    crystals of a batch. It does depend on origin, images, orientation and choice of cell; the
+    augmentations ``RandomTranslation``, ``RandomRotation`` and ``RandomReflection`` soften that.
+
+    Args:
+        num_outputs: Numbers predicted for each crystal.
+        element_width: Length of an element's vector: the width of the table.
+        num_layers: Encoder layers.
+        num_heads: Attention heads.
+        feedforward_width: Inner width of the encoder layers.
+        dropout: Share of values dropped in the encoder layers.
+        readout: ``mean`` over the atoms, or the ``first`` atom of the file as published.
+
+    Source:
+        Jin et al., Nat. Commun. 16, 1210 (2025) and its public code, ct-UAE.
+    """
+
+    graph_spec = None
+
+    def __init__(
+        self,
+        num_outputs: int = 1,
+        element_width: int = 128,
+        num_layers: int = 8,
+        num_heads: int = 8,
+        feedforward_width: int = 512,
+        dropout: float = 0.1,
+        readout: Readout = "mean",
+    ) -> None:
+        super().__init__()
+        width = 2 * element_width
+        self._readout = readout
+        self.species = SpeciesEmbedding(element_width)
+        self.position = nn.Linear(3, element_width)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, num_heads, feedforward_width, dropout, batch_first=True
+            )
+            for _ in range(num_layers)
+        )
+        self.heads = nn.ModuleList(self._build_heads(width, num_outputs))
+
+    @classmethod
+    def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
+        """As the paper's public code: the first atom of the file speaks for the crystal."""
+        return cls(num_outputs, readout="first")
+
+    @override
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        """Predicts; shape ``[num_crystals, num_outputs]``.
+
+        Raises:
+            ValueError: If an element has no row.
+        """
+        crystals = self.encode(batch)
+        return torch.cat([head(crystals) for head in self.heads], dim=1)
+
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """One vector for each crystal; shape ``[num_crystals, 2 * element_width]``."""
+        padded = batch.padded()
+        position = padded.frac_coords @ padded.lattice
+        atoms = torch.cat([self.species(padded.atomic_numbers), self.position(position)], dim=-1)
+        is_padding = ~padded.node_mask
+        for layer in self.layers:
+            atoms = layer(atoms, src_key_padding_mask=is_padding)
+        if self._readout == "first":
+            return atoms[:, 0]
+        atoms = atoms.masked_fill(is_padding[:, :, None], 0.0)
+        return atoms.sum(dim=1) / batch.num_atoms[:, None].to(atoms.dtype)
+
+    def element_table(self) -> ElementTable:
+        """The universal atomic embedding: each element's vector with the shared bias added.
+
+        The metadata lists, as ``random_elements``, those that training never showed, whose rows
+        are as random as at the start.
+        """
+        vectors = (self.species.weight + self.species.bias).detach().cpu().float().numpy()
+        unseen = (~self.species.seen).nonzero().flatten().tolist()
+        return ElementTable(
+            "crystal-transformer",
+            torch.arange(1, len(vectors) + 1).numpy(),
+            vectors,
+            {
+                "model": "CrystalTransformer",
+                "bias": "added",
+                "random_elements": [SYMBOLS[row + 1] for row in unseen],
+            },
+        )
+
+    def _build_heads(self, width: int, num_outputs: int) -> list[nn.Module]:
+        if num_outputs == 1:
+            # Published without anything non-linear in between.
+            middle = nn.Identity() if self._readout == "first" else nn.ReLU()
+            return [nn.Sequential(nn.Linear(width, width // 2), middle, nn.Linear(width // 2, 1))]
+        return [
+            nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+            for _ in range(num_outputs)
+        ]
+

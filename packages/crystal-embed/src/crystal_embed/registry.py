@@ -1,0 +1,11 @@
+"""The names under which artifacts may ask for models of this package."""
+
+from crystal_data.training.registry import ModelRegistry
+
+MODELS = ModelRegistry(
+    "crystal_embed",
+    {
+        "CGCNN": "crystal_embed.models.cgcnn",
+        "CrystalTransformer": "crystal_embed.models.crystal_transformer",
+    },
+)

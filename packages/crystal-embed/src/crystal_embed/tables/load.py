@@ -1,0 +1,82 @@
+"""Element tables by name, by file, or out of an artifact."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from crystal_embed.tables.atom_init import atom_init
+from crystal_embed.tables.files import SUFFIXES, read_table
+from crystal_embed.tables.table import ElementTable
+
+# The elements that public tables of this field hold, and that public data sets contain.
+NUM_ELEMENTS = 100
+
+_NAMES = ("atom_init", "one_hot", "random:<width>")
+
+
+def load_table(name_or_path: str | Path) -> ElementTable:
+    """Finds an element table.
+
+    Args:
+        name_or_path: One of
+
+            - ``atom_init``: the 92 numbers of CGCNN;
+            - ``one_hot``: elements 1 to 100, each a dimension of its own;
+            - ``random:<width>`` or ``random:<width>:<seed>``: normal numbers, seed 0 by default;
+            - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
+            - an artifact of a model that has a table: its folder, that of the run which holds it,
+              or ``owner/name`` on the hub.
+
+    Raises:
+        FileNotFoundError: If a file or folder is named that does not exist.
+        ValueError: If it is none of these, or what is there holds no table.
+    """
+    name = str(name_or_path)
+    if name == "atom_init":
+        return atom_init()
+    if name == "one_hot":
+        return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS))
+    if name.startswith("random:"):
+        return _random_table(name)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return _artifact_table(path / "artifact" if (path / "artifact").is_dir() else path)
+    if path.suffix in SUFFIXES:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path.resolve()}: no such file for an element table")
+        return read_table(path)
+    if name.count("/") == 1 and not name.startswith((".", "~", "/")):
+        return _artifact_table(name)
+    near = get_close_matches(name, _NAMES, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(_NAMES)}"
+    raise ValueError(
+        f"no element table '{name}'; {hint}, and files end in {', '.join(SUFFIXES)}; "
+        "an artifact is given by its folder"
+    )
+
+
+def as_table(element_table: str | Path | ElementTable) -> ElementTable:
+    """The table itself, or the one that a name or path means; errors as ``load_table``."""
+    return element_table if isinstance(element_table, ElementTable) else load_table(element_table)
+
+
+def _random_table(name: str) -> ElementTable:
+    parts = name.split(":")[1:]
+    if not all(part.isdecimal() for part in parts) or len(parts) > 2 or int(parts[0]) < 1:
+        raise ValueError(f"'{name}': expected random:<width> or random:<width>:<seed>")
+    width, seed = int(parts[0]), int(parts[1]) if len(parts) == 2 else 0
+    vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width))
+    return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), vectors, {"seed": seed})
+
+
+def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
+    # A model imports the tables, so the way back waits until it is needed.
+    from crystal_data.training.pretrained import PretrainedModel
+
+    model = PretrainedModel.from_pretrained(path_or_hub_id)
+    extract = getattr(model, "element_table", None)
+    if extract is None:
+        raise ValueError(f"{path_or_hub_id}: a {type(model).__name__} has no element table")
+    table: ElementTable = extract()
+    return table

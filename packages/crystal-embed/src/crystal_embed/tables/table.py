@@ -1,0 +1,91 @@
+"""One vector per element."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from crystal_data.elements import ATOMIC_NUMBERS, SYMBOLS
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ElementTable:
+    """Vectors that stand for elements in front of a model. Immutable.
+
+    Args:
+        name: What it was loaded from or trained as.
+        atomic_numbers: Z of each row, each once; shape ``[num_elements]``. Rows are sorted by it.
+        vectors: float32 ``[num_elements, width]``.
+        metadata: Where the vectors come from; plain JSON.
+
+    Raises:
+        ValueError: If the shapes disagree, an element does not exist or is there twice, or a
+            number is not finite.
+    """
+
+    name: str
+    atomic_numbers: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = np.array(self.atomic_numbers, dtype=np.int64)
+        vectors = np.array(self.vectors, dtype=np.float32)
+        if numbers.ndim != 1 or vectors.ndim != 2 or len(numbers) != len(vectors):
+            raise self._invalid(
+                f"vectors {vectors.shape} do not fit atomic_numbers {numbers.shape}; expected "
+                "[num_elements, width] and [num_elements]"
+            )
+        if vectors.size == 0:
+            raise self._invalid(f"there are no numbers in it: {vectors.shape}")
+        order = np.argsort(numbers, kind="stable")
+        numbers, vectors = numbers[order], vectors[order]
+        if numbers[0] < 1 or numbers[-1] >= len(SYMBOLS):
+            raise self._invalid("an atomic number is outside 1 to 118")
+        repeated = numbers[1:][np.diff(numbers) == 0]
+        if len(repeated):
+            raise self._invalid(f"{SYMBOLS[repeated[0]]} is there twice")
+        if not np.isfinite(vectors).all():
+            symbol = SYMBOLS[numbers[~np.isfinite(vectors).all(axis=1)][0]]
+            raise self._invalid(f"{symbol} has a value that is not finite")
+        for array in (numbers, vectors):
+            array.setflags(write=False)
+        object.__setattr__(self, "atomic_numbers", numbers)
+        object.__setattr__(self, "vectors", vectors)
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A MappingProxyType does not pickle.
+        return type(self), (self.name, self.atomic_numbers, self.vectors, dict(self.metadata))
+
+    @property
+    def width(self) -> int:
+        """Length of each vector."""
+        return self.vectors.shape[1]
+
+    @property
+    def symbols(self) -> list[str]:
+        """Element of each row."""
+        return [SYMBOLS[z] for z in self.atomic_numbers]
+
+    def vector(self, symbol: str) -> NDArray[np.float32]:
+        """The vector of one element; shape ``[width]``.
+
+        Raises:
+            KeyError: If the table has no row for it.
+        """
+        rows = np.flatnonzero(self.atomic_numbers == ATOMIC_NUMBERS.get(symbol, 0))
+        if not len(rows):
+            raise KeyError(f"element table '{self.name}' has no row for {symbol!r}")
+        return self.vectors[rows[0]]
+
+    def __len__(self) -> int:
+        return len(self.atomic_numbers)
+
+    def __repr__(self) -> str:
+        return f"<ElementTable {self.name}, {len(self)} elements, {self.width} wide>"
+
+    def _invalid(self, detail: str) -> ValueError:
+        return ValueError(f"element table '{self.name}': {detail}")
