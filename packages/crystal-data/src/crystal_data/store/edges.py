@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -135,34 +136,39 @@ def write_edges(
         max_num_atoms: Atoms of the largest structure, which decides the width of an index.
         spec: The edges' options, for the manifest.
     """
+    with ExitStack() as stack:
 
-    def writer(name: str, dtype: Any, *shape: int) -> ArrayWriter:
-        if folder is None:
-            return MemoryWriter(dtype, shape)
-        return NpyWriter(folder / f"{name}.npy", dtype, shape)
+        def writer(name: str, dtype: Any, *shape: int) -> ArrayWriter:
+            made: ArrayWriter
+            if folder is None:
+                made = MemoryWriter(dtype, shape)
+            else:
+                made = NpyWriter(folder / f"{name}.npy", dtype, shape)
+            stack.callback(made.close)
+            return made
 
-    edge_index = writer("edge_index", np.min_scalar_type(max(max_num_atoms - 1, 0)), 2)
-    # Shifts beyond 127 cells take a very thin cell, so bytes are tried first.
-    edge_shift = writer("edge_shift", np.int8, 3)
-    edge_length = writer("edge_length", np.float32)
-    offsets = writer("offsets", np.int64)
-    offsets.append(np.zeros(1, dtype=np.int64))
-    end = 0
-    for chunk in chunks:
-        edge_index.append(chunk.edge_index)
-        edge_shift = _widened(edge_shift, chunk.edge_shift.dtype)
-        edge_shift.append(chunk.edge_shift)
-        edge_length.append(chunk.edge_length)
-        offsets.append(end + np.cumsum(chunk.counts))
-        end += len(chunk.edge_length)
-    arrays = [column.finish() for column in (edge_index, edge_shift, edge_length, offsets)]
+        edge_index = writer("edge_index", np.min_scalar_type(max(max_num_atoms - 1, 0)), 2)
+        # Shifts beyond 127 cells take a very thin cell, so bytes are tried first.
+        edge_shift = writer("edge_shift", np.int8, 3)
+        edge_length = writer("edge_length", np.float32)
+        offsets = writer("offsets", np.int64)
+        offsets.append(np.zeros(1, dtype=np.int64))
+        end = 0
+        for chunk in chunks:
+            edge_index.append(chunk.edge_index)
+            edge_shift = _widened(edge_shift, chunk.edge_shift.dtype, stack)
+            edge_shift.append(chunk.edge_shift)
+            edge_length.append(chunk.edge_length)
+            offsets.append(end + np.cumsum(chunk.counts))
+            end += len(chunk.edge_length)
+        arrays = [column.finish() for column in (edge_index, edge_shift, edge_length, offsets)]
     if folder is not None:
         write_manifest(folder, {"graph_spec": spec.to_dict(), "counts": {"edges": end}})
         return None
     return EdgeColumns(*(array for array in arrays if array is not None))
 
 
-def _widened(column: ArrayWriter, dtype: np.dtype[Any]) -> ArrayWriter:
+def _widened(column: ArrayWriter, dtype: np.dtype[Any], stack: ExitStack) -> ArrayWriter:
     """The column, written anew if its type is too narrow for what comes."""
     if dtype.itemsize <= column.dtype.itemsize:
         return column
@@ -171,6 +177,7 @@ def _widened(column: ArrayWriter, dtype: np.dtype[Any]) -> ArrayWriter:
         narrow = column.path.with_suffix(".narrow")
         column.path.replace(narrow)
         wide: ArrayWriter = NpyWriter(column.path, dtype, column.shape)
+        stack.callback(wide.close)
         values = map_array(narrow)
         for start in range(0, len(values), 1 << 20):
             wide.append(values[start : start + (1 << 20)])
