@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from crystal_data.metrics.result import read_results
 from crystal_data.training import registry
 from crystal_data.training.cli import CrystalCLI, main
 
@@ -17,7 +18,10 @@ CONFIG = {
     "model": {
         "class_path": "crystal_data.training.PropertyModule",
         "init_args": {
-            "model": {"class_path": "crystal_toy.model.ElementSum", "init_args": {"hidden_size": 4}},
+            "model": {
+                "class_path": "crystal_toy.model.ElementSum",
+                "init_args": {"hidden_size": 4},
+            },
             "targets": ["energy"],
             "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.05}},
             "lr_scheduler": {"class_path": "crystal_data.training.OneCycle"},
@@ -41,6 +45,11 @@ def write(config, name="toy.yaml"):
     Path(name).write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
+def rows_of(path):
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def changed(**places):
     """The config with values set at dotted places."""
     config = json.loads(json.dumps(CONFIG))
@@ -62,7 +71,7 @@ def test_fit_then_test_then_predict(capsys):
     assert {"config.yaml", "metrics.csv", "checkpoints", "artifact"} <= names
     checkpoints = {path.name for path in (run / "checkpoints").iterdir()}
     assert checkpoints == {"best.ckpt", "last.ckpt"}
-    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    rows = rows_of(run / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(12))
     assert float(rows[-1]["val/mae"]) < 0.3 * float(rows[0]["val/mae"])
     assert all(row["train/mae"] and row["val/mae/energy"] for row in rows)
@@ -72,15 +81,24 @@ def test_fit_then_test_then_predict(capsys):
         [],
     ):
         assert main(["test", "--config", "toy.yaml", *extra]) == 0
-        table = list(csv.DictReader((run / "predictions/test.csv").open()))
+        table = rows_of(run / "predictions/test.csv")
         assert [row["id"] for row in table] == [f"toy-{i}" for i in range(120, 140)]
         assert set(table[0]) == {"id", "target", "prediction"}
         (run / "predictions/test.csv").unlink()
+    results = {result.metric: result for result in read_results(run / "results.json")}
+    assert set(results) == {"val/mae", "val/mae/energy", "test/mae", "test/mae/energy"}
+    assert results["test/mae/energy"].num_samples == 20
+    assert results["test/mae/energy"].parameters["unit"] == "eV/atom"
+    assert results["test/mae/energy"].data_hash == "0" * 64
+    errors = [abs(float(row["target"]) - float(row["prediction"])) for row in table]
+    assert results["test/mae"].value == pytest.approx(sum(errors) / 20, rel=1e-5)
+    best = min(float(row["val/mae"]) for row in rows)
+    assert results["val/mae/energy"].value == pytest.approx(best, rel=1e-6)
     assert main(["predict", "--config", "toy.yaml"]) == 0
-    assert len(list(csv.DictReader((run / "predictions/predict.csv").open()))) == 20
+    assert len(rows_of(run / "predictions/predict.csv")) == 20
     assert main(["validate", "--config", "toy.yaml"]) == 0
     # The training's own files are as training left them.
-    assert len(list(csv.DictReader((run / "metrics.csv").open()))) == 12
+    assert len(rows_of(run / "metrics.csv")) == 12
     assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "1"]) == 0
     assert Path("runs/toy/002/artifact/model.safetensors").is_file()
 
@@ -94,7 +112,7 @@ def test_checkpoints_hold_plain_values_and_resume():
     arguments = ["fit", "--config", "toy.yaml", "--ckpt_path", "last", "--trainer.max_epochs", "5"]
     assert main(arguments) == 0
     assert torch.load(last, weights_only=True)["epoch"] == 4
-    rows = list(csv.DictReader(Path("runs/toy/001/metrics.csv").open()))
+    rows = rows_of("runs/toy/001/metrics.csv")
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
 
 
@@ -113,7 +131,10 @@ def test_init_from_an_artifact(capsys):
     assert "skipped  head.weight: shape [1, 4], the model's is [2, 4]" in printed
     assert main(["test", "--config", "toy.yaml", "--init_from", artifact]) == 0
     first = Path("runs/toy/002/predictions/test.csv").read_text()
-    assert main(["test", "--config", "toy.yaml", "--ckpt_path", "runs/toy/001/checkpoints/best.ckpt"]) == 0
+    assert (
+        main(["test", "--config", "toy.yaml", "--ckpt_path", "runs/toy/001/checkpoints/best.ckpt"])
+        == 0
+    )
     assert first == Path("runs/toy/001/predictions/test.csv").read_text()
 
 
@@ -122,11 +143,23 @@ def test_init_from_an_artifact(capsys):
     [
         ("model__init_args__learning_rat", 0.1, "model.init_args.learning_rat: PropertyModule has"),
         ("model__init_args__target", ["a"], "did you mean 'targets'?"),
-        ("trainer__max_epoch", 3, "trainer.max_epoch: trainer has no 'max_epoch'; did you mean 'max_epochs'?"),
-        ("data__init_args__batchsize", 3, "data.init_args.batchsize: ToyData has no 'batchsize'; did you mean 'batch_size'?"),
+        (
+            "trainer__max_epoch",
+            3,
+            "trainer.max_epoch: trainer has no 'max_epoch'; did you mean 'max_epochs'?",
+        ),
+        (
+            "data__init_args__batchsize",
+            3,
+            "data.init_args.batchsize: ToyData has no 'batchsize'; did you mean 'batch_size'?",
+        ),
         ("trainr__max_epochs", 3, "trainr: the top level has no 'trainr'; did you mean 'trainer'?"),
         ("model__init_args__model__init_args__hiden_size", 3, "did you mean 'hidden_size'?"),
-        ("model__init_args__model__class_path", "crystal_toy.model.ElementSums", "did you mean 'crystal_toy.model.ElementSum'?"),
+        (
+            "model__init_args__model__class_path",
+            "crystal_toy.model.ElementSums",
+            "did you mean 'crystal_toy.model.ElementSum'?",
+        ),
         ("model__init_args__optimizer__init_args__lrr", 3, "did you mean 'lr'?"),
     ],
 )
@@ -193,7 +226,8 @@ def test_print_config_is_a_config(capsys):
     assert printed["seed_everything"] == 0
     assert printed["model"]["init_args"]["loss"] == "mse"
     write(printed, "printed.yaml")
-    cli = CrystalCLI(["--config", "printed.yaml"], run=False)
+    assert main(["fit", "--config", "printed.yaml", "--trainer.max_epochs", "1"]) == 0
+    cli = CrystalCLI(["--config", "toy.yaml"], run=False)
     assert cli.model.targets == ("energy",)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.distances import MIN_DISTANCE
-from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.io.sites import crystal_from_symbols, fractional
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,9 +48,7 @@ def from_ase(
         raise InvalidCrystalError(name, Reason.NO_CELL, "the atoms have no cell in 3 directions")
     if len(atoms) == 0:
         raise InvalidCrystalError(name, Reason.NO_ATOMS, "there are no atoms")
-    if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 1e-3:
-        raise InvalidCrystalError(name, Reason.BAD_CELL, "the cell has no volume")
-    frac_coords = np.linalg.solve(lattice.T, positions.T).T
+    frac_coords = fractional(positions, lattice, name)
     return crystal_from_symbols(
         name,
         lattice,

@@ -12,7 +12,7 @@ from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.disorder import OnDisorder, resolve_disorder
-from crystal_data.io.distances import MIN_DISTANCE, check_distances
+from crystal_data.io.distances import MIN_DISTANCE, check_distances, check_ranges
 from crystal_data.io.spacegroup import (
     Operations,
     block_operations,
@@ -163,6 +163,7 @@ def _listed(
     lattice = _lattice(block, identifier)
     columns = _atom_columns(block, identifier)
     frac_coords = np.array([_coordinates(columns[axis], identifier) for axis in _AXES]).T
+    check_ranges(identifier, lattice, frac_coords)
     numbers, deuterium = _atomic_numbers(columns, identifier)
     occupancies = _occupancies(columns, identifier)
     if occupancies is not None and (present := occupancies > 0.0).sum() < len(present):

@@ -36,9 +36,10 @@ def resolve_disorder(
     ``majority`` keeps the most occupied species of each site; of equal ones the lowest atomic
     number; a site of which less than half is occupied in all becomes vacant. ``order`` takes the
     smallest supercell (diagonal, as compact as can be, up to 32 cells) in which the amounts of
-    every species on every kind of site are whole numbers within 0.01 per site, and places each
-    species, rarest first, always at the free site farthest from those of its own kind. Both
-    give the same answer each time.
+    every species on every kind of site are whole numbers within 0.01 per site. It places each
+    species, rarest first, always at the free site farthest from those of its own kind, then
+    swaps sites while that lessens the sum of 1/d² over like pairs. Both give the same answer
+    each time.
 
     Args:
         crystal: One atom for each species of each site.
@@ -169,7 +170,24 @@ def _spread(
             site = int(np.where(free, np.round(nearest, 6), -1.0).argmax())
             free[site], numbers[site] = False, z
             nearest = np.minimum(nearest, distances[site])
-    return numbers
+    return _swapped(distances, numbers)
+
+
+def _swapped(distances: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Swap two sites as long as that lessens the sum of 1/d² over pairs of like species."""
+    nearness = 1.0 / np.maximum(distances, SITE_TOLERANCE) ** 2
+    np.fill_diagonal(nearness, 0.0)
+    while True:
+        kinds, kind = np.unique(numbers, return_inverse=True)
+        felt = nearness @ (numbers[:, None] == kinds)  # by each site from each species
+        own = felt[np.arange(len(numbers)), kind]
+        there = felt[:, kind]  # by site i, were it of the species of site j
+        change = there + there.T - own[:, None] - own - 2.0 * nearness
+        change[kind[:, None] == kind] = 0.0
+        first, second = divmod(int(np.round(change, 6).argmin()), len(numbers))
+        if change[first, second] > -1e-6:
+            return numbers
+        numbers[[first, second]] = numbers[[second, first]]
 
 
 def _image_distances(

@@ -29,13 +29,7 @@ def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> Non
             lengths or coordinates are beyond what a crystal can have.
     """
     name = crystal.identifier
-    if not -_MAX_LENGTH <= crystal.lattice.min() <= crystal.lattice.max() <= _MAX_LENGTH:
-        detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å"
-        raise InvalidCrystalError(name, Reason.BAD_CELL, detail)
-    coords = crystal.frac_coords
-    if not -_MAX_FRAC_COORD <= coords.min() <= coords.max() <= _MAX_FRAC_COORD:
-        detail = f"a fractional coordinate is beyond {_MAX_FRAC_COORD:.0f} cells"
-        raise InvalidCrystalError(name, Reason.BAD_COORDINATES, detail)
+    check_ranges(name, crystal.lattice, crystal.frac_coords)
     pair = close_pair(crystal.lattice, crystal.frac_coords, min_distance)
     if pair is None:
         return
@@ -47,6 +41,24 @@ def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> Non
         what = f"atoms {first} ({symbols[first]}) and {second} ({symbols[second]})"
     detail = f"{what} are {distance:.3f} Å apart, the minimum is {min_distance:g} Å"
     raise InvalidCrystalError(name, Reason.OVERLAPPING_ATOMS, detail)
+
+
+def check_ranges(
+    identifier: str, lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]
+) -> None:
+    """Refuse values that no crystal has, before arithmetic with them overflows.
+
+    Raises:
+        InvalidCrystalError: ``BAD_CELL`` or ``BAD_COORDINATES``.
+    """
+    if not -_MAX_LENGTH <= lattice.min() <= lattice.max() <= _MAX_LENGTH:
+        detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å, or not a number"
+        raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
+    if not frac_coords.size:
+        return
+    if not -_MAX_FRAC_COORD <= frac_coords.min() <= frac_coords.max() <= _MAX_FRAC_COORD:
+        detail = f"a coordinate is beyond {_MAX_FRAC_COORD:.0f} cells, or not a number"
+        raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
 
 
 def close_pair(

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE
-from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.io.distances import MIN_DISTANCE, check_ranges
+from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
 _CELL_LINES = 5  # a remark, the scale and three vectors
@@ -50,7 +50,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
     rows = rows[1 : 1 + sum(counts)]
     coords = _coordinates(rows, sum(counts), identifier)
     if is_cartesian:
-        coords = _fractional(coords * scale, lattice, identifier)
+        coords = fractional(coords * scale, lattice, identifier)
     if symbols is None:
         symbols = _symbols_elsewhere(lines[0].split(), rows, counts)
     elif len(symbols) != len(counts):
@@ -76,13 +76,16 @@ def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], ND
     if len(scale) not in (1, 3) or not np.isfinite(scale).all() or not scale.all():
         detail = f"the scale in line 2 is {lines[1].strip()!r}, not one or three numbers"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
-    volume = abs(np.linalg.det(lattice)) if np.isfinite(lattice).all() else 0.0
-    if not 0.0 < volume < np.inf:
+    check_ranges(identifier, np.concatenate([lattice.ravel(), scale]), np.empty(0))
+    volume = abs(np.linalg.det(lattice))
+    if volume == 0.0:
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, "the cell has no volume")
     if len(scale) == 1:
         factor = scale[0] if scale[0] > 0.0 else (-scale[0] / volume) ** (1.0 / 3.0)
         scale = np.full(3, factor)
-    return lattice * scale, scale
+    lattice = lattice * scale
+    check_ranges(identifier, lattice, np.empty(0))
+    return lattice, scale
 
 
 def _counts(rows: list[list[str]], identifier: str) -> list[int]:
@@ -108,14 +111,6 @@ def _coordinates(rows: list[list[str]], count: int, identifier: str) -> NDArray[
     except ValueError as error:
         detail = f"a line of coordinates has not three numbers: {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail) from error
-
-
-def _fractional(
-    cart_coords: NDArray[np.float64], lattice: NDArray[np.float64], identifier: str
-) -> NDArray[np.float64]:
-    if not np.isfinite(cart_coords).all():
-        raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, "a coordinate is not finite")
-    return np.asarray(np.linalg.solve(lattice.T, cart_coords.T).T, dtype=np.float64)
 
 
 def _symbols_elsewhere(

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.disorder import OnDisorder, resolve_disorder
-from crystal_data.io.distances import MIN_DISTANCE, check_distances
+from crystal_data.io.distances import MIN_DISTANCE, check_distances, check_ranges
 from crystal_data.io.symbols import atomic_number, is_deuterium
+
+_MAX_CART_COORD = 1e8  # Å; beyond it no digits are left for the fraction
+_MIN_VOLUME = 1e-3  # Å³, as in Crystal
 
 
 def crystal_from_symbols(
@@ -48,7 +51,9 @@ def crystal_from_symbols(
     deuterium = sum(map(is_deuterium, symbols))
     if deuterium:
         notes["deuterium_as_hydrogen"] = deuterium
+    lattice = np.asarray(lattice, dtype=np.float64)
     frac_coords = np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)
+    check_ranges(identifier, lattice, frac_coords)
     if occupancies is not None:
         amounts = np.asarray(occupancies, dtype=np.float64)
         if not ((amounts >= 0.0) & (amounts <= 1.02)).all():
@@ -56,8 +61,30 @@ def crystal_from_symbols(
             raise InvalidCrystalError(identifier, Reason.BAD_VALUE, detail)
         present = amounts > 0.0
         numbers, frac_coords, amounts = numbers[present], frac_coords[present], amounts[present]
-    crystal = Crystal(np.asarray(lattice), frac_coords, numbers, identifier, notes)
+    crystal = Crystal(lattice, frac_coords, numbers, identifier, notes)
     if occupancies is not None:
         crystal = resolve_disorder(crystal, amounts, on_disorder)
     check_distances(crystal, min_distance)
     return crystal
+
+
+def fractional(cart_coords: ArrayLike, lattice: ArrayLike, identifier: str) -> NDArray[np.float64]:
+    """Fractional coordinates of Cartesian ones, images kept.
+
+    Args:
+        cart_coords: Shape ``[num_atoms, 3]``, Å.
+        lattice: Rows a, b, c; shape ``[3, 3]``, Å.
+        identifier: For messages.
+
+    Raises:
+        InvalidCrystalError: ``BAD_CELL`` if the cell has no volume, ``BAD_COORDINATES`` if a
+            coordinate is not finite.
+    """
+    rows, coords = np.asarray(lattice, dtype=np.float64), np.asarray(cart_coords, dtype=np.float64)
+    check_ranges(identifier, rows, np.empty(0))
+    if not (np.abs(coords) <= _MAX_CART_COORD).all():
+        detail = f"a coordinate is beyond {_MAX_CART_COORD:g} Å, or not a number"
+        raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
+    if abs(np.linalg.det(rows)) < _MIN_VOLUME:
+        raise InvalidCrystalError(identifier, Reason.BAD_CELL, "the cell has no volume")
+    return np.asarray(np.linalg.solve(rows.T, coords.T).T, dtype=np.float64)

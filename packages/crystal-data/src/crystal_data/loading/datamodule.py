@@ -13,13 +13,13 @@ from typing_extensions import override
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.files import write_text
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.exclusion import Excluded, Exclusion, exclude
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.loading.splits import ChosenRows, choose_rows
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.hashing import write_atomic
 from crystal_data.sources.split import SPLIT_NAMES, SplitName, Splitter
 from crystal_data.store.build import REJECTED, OnInvalid, open_store, store_folder
 from crystal_data.store.console import say
@@ -224,9 +224,9 @@ class CrystalDataModule(LightningDataModule):
         folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
             rejected = (store.path / REJECTED).read_text(encoding="utf-8")
-            write_atomic(folder / REJECTED, rejected)
+            write_text(folder / REJECTED, rejected)
         if self._exclusion is not None and self._exclusion.table:
-            write_atomic(folder / "excluded.csv", self._exclusion.table)
+            write_text(folder / "excluded.csv", self._exclusion.table)
 
     def sample_ids(self, split: str) -> NDArray[np.int64]:
         """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.

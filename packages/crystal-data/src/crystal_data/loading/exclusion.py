@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.io.files import write_text
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.exclude import CrystalSet, excluded_rows
-from crystal_data.sources.hashing import hash_file, write_atomic
+from crystal_data.sources.hashing import hash_file
 from crystal_data.sources.record import Split
 from crystal_data.sources.split import SplitRows
 from crystal_data.store.folders import locked
@@ -103,7 +104,7 @@ def _recalled(
     if not path.exists():
         with locked(path):
             if not path.exists():
-                write_atomic(path, compare())
+                write_text(path, compare())
     return path.read_text(encoding="utf-8")
 
 

@@ -12,7 +12,9 @@ from crystal_data.sources.record import PropertyValue
 
 Kind = Literal["number", "vector", "text", "skip"]
 
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+# "Na" is sodium. In text, where NaN may be a formula too, only what is in lower case is missing.
+_MISSING_TEXT = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+_MISSING = _MISSING_TEXT | {"NA", "N/A", "NaN", "NAN", "Null", "NULL", "None", "NONE"}
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -25,8 +27,16 @@ def is_missing(cell: object) -> bool:
     if cell is None:
         return True
     if isinstance(cell, str):
-        return cell.strip().casefold() in _MISSING
+        return cell.strip() in _MISSING
     return isinstance(cell, Real) and math.isnan(cell)
+
+
+def parse_text(cell: object) -> str:
+    """The text of a cell, empty where it is missing."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        return "" if text in _MISSING_TEXT else text
+    return "" if is_missing(cell) else str(cell)
 
 
 def parse_number(cell: object) -> float:
@@ -139,7 +149,7 @@ def convert(
             elif kind == "vector":
                 properties[name] = _fixed_vector(cell, widths[name])
             elif kind == "text":
-                properties[name] = "" if is_missing(cell) else str(cell).strip()
+                properties[name] = parse_text(cell)
         except BadCellError as error:
             raise BadCellError(
                 f"column {name}: {error}; correct the cell, leave it empty, or declare the "

@@ -4,9 +4,10 @@ import codecs
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from gzip import GzipFile
+from gzip import BadGzipFile, GzipFile
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -19,21 +20,29 @@ def open_packed(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading bytes, out of a ``.gz`` or a ``.zip`` that holds one file.
 
     Raises:
-        ValueError: If a ``.zip`` holds none or several files.
+        ValueError: If a ``.zip`` holds none or several files, or the file is damaged.
     """
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if len(names) != 1:
-                raise ValueError(f"{path} holds {len(names)} files; expected exactly one")
-            with archive.open(names[0]) as file:
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive, archive.open(_only_name(archive, path)) as file:
                 yield io.BufferedReader(cast(io.RawIOBase, file))
-    elif path.suffix == ".gz":
-        with GzipFile(path) as unpacked:
-            yield io.BufferedReader(cast(io.RawIOBase, unpacked))
-    else:
-        with path.open("rb") as plain:
-            yield plain
+        elif path.suffix == ".gz":
+            with GzipFile(path) as unpacked:
+                yield io.BufferedReader(cast(io.RawIOBase, unpacked))
+        else:
+            with path.open("rb") as plain:
+                yield plain
+    except (BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}; fetch or pack it anew") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
+
+
+def _only_name(archive: zipfile.ZipFile, path: Path) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/")]
+    if len(names) != 1:
+        raise ValueError(f"{path} holds {len(names)} files; expected exactly one")
+    return names[0]
 
 
 @contextmanager
@@ -61,24 +70,28 @@ def iter_json_list(path: Path) -> Iterator[Any]:
             raise ValueError(f"{path} does not hold a JSON list: it begins {buffer[:40]!r}")
         position, ended = 1, False
         while True:
-            while position < len(buffer) and buffer[position] in _SPACE + ",":
-                position += 1
+            position = _skip(buffer, position, _SPACE + ",")
             if buffer.startswith("]", position):
                 return
             try:
                 value, after = decoder.raw_decode(buffer, position)
-                # A number at the very end may go on in the next chunk.
-                complete = after < len(buffer)
             except json.JSONDecodeError as error:
                 if ended:
                     raise ValueError(f"{path} is not complete JSON: {error}") from None
-                complete = False
-            if complete:
-                yield value
-                position = after
-                continue
-            if ended:
-                raise ValueError(f"{path} ends within its list")
+            else:
+                # Only what follows tells that a number does not go on in the next chunk.
+                if buffer.startswith(("]", ","), _skip(buffer, after, _SPACE)):
+                    yield value
+                    position = after
+                    continue
+                if ended:
+                    raise ValueError(f"{path} ends within its list")
             chunk = file.read(max(_CHUNK, len(buffer) - position))
             ended = not chunk
             buffer, position = buffer[position:] + chunk, 0
+
+
+def _skip(buffer: str, position: int, characters: str) -> int:
+    while position < len(buffer) and buffer[position] in characters:
+        position += 1
+    return position

@@ -111,8 +111,10 @@ _ALL = (
         citations=("arXiv:2110.06197", "10.1039/c2ee22341d", "10.1039/c1ee02717d"),
         files=_csv_files("perov_5", _CDVAE),
         columns={
-            "heat_all": ColumnInfo("eV/atom", meaning="heat of formation, all competing phases"),
-            "heat_ref": ColumnInfo("eV/atom", meaning="heat of formation, reference phases"),
+            "heat_all": ColumnInfo("eV/atom", meaning="heat of formation, as published"),
+            "heat_ref": ColumnInfo(
+                "eV/atom", meaning="heat of formation against references, as published"
+            ),
             "dir_gap": ColumnInfo("eV", meaning="direct band gap"),
             "ind_gap": ColumnInfo("eV", meaning="indirect band gap"),
             "formula": _TEXT,
@@ -162,7 +164,10 @@ _ALL = (
     ),
     DatasetInfo(
         name="jarvis_dft_3d",
-        description="JARVIS-DFT 3D of 2021-08-18, with the fixed ids of the JARVIS leaderboard",
+        description=(
+            "JARVIS-DFT 3D of 2021-08-18, with the fixed ids of the JARVIS leaderboard; "
+            "two ids that stand in its train and in its test are test alone"
+        ),
         license=None,
         citations=(_JARVIS, "10.6084/m9.figshare.6815699", "10.1038/s41524-024-01259-w"),
         files=(
@@ -227,6 +232,6 @@ def describe(name: str) -> DatasetInfo:
     """
     if name not in _BY_NAME:
         near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"no data set {name!r}{hint} Known: {', '.join(_BY_NAME)}")
     return _BY_NAME[name]

@@ -1,16 +1,17 @@
 """Tables with one structure in each row."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import BadCellError, Column, Kind, convert, is_missing
+from crystal_data.sources.cells import BadCellError, Column, Kind, convert, is_missing, parse_text
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.record import Record, Split, StructureFormat
 from crystal_data.sources.sites import (
@@ -215,9 +216,7 @@ class TableSource(CrystalSource):
     def _record(self, row: Row, split: Split, path: Path, number: int) -> Record | Rejection:
         layout = self._layout
         place = f"{path}:{number}"
-        identifier = f"{path.name.split('.')[0]}-{number}"
-        if layout.identifier is not None and not is_missing(row.get(layout.identifier)):
-            identifier = str(row[layout.identifier]).strip()
+        identifier = _text(row, layout.identifier) or f"{path.name.split('.')[0]}-{number}"
         try:
             structure, form = _structure(identifier, row, layout.structure)
             return Record(
@@ -246,8 +245,6 @@ def _structure(
     if isinstance(cell, Mapping) and "lattice_mat" in cell:
         return crystal_from_jarvis(identifier, cell), "crystal"
     if isinstance(cell, Mapping):
-        import json
-
         return json.dumps(cell), "json"
     return str(cell), text_format(str(cell))
 
@@ -269,5 +266,4 @@ def _split_of(row: Row, column: str | None) -> Split:
 
 
 def _text(row: Row, column: str | None) -> str:
-    cell: Any = row.get(column) if column is not None else None
-    return "" if is_missing(cell) else str(cell).strip()
+    return parse_text(row.get(column)) if column is not None else ""

@@ -1,7 +1,8 @@
 """Training: the command line, artifacts, callbacks and the module that fits properties."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.training.artifact import Artifact as Artifact
@@ -23,31 +24,21 @@ if TYPE_CHECKING:
 
 # torch and lightning take seconds to import, so each part loads on first use.
 _EXPORTS = {
-    "Artifact": "artifact",
-    "ArtifactError": "registry",
-    "CrystalCLI": "cli",
-    "EMA": "ema",
-    "GlobalBatchNorm1d": "distributed",
-    "MaskedMAE": "masked",
-    "ModelRegistry": "registry",
-    "OneCycle": "schedules",
-    "PredictionWriter": "predictions",
-    "PretrainedModel": "pretrained",
-    "PropertyModule": "module",
-    "StateReport": "artifact",
-    "TargetScale": "artifact",
-    "WarmupCosine": "schedules",
-    "load_state_report": "artifact",
-    "masked_loss": "masked",
+    "Artifact": "crystal_data.training.artifact",
+    "ArtifactError": "crystal_data.training.registry",
+    "CrystalCLI": "crystal_data.training.cli",
+    "EMA": "crystal_data.training.ema",
+    "GlobalBatchNorm1d": "crystal_data.training.distributed",
+    "MaskedMAE": "crystal_data.training.masked",
+    "ModelRegistry": "crystal_data.training.registry",
+    "OneCycle": "crystal_data.training.schedules",
+    "PredictionWriter": "crystal_data.training.predictions",
+    "PretrainedModel": "crystal_data.training.pretrained",
+    "PropertyModule": "crystal_data.training.module",
+    "StateReport": "crystal_data.training.artifact",
+    "TargetScale": "crystal_data.training.artifact",
+    "WarmupCosine": "crystal_data.training.schedules",
+    "load_state_report": "crystal_data.training.artifact",
+    "masked_loss": "crystal_data.training.masked",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -1,6 +1,7 @@
 """What every run prints and leaves behind besides its checkpoints."""
 
 import copy
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from crystal_data.training.runs import ARTIFACT, library_versions, run_folder
+from crystal_data.metrics.result import (
+    MetricResult,
+    library_versions,
+    read_results,
+    write_results,
+)
+from crystal_data.training.runs import ARTIFACT, RESULTS, run_folder
 
 
 @runtime_checkable
@@ -69,6 +76,73 @@ class ArtifactExport(Callback):
             module.load_state_dict(state)
         module.save_pretrained(folder, metadata=artifact_metadata(trainer))
         print(f"artifact: {folder}")
+
+
+class ResultsFile(Callback):
+    """Writes ``results.json``: validation errors of the best epoch, and those of every test.
+
+    A module may keep in ``num_labels`` how many labels each metric is an average of, and in
+    ``units`` the unit of each target.
+    """
+
+    def __init__(self) -> None:
+        self._best: dict[str, float] = {}
+
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remember(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remember(trainer)
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module, "val", self._best)
+
+    @override
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module, "test", _metrics(trainer, "test"))
+
+    def _remember(self, trainer: Trainer) -> None:
+        metrics = _metrics(trainer, "val")
+        callback = trainer.checkpoint_callback
+        best = getattr(callback, "best_model_score", None)
+        monitored = metrics.get(str(getattr(callback, "monitor", None)))
+        if best is None or monitored == float(best):
+            self._best = metrics
+
+    def _write(
+        self, trainer: Trainer, module: LightningModule, split: str, metrics: dict[str, float]
+    ) -> None:
+        path = run_folder(trainer) / RESULTS
+        if not trainer.is_global_zero or trainer.fast_dev_run or not metrics:
+            return
+        kept = read_results(path) if path.is_file() else []
+        results = [result for result in kept if not result.metric.startswith(f"{split}/")]
+        counts, units = getattr(module, "num_labels", {}), getattr(module, "units", {})
+        for name, value in metrics.items():
+            parameters = {
+                "unit": units.get(name.rpartition("/")[2], ""),
+                "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+                "epochs": trainer.current_epoch,
+            }
+            results.append(
+                MetricResult(
+                    metric=name,
+                    value=value,
+                    parameters=parameters,
+                    versions=library_versions(),
+                    data_hash=data_description(trainer).get("fingerprint", ""),
+                    num_samples=counts.get(name, 0),
+                )
+            )
+        write_results(path, results)
+
+
+def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
+    found = trainer.callback_metrics.items()
+    return {name: float(value) for name, value in found if name.startswith(f"{split}/")}
 
 
 def best_checkpoint(trainer: Trainer) -> Path | None:

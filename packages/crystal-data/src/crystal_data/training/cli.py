@@ -18,7 +18,7 @@ from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
 from crystal_data.errors import InvalidCrystalError
-from crystal_data.training.callbacks import ArtifactExport, EpochPrinter
+from crystal_data.training.callbacks import ArtifactExport, EpochPrinter, ResultsFile
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -48,7 +48,10 @@ _NOISE = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*exists and is not empty.*",
-    ".*LightningCLI's args parameter.*",
+    # Testing needs no callback of the training.
+    ".*callbacks used to create the checkpoint.*",
+    # Lightning 2.6 asks this of newer versions of torch.
+    ".*LeafSpec.*",
 )
 
 
@@ -64,7 +67,11 @@ class SaveRunConfig(SaveConfigCallback):
             name = CONFIG if stage == "fit" else f"config-{stage}.yaml"
             config = self.config.clone()
             config["trainer.default_root_dir"] = config["ckpt_path"] = None
-            self.parser.save(config, str(folder / name), skip_none=False, overwrite=True)
+            with warnings.catch_warnings():
+                # Without this option, which newer jsonargparse calls otherwise, a value that was
+                # set to null would be lost.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.parser.save(config, str(folder / name), skip_none=False, overwrite=True)
         self.already_saved = True
 
 
@@ -163,9 +170,10 @@ class CrystalCLI(LightningCLI):
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        if self.subcommand is None:
-            return super().instantiate_trainer(**kwargs)
         trainer = self._chosen(self.config_init)["trainer"]
+        if self.subcommand is None:
+            kwargs["logger"] = trainer.get("logger") or False
+            return super().instantiate_trainer(**kwargs)
         given = trainer.get("callbacks") or []
         kwargs["callbacks"] = [*given, *self._default_callbacks(trainer, given)]
         if self.subcommand == "fit":
@@ -178,10 +186,11 @@ class CrystalCLI(LightningCLI):
 
     def _default_callbacks(self, trainer: Namespace, given: Sequence[Callback]) -> list[Callback]:
         if self.subcommand != "fit":
-            return [PredictionWriter()]
+            return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
             LearningRateMonitor(logging_interval="epoch"),
             ArtifactExport(),
+            ResultsFile(),
         ]
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())

@@ -59,6 +59,7 @@ class MaskedMAE(Metric):
         zeros = torch.zeros(len(targets))
         self.add_state("total", zeros.clone(), dist_reduce_fx="sum")
         self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
+        self.num_labels: tuple[int, ...] = (0,) * len(targets)
 
     @override
     def update(self, prediction: Tensor, label: Tensor) -> None:
@@ -70,5 +71,7 @@ class MaskedMAE(Metric):
 
     @override
     def compute(self) -> Tensor:
-        """Error of each target, in its unit; shape ``[num_targets]``."""
+        """Error of each target, in its unit; shape ``[num_targets]``. Sets ``num_labels``."""
+        # Only in here are the counts those of all processes.
+        self.num_labels = tuple(int(count) for count in self.count)
         return self.total / self.count

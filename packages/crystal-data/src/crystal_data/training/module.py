@@ -61,15 +61,14 @@ class PropertyModule(LightningModule):
         self.model = model
         self.normalizer = TargetNormalizer(targets)
         self.units: dict[str, str] = {}
+        self.num_labels: dict[str, int] = {}
         self._targets = tuple(targets)
         self._loss: LossName = loss
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         weights = [(target_weights or {}).get(name, 1.0) for name in targets]
         self.register_buffer("_weights", torch.tensor(weights), persistent=False)
-        self.errors = nn.ModuleDict(
-            {f"{stage}_mae": MaskedMAE(targets) for stage in ("train", "val", "test")}
-        )
+        self.train_mae, self.val_mae, self.test_mae = (MaskedMAE(targets) for _ in range(3))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -105,17 +104,17 @@ class PropertyModule(LightningModule):
         output, label = self._normalized(batch), self._labels(batch)
         loss = masked_loss(output, self.normalizer.normalize(label), self._loss, self._weights)
         self.log("train/loss", loss, on_epoch=True, on_step=False, sync_dist=True, batch_size=1)
-        self.errors["train_mae"].update(self.normalizer.denormalize(output), label)
+        self.train_mae.update(self.normalizer.denormalize(output), label)
         return loss
 
     @override
     def validation_step(self, batch: CrystalBatch, batch_idx: int) -> None:
-        self.errors["val_mae"].update(self(batch), self._labels(batch))
+        self.val_mae.update(self(batch), self._labels(batch))
 
     @override
     def test_step(self, batch: CrystalBatch, batch_idx: int) -> dict[str, Any]:
         prediction = self(batch)
-        self.errors["test_mae"].update(prediction, self._labels(batch))
+        self.test_mae.update(prediction, self._labels(batch))
         return self._rows(batch, prediction)
 
     @override
@@ -124,15 +123,15 @@ class PropertyModule(LightningModule):
 
     @override
     def on_train_epoch_end(self) -> None:
-        self._log_errors("train")
+        self._log_errors("train", self.train_mae)
 
     @override
     def on_validation_epoch_end(self) -> None:
-        self._log_errors("val")
+        self._log_errors("val", self.val_mae)
 
     @override
     def on_test_epoch_end(self) -> None:
-        self._log_errors("test")
+        self._log_errors("test", self.test_mae)
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -284,12 +283,15 @@ class PropertyModule(LightningModule):
             rows["target"] = known
         return rows
 
-    def _log_errors(self, stage: str) -> None:
-        metric = self.errors[f"{stage}_mae"]
-        errors: Tensor = metric.compute()
+    def _log_errors(self, stage: str, metric: MaskedMAE) -> None:
+        # torchmetrics drops the dimension of a single target.
+        errors: Tensor = metric.compute().reshape(-1)
+        counts = metric.num_labels
         metric.reset()
-        for name, error in zip(self._targets, errors, strict=True):
+        for name, error, count in zip(self._targets, errors, counts, strict=True):
             self.log(f"{stage}/mae/{name}", error, sync_dist=True)
+            self.num_labels[f"{stage}/mae/{name}"] = count
+        self.num_labels[f"{stage}/mae"] = sum(counts)
         overall = errors[0] if len(errors) == 1 else (errors / self.normalizer.std).nanmean()
         self.log(f"{stage}/mae", overall, sync_dist=True)
 

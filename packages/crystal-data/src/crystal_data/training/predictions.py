@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from crystal_data.sources.hashing import write_atomic
+from crystal_data.io.files import write_text
 from crystal_data.training.runs import run_folder
 
 Split = Literal["test", "predict"]
@@ -89,7 +89,7 @@ class PredictionWriter(Callback):
             expected = datamodule.sample_ids(split).tolist() if known else None
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
-                write_atomic(self._shards.parent / f"{split}.csv", table)
+                write_text(self._shards.parent / f"{split}.csv", table)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
 

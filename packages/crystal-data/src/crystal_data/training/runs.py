@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
-from crystal_data.sources.hashing import write_atomic
+from crystal_data.io.files import write_text
 
 RUNS = Path("runs")
-CHECKPOINTS, CONFIG, METRICS, ARTIFACT = "checkpoints", "config.yaml", "metrics.csv", "artifact"
+CHECKPOINTS, ARTIFACT = "checkpoints", "artifact"
+CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
-_LIBRARIES = ("crystal-data", "lightning", "numpy", "torch", "torch-geometric", "torchmetrics")
 
 
 class RunError(ValueError):
@@ -90,17 +89,6 @@ def resolve_checkpoint(folder: Path, ckpt_path: str) -> str:
     return str(file)
 
 
-def library_versions() -> dict[str, str]:
-    """Versions that a result depends on."""
-    found = {}
-    for name in (*_LIBRARIES, "crystal-embed"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 class MetricsTable(Logger):
     """Writes ``metrics.csv``: one row for each epoch, whole after every epoch.
 
@@ -146,7 +134,7 @@ class MetricsTable(Logger):
             self._rows = _earlier_rows(self._folder / METRICS, epoch)
         row = self._rows.setdefault(epoch, {"epoch": epoch, "step": step})
         row |= {name: value for name, value in metrics.items() if name != "epoch"}
-        write_atomic(self._folder / METRICS, _csv_text(list(self._rows.values())))
+        write_text(self._folder / METRICS, _csv_text(list(self._rows.values())))
 
 
 def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:

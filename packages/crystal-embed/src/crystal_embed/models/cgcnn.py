@@ -1,7 +1,7 @@
 """The crystal graph convolutional network, in front of it any element table."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,6 @@ from crystal_embed.tables.load import as_table
 from crystal_embed.tables.table import ElementTable
 
 Aggregation = Literal["mean", "sum"]
-
-DEFAULT_GRAPH = GraphSpec(max_neighbors=12)
 
 
 class CGCNNConv(nn.Module):
@@ -92,7 +90,8 @@ class CGCNN(GraphModel):
         num_hidden_layers: Number of hidden layers behind the mean over atoms.
         aggregation: How a convolution combines the messages of an atom's neighbours. The number of
             neighbours varies with whole shells; a mean does not see it, a sum does.
-        graph_spec: Which neighbours an atom sees.
+        graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
+            last one's shell.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
@@ -109,10 +108,10 @@ class CGCNN(GraphModel):
         hidden_width: int = 128,
         num_hidden_layers: int = 1,
         aggregation: Aggregation = "mean",
-        graph_spec: GraphSpec = DEFAULT_GRAPH,
+        graph_spec: GraphSpec | None = None,
     ) -> None:
         super().__init__()
-        self.graph_spec = graph_spec
+        self.graph_spec = graph_spec or GraphSpec(max_neighbors=12)
         self.atom_embedding = AtomEmbedding(
             as_table(element_table), trainable=trainable_table, missing_elements=missing_elements
         )
@@ -134,7 +133,7 @@ class CGCNN(GraphModel):
         element_table: str | ElementTable = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
-    ) -> Self:
+    ) -> "CGCNN":
         """As the paper's public code: the sum over the 12 nearest within 8 Å, ties cut."""
         return cls(
             num_outputs,

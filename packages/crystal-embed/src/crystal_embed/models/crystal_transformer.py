@@ -1,6 +1,6 @@
 """The crystal transformer, from which universal atomic embeddings are taken."""
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -114,7 +114,7 @@ class CrystalTransformer(PretrainedModel):
         self.heads = nn.ModuleList(self._build_heads(width, num_outputs))
 
     @classmethod
-    def published(cls, num_outputs: int = 1) -> Self:
+    def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
         """As the paper's public code: the first atom of the file speaks for the crystal."""
         return cls(num_outputs, readout="first")
 

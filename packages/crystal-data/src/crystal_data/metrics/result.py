@@ -1,0 +1,190 @@
+"""Numbers with their provenance, and the files that hold them."""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_data.crystal import Crystal
+
+_LIBRARIES = (
+    "crystal-data",
+    "numpy",
+    "scipy",
+    "torch",
+    "lightning",
+    "torch-geometric",
+    "pymatgen-core",
+    "moyopy",
+    "spglib",
+    "smact",
+)
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """One number and all that is needed to reproduce it.
+
+    Args:
+        metric: What it is, down to the variant: ``"match_rate/both_valid"``.
+        value: The number; NaN where nothing could be averaged.
+        parameters: Tolerances, named tables and hashes; plain JSON values.
+        versions: Library → version.
+        data_hash: Hash of the structures it was computed on.
+        num_samples: Rows of the data that count in the denominator.
+        seed: Of the sampling that made the predictions, None where nothing was drawn.
+    """
+
+    metric: str
+    value: float
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    data_hash: str = ""
+    num_samples: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results and the table they were averaged from.
+
+    Args:
+        results: The numbers.
+        per_structure: Column → one value for each structure, in the order of the data.
+    """
+
+    results: tuple[MetricResult, ...]
+    per_structure: Mapping[str, Sequence[Any]]
+
+    def value(self, metric: str) -> float:
+        """The number of one metric.
+
+        Raises:
+            KeyError: If it was not computed; the message lists those that were.
+        """
+        for result in self.results:
+            if result.metric == metric:
+                return result.value
+        raise KeyError(f"{metric!r} is not among {[result.metric for result in self.results]}")
+
+
+def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
+    """Versions of those libraries that are installed, without importing them."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def hash_crystals(crystals: Iterable[Crystal | None]) -> str:
+    """SHA-256 of identifiers, lattices, coordinates and elements, in order."""
+    digest = hashlib.sha256()
+    for crystal in crystals:
+        if crystal is None:
+            digest.update(b"none\0")
+            continue
+        digest.update(f"{crystal.identifier}\0{crystal.num_atoms}\0".encode())
+        for array, dtype in (
+            (crystal.lattice, "<f8"),
+            (crystal.frac_coords, "<f8"),
+            (crystal.atomic_numbers, "<i8"),
+        ):
+            digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+    return digest.hexdigest()
+
+
+def write_results(
+    path: str | Path,
+    results: Sequence[MetricResult],
+    per_structure: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
+    """Write results as JSON and, beside it with the suffix ``.csv``, their per-structure table.
+
+    Both are moved into place whole. NaN is written as null, in the table as an empty field.
+
+    Raises:
+        ValueError: If the columns of the table differ in length, or the path ends in ``.csv``.
+    """
+    path = Path(path)
+    if path.suffix == ".csv":
+        raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
+    if per_structure is not None:
+        _write_atomic(path.with_suffix(".csv"), _csv_text(per_structure))
+    rows = []
+    for result in results:
+        row = asdict(result)
+        row["value"] = None if math.isnan(result.value) else result.value
+        rows.append(row)
+    content = {"format_version": FORMAT_VERSION, "results": rows}
+    _write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_results(path: str | Path) -> list[MetricResult]:
+    """Read what `write_results` wrote.
+
+    Raises:
+        ValueError: If the file is no result file, or of a later format.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found, rows = content["format_version"], content["results"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a result file ({error})") from error
+    if found > FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format {found} is newer than {FORMAT_VERSION}; update crystal-data"
+        )
+    results = []
+    for row in rows:
+        value = math.nan if row["value"] is None else row["value"]
+        results.append(MetricResult(**{**row, "value": value}))
+    return results
+
+
+def _csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of the per-structure table differ in length: {lengths}")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([_cell(value) for value in row])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    return value
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

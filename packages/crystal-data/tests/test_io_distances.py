@@ -1,0 +1,88 @@
+"""Overlaps through periodic images, against a sum over many cells."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from crystal_data.crystal import Crystal, lattice_from_parameters
+from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io import distances
+from crystal_data.io.distances import check_distances, close_pair, reduced_lattice
+
+UNIMODULAR = np.array([[1, 0, 0], [3, 1, 0], [-2, 4, 1]])
+
+
+def shortest_distance(lattice, frac_coords, reach=7):
+    delta = frac_coords[:, None] - frac_coords
+    shortest = np.inf
+    for shift in product(range(-reach, reach + 1), repeat=3):
+        lengths = np.linalg.norm((delta + shift) @ lattice, axis=-1)
+        if not any(shift):
+            np.fill_diagonal(lengths, np.inf)
+        shortest = min(shortest, lengths.min())
+    return shortest
+
+
+def random_cell(rng, smallest=0.6):
+    while True:
+        try:
+            return lattice_from_parameters(rng.uniform(smallest, 5, 3), rng.uniform(40, 140, 3))
+        except ValueError:
+            continue
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("limit", [0, 200])
+def test_close_pair_is_exact(seed, limit, monkeypatch):
+    monkeypatch.setattr(distances, "_DENSE_ATOMS", limit)  # 0 sends everything to the tree
+    rng = np.random.default_rng(seed)
+    lattice, coords = random_cell(rng), rng.uniform(-1, 2, (rng.integers(1, 7), 3))
+    expected = shortest_distance(lattice, coords)
+    found = close_pair(lattice, coords, expected * 1.0001)
+    assert found is not None
+    first, second, distance = found
+    assert distance == pytest.approx(expected, rel=1e-6)
+    assert first <= second
+    assert close_pair(lattice, coords, expected * 0.9999) is None
+    sheared = close_pair(UNIMODULAR @ lattice, coords @ np.linalg.inv(UNIMODULAR), expected * 1.001)
+    assert sheared is not None
+    assert sheared[2] == pytest.approx(expected, rel=1e-6)
+
+
+def test_many_atoms_go_to_the_tree():
+    grid = np.array(list(product(np.arange(7) / 7, repeat=3)))
+    lattice = np.diag([14.0, 14.0, 14.0])
+    assert close_pair(lattice, grid, 1.99) is None
+    moved = grid.copy()
+    moved[342] = moved[0] + [0.01, 0, -1]
+    assert close_pair(lattice, moved, 1.99) == (0, 342, pytest.approx(0.14))
+    same = grid.copy()
+    same[5] = same[9]
+    assert close_pair(lattice, same, 0.5) == (5, 9, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_reduced_lattice_is_the_same_lattice(seed):
+    rng = np.random.default_rng(seed)
+    lattice = random_cell(rng)
+    skewed = UNIMODULAR @ UNIMODULAR @ lattice
+    reduced = reduced_lattice(skewed)
+    steps = reduced @ np.linalg.inv(lattice)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-8)
+    assert abs(np.linalg.det(steps)) == pytest.approx(1.0)
+    shortest = shortest_distance(lattice, np.zeros((1, 3)))
+    assert np.linalg.norm(reduced, axis=1).min() == pytest.approx(shortest)
+
+
+def test_messages():
+    cell = np.diag([5.0, 5.0, 5.0])
+    crystal = Crystal(cell, [[0, 0, 0], [0.99, 0, 0]], [11, 17], "salt")
+    with pytest.raises(InvalidCrystalError, match=r"salt: atoms 0 \(Na\) and 1 \(Cl\) are 0\.050"):
+        check_distances(crystal)
+    check_distances(crystal, 0.04)
+    check_distances(crystal, 0.0)
+    lonely = Crystal(np.diag([0.3, 5.0, 5.0]), [[0, 0, 0]], [11])
+    with pytest.raises(InvalidCrystalError, match="its own periodic image") as caught:
+        check_distances(lonely)
+    assert caught.value.reason == Reason.OVERLAPPING_ATOMS
