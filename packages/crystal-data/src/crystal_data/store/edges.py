@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from crystal_data.graphs.neighbors import neighbor_list
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import (
     ArrayWriter,
@@ -22,6 +20,9 @@ from crystal_data.store.columns import (
     ragged_positions,
 )
 from crystal_data.store.manifest import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Raised when the same options give other edges, so that cached ones are computed anew.
 EDGE_VERSION = 1
@@ -55,7 +56,7 @@ class EdgeColumns:
 
     def cut(
         self, rows: NDArray[np.int64], first_atom: NDArray[np.int64]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> "tuple[Tensor, Tensor, Tensor]":
         """Edges of some structures, for a batch in which they stand in this order.
 
         Args:
@@ -66,6 +67,8 @@ class EdgeColumns:
             ``edge_index`` int64 ``[2, num_edges]``, ``edge_shift`` int64 ``[num_edges, 3]`` and
             ``edge_length`` float32 ``[num_edges]``, Å.
         """
+        import torch
+
         starts = self.offsets[rows]
         counts = self.offsets[rows + 1] - starts
         edges = ragged_positions(starts, counts)
@@ -100,6 +103,10 @@ def find_edges(
     spec: GraphSpec,
 ) -> EdgeChunk:
     """Edges of consecutive structures, atoms counted from each one's first."""
+    import torch
+
+    from crystal_data.graphs.neighbors import neighbor_list
+
     edges = neighbor_list(
         torch.from_numpy(np.array(lattice)),
         torch.from_numpy(np.array(frac_coords)),
