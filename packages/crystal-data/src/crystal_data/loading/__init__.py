@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
     from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
+    from crystal_data.loading.packing import Bound as Bound
     from crystal_data.loading.sampler import BatchRequest as BatchRequest
     from crystal_data.loading.sampler import CrystalSampler as CrystalSampler
 
 # Lightning takes seconds to import, so each part loads on first use.
 _EXPORTS = {
     "BatchRequest": "crystal_data.loading.sampler",
+    "Bound": "crystal_data.loading.packing",
     "CrystalDataModule": "crystal_data.loading.datamodule",
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
