@@ -6,9 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# A projection longer than half an edge by this share is worth a step of the reduction; without the
-# margin, rounding noise would move cells with exact 60° angles to and fro.
-_REDUCTION_MARGIN = 1e-3
+# Cells whose edges multiply to more than this many times the volume are reduced; below it there are
+# few images to save. The primitive cell of fcc has 1.4.
+_WORTH_REDUCING = 2.0
+# Share of an edge that another's projection on it must exceed; the margin over one half keeps
+# rounding noise from moving cells with exact 60° angles to and fro.
+_WORTH_A_STEP = 0.501
 _MAX_REDUCTION_SWEEPS = 100
 
 
@@ -40,26 +43,23 @@ def reduce_cells(lattice: Tensor) -> Reduction | None:
     Returns:
         None where nothing is gained.
     """
-    gram = lattice @ lattice.transpose(1, 2)
-    projections = (gram / gram.diagonal(dim1=1, dim2=2)[:, None, :]).abs()
-    limit = 0.5 + _REDUCTION_MARGIN
-    is_skewed = projections.sum(dim=(1, 2)) > 3 + limit  # a first sieve; the diagonal gives 3
-    skewed = is_skewed.nonzero()[:, 0]
+    volume = torch.linalg.det(lattice).abs()
+    skewed = (lattice.norm(dim=2).prod(dim=1) > _WORTH_REDUCING * volume).nonzero()[:, 0]
     if len(skewed) == 0:
         return None
     cells = lattice[skewed]
     change = torch.eye(3, dtype=lattice.dtype, device=lattice.device).repeat(len(skewed), 1, 1)
     inverse = change.clone()
     for _ in range(_MAX_REDUCTION_SWEEPS):
-        moved = False
+        before = change.clone()
         for i, j in permutations(range(3), 2):
             projection = (cells[:, i] * cells[:, j]).sum(1) / cells[:, j].square().sum(1)
-            multiple = torch.where(projection.abs() > limit, projection.round(), 0.0)[:, None]
+            is_longer = projection.abs() > _WORTH_A_STEP
+            multiple = torch.where(is_longer, projection.round(), 0.0)[:, None]
             cells[:, i] -= multiple * cells[:, j]
             change[:, i] -= multiple * change[:, j]
             inverse[:, :, j] += multiple * inverse[:, :, i]
-            moved = moved or bool(multiple.any())
-        if not moved:
+        if torch.equal(change, before):
             break
     whole = torch.eye(3, dtype=lattice.dtype, device=lattice.device).repeat(2, len(lattice), 1, 1)
     whole[0, skewed], whole[1, skewed] = change, inverse

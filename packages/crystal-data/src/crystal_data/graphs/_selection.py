@@ -14,8 +14,8 @@ _LENGTH_STEP = 1e-6
 class Candidates(NamedTuple):
     """All images within the radius of their centres."""
 
-    count: Tensor  # int64 [num_crystals * num_centres]
-    centre: Tensor  # int64 [num_candidates], ascending, row of the centre in ``count``
+    per_centre: Tensor  # int64 [num_crystals * num_centres]
+    centre: Tensor  # int64 [num_candidates], ascending, row of the centre in ``per_centre``
     column: Tensor  # int64 [num_candidates], names neighbour and image
     length: Tensor  # [num_candidates], Å
 
@@ -39,11 +39,11 @@ def select_neighbors(
         spec: How many to keep.
     """
     count, centre, _, length = candidates
-    order = _by_length(centre, length)
+    start = count.cumsum(0) - count
+    order = _by_length(count, start, centre, length)
     if spec.max_neighbors is None:
         return Selection(order, torch.zeros_like(limit, dtype=torch.bool))
     tolerance = max(spec.tie_tolerance, _LENGTH_STEP)
-    start = count.cumsum(0) - count
     last = torch.full_like(count, torch.inf, dtype=length.dtype)
     is_full = count >= spec.max_neighbors
     last[is_full] = length[order[start[is_full] + (spec.max_neighbors - 1)]]
@@ -61,20 +61,21 @@ def select_neighbors(
     return Selection(order[is_kept.index_select(0, order)], is_short)
 
 
-def _by_length(centre: Tensor, length: Tensor) -> Tensor:
+def _by_length(count: Tensor, start: Tensor, centre: Tensor, length: Tensor) -> Tensor:
     """Candidates by centre, then length, then as they came."""
-    # One whole number holds all three, so one sort of values does; the bits suffice, since a
-    # search never holds so many candidates at once.
-    num_bits = len(centre).bit_length()
+    # One whole number holds all three, so one sort of values does. Rows times their longest are
+    # no more than the candidates tested at once, which leaves the lengths more bits than they need.
+    first = start.index_select(0, centre)
+    place_bits = int(count.max()).bit_length() if len(count) else 0
     steps = (length * (1 / _LENGTH_STEP)).round_().long()
     step_bits = int(steps.max()).bit_length() if len(steps) else 0
-    keys = (centre << (step_bits + num_bits)) | (steps << num_bits)
-    keys |= torch.arange(len(centre), device=centre.device)
+    keys = (centre << (step_bits + place_bits)) | (steps << place_bits)
+    keys |= torch.arange(len(centre), device=centre.device) - first
     if keys.device.type == "cpu":
         keys.numpy().sort()  # several times faster than torch's
     else:
         keys = keys.sort().values
-    return keys & ((1 << num_bits) - 1)
+    return (keys & ((1 << place_bits) - 1)) + first
 
 
 def _counts_before(mask: Tensor) -> Tensor:

@@ -106,7 +106,7 @@ class _Edges(NamedTuple):
     """Edges of some centres, one centre after another."""
 
     atom: Tensor  # int64 [num_rows], the centres
-    count: Tensor  # int64 [num_rows], edges of each
+    per_atom: Tensor  # int64 [num_rows], edges of each
     neighbor: Tensor
     shift: Tensor
     length: Tensor
@@ -258,7 +258,7 @@ def _edges(
     shift += table.image_shift.view(-1, 3).index_select(0, image)
     return _Edges(
         atom=atom[:, centres].flatten(),
-        count=torch.bincount(centre, minlength=len(rows)),
+        per_atom=torch.bincount(centre, minlength=len(rows)),
         neighbor=atom.view(-1).index_select(0, crystal * width + neighbor),
         shift=shift,
         length=candidates.length.index_select(0, chosen),
