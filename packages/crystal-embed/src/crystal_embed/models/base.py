@@ -47,7 +47,7 @@ class GraphModel(PretrainedModel):
         blank = ElementTable(
             shape["name"],
             np.array(shape["atomic_numbers"]),
-            np.zeros((len(shape["atomic_numbers"]), shape["width"])),
+            np.zeros((len(shape["atomic_numbers"]), shape["width"]), dtype=np.float32),
             {"random_elements": shape["random_elements"]},
         )
         graph_spec = GraphSpec(**arguments["graph_spec"])
