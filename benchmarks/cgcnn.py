@@ -15,11 +15,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.models.cgcnn import CGCNN, CGCNNConv
-from torch import Tensor, nn
 
 
 class DirectConv(nn.Module):

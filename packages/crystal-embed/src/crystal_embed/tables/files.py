@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from crystal_data.elements import ATOMIC_NUMBERS
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
@@ -98,8 +98,8 @@ def _json_rows(text: str, path: Path) -> Mapping[str, list[float]]:
 
 
 def _csv_rows(text: str, path: Path) -> Mapping[str, list[str]]:
-    header, *lines = csv.reader(io.StringIO(text)) or [[]]
-    if not header or header[0] != "element" or not lines:
+    header, *lines = [*csv.reader(io.StringIO(text)), []]
+    if header[:1] != ["element"] or not any(lines):
         raise ValueError(f"{path}: expected the header element,0,1,… and one line for each element")
     rows: dict[str, list[str]] = {}
     for line in filter(None, lines):
