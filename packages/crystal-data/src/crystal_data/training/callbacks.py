@@ -17,7 +17,7 @@ from crystal_data.metrics.result import (
     read_results,
     write_results,
 )
-from crystal_data.training.runs import ARTIFACT, RESULTS, run_folder
+from crystal_data.training.runs import ARTIFACT, RESULTS, is_trial, run_folder
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class ArtifactExport(Callback):
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer) / ARTIFACT
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero or is_trial(trainer):
             return
         if not isinstance(pl_module, SavesArtifact):
             return
@@ -116,7 +116,7 @@ class ResultsFile(Callback):
         self, trainer: Trainer, module: LightningModule, split: str, metrics: dict[str, float]
     ) -> None:
         path = run_folder(trainer) / RESULTS
-        if not trainer.is_global_zero or trainer.fast_dev_run or not metrics:
+        if not trainer.is_global_zero or is_trial(trainer) or not metrics:
             return
         kept = read_results(path) if path.is_file() else []
         results = [result for result in kept if not result.metric.startswith(f"{split}/")]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -26,6 +25,7 @@ from crystal_data.training.runs import (
     CONFIG,
     MetricsTable,
     RunError,
+    is_first_process,
     latest_run,
     new_run,
     resolve_checkpoint,
@@ -165,7 +165,7 @@ class CrystalCLI(LightningCLI):
             report = load(source, strict=self.subcommand in {"validate", "test", "predict"})
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             print(f"--init_from {source}: {report}")
 
     @override
@@ -214,13 +214,13 @@ class CrystalCLI(LightningCLI):
             folder = Path(root)
         elif ckpt_path is None:
             # The other processes learn the folder of the first one from the Trainer's strategy.
-            folder = new_run(group) if rank_zero_only.rank == 0 else group
+            folder = new_run(group) if is_first_process() else group
         else:
             folder = run_of_checkpoint(ckpt_path) or latest_run(group)
         if ckpt_path is not None:
             config["ckpt_path"] = resolve_checkpoint(folder, ckpt_path)
         config["trainer.default_root_dir"] = str(folder)
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             print(f"run: {folder}", flush=True)
 
 
