@@ -147,8 +147,8 @@ def test_later_rows_of_an_epoch_complete_it(tmp_path: Path) -> None:
     ("file", "content", "message"),
     [
         ("", "", "not a run"),
-        ("results.json", "{", "not JSON"),
-        ("results.json", "{}", "list expected"),
+        ("results.json", "{", "not a table of results"),
+        ("results.json", "{}", "not a table of results"),
         ("metrics.csv", "epoch,val/mae\n0,good\n", "column val/mae holds 'good'"),
         ("predictions/test.csv", "id,target,prediction\na,1,x\n", "column prediction"),
     ],

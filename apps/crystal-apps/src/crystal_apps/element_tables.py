@@ -1,36 +1,47 @@
-"""The element vectors that a run has left behind."""
+"""The element vectors that a run has learnt."""
 
-import csv
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_apps.runs import RunError
-from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_apps.runs import Run, RunError
+
+if TYPE_CHECKING:
+    from crystal_embed import ElementTable
 
 ELEMENTS_CSV = "elements.csv"
+# Models that are trained for their element vectors; those of others are a by-product.
+_EMBEDDERS = ("CrystalTransformer",)
 
 
-def element_table(folder: Path) -> tuple[list[str], NDArray[np.float64]] | None:
-    """Elements and their vectors, ``[num_elements, width]``, from a run's ``elements.csv``.
+def element_table(run: Run) -> tuple[list[str], NDArray[np.float64]] | None:
+    """Elements that training has shown, and their vectors, ``[num_elements, width]``.
+
+    They are read from the run's ``elements.csv`` or, where there is none, from its artifact.
 
     Returns:
-        None if the run has none, as most have not.
+        None if the run has learnt none, as most have not.
 
     Raises:
-        RunError: If the file is not a table of elements.
+        RunError: If what is there is no table of elements.
     """
-    path = folder / ELEMENTS_CSV
-    if not path.is_file():
+    has_file = (run.folder / ELEMENTS_CSV).is_file()
+    if not has_file and run.artifact.get("model") not in _EMBEDDERS:
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    symbols = [row[0] for row in rows]
-    unknown = [symbol for symbol in symbols if symbol not in ATOMIC_NUMBERS]
-    if unknown or not rows:
-        raise RunError(f"{path}: elements in the first column expected, not {unknown[:3]}")
+    # Only now, because the models behind it take seconds to import.
+    from crystal_embed import load_table
+
+    source = run.folder / ELEMENTS_CSV if has_file else run.folder / "artifact"
     try:
-        return symbols, np.array([[float(value) for value in row[1:]] for row in rows])
-    except ValueError as error:
-        raise RunError(f"{path}: numbers expected after the element: {error}") from error
+        table = load_table(source)
+    except (ValueError, OSError) as error:
+        raise RunError(str(error)) from error
+    return _trained(table)
+
+
+def _trained(table: "ElementTable") -> tuple[list[str], NDArray[np.float64]]:
+    unseen = set(table.metadata.get("random_elements", ()))
+    keep = np.array([symbol not in unseen for symbol in table.symbols])
+    symbols = [symbol for symbol, kept in zip(table.symbols, keep, strict=True) if kept]
+    return symbols, table.vectors[keep].astype(np.float64)

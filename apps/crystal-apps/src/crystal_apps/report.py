@@ -1,9 +1,7 @@
 """`crystal report`: one page about finished runs that needs nothing beside itself."""
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +23,7 @@ from crystal_apps.figures import (
 )
 from crystal_apps.runs import Predictions, Run, RunError, read_run
 from crystal_data.elements import SYMBOLS
+from crystal_data.io.files import write_text
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def write_report(
         embeddings=[shown for run in runs if (shown := _embedding(run))],
         versions=_versions(runs),
     )
-    return _write(Path(out), page)
+    write_text(Path(out), page)
+    return Path(out)
 
 
 def _named_apart(runs: Sequence[Run]) -> list[Run]:
@@ -194,7 +194,7 @@ def _parities(rows: Sequence[ResultRow]) -> list[tuple[str, list[Scatter]]]:
 
 
 def _embedding(run: Run) -> Embedding | None:
-    found = element_table(run.folder)
+    found = element_table(run)
     if found is None:
         return None
     clusters = cluster_elements(*found)
@@ -225,21 +225,6 @@ def _versions(runs: Sequence[Run]) -> dict[str, str]:
             if version not in found[name]:
                 found[name].append(version)
     return {name: ", ".join(versions) for name, versions in sorted(found.items())}
-
-
-def _write(out: Path, page: str) -> Path:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)  # temporary files are private
-        Path(draft).replace(out)
-    finally:
-        Path(draft).unlink(missing_ok=True)
-    return out
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.metrics.result import MetricResult, read_results
+
 Values = NDArray[np.float64]
 
 
@@ -78,7 +80,7 @@ class Run:
 
     folder: Path
     name: str
-    results: tuple[Mapping[str, Any], ...] = ()
+    results: tuple[MetricResult, ...] = ()
     curves: Mapping[str, Curve] = field(default_factory=dict)
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
@@ -90,15 +92,14 @@ class Run:
     @cached_property
     def versions(self) -> Mapping[str, str]:
         """Library to version, as the first result states, or else the artifact."""
-        stated = [result.get("versions") for result in (*self.results, self.metadata)]
-        found = next((versions for versions in stated if isinstance(versions, dict)), {})
+        stated = [*(result.versions for result in self.results), self.metadata.get("versions")]
+        found = next((versions for versions in stated if versions), {})
         return {str(name): str(version) for name, version in found.items()}
 
     @cached_property
     def data_hash(self) -> str:
         """Fingerprint of the data set, as the first result states, or else the artifact."""
-        stated = [result.get("data_hash") for result in self.results]
-        stated.append(self._data().get("fingerprint"))
+        stated = [*(result.data_hash for result in self.results), self._data().get("fingerprint")]
         return next((str(value) for value in stated if value), "")
 
     @property
@@ -160,11 +161,13 @@ def _json(path: Path, default: Any) -> Any:
     return content
 
 
-def _results(path: Path) -> list[Mapping[str, Any]]:
-    results = _json(path, [])
-    if not all(isinstance(result, dict) for result in results):
-        raise RunError(f"{path}: a list of results was expected, each with its metric and value")
-    return list(results)
+def _results(path: Path) -> list[MetricResult]:
+    if not path.is_file():
+        return []
+    try:
+        return read_results(path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: not a table of results: {error}") from error
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

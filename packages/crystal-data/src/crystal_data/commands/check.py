@@ -1,0 +1,49 @@
+"""`crystal-data check`."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from crystal_data.commands.inputs import add_input, open_input, parser_for, says_errors
+
+_SHOWN = 10
+
+
+@says_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Reads everything and says what cannot be used."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from crystal_data.io.rejected import write_rejected
+
+    parser = parser_for("check", "Read every structure and list those that cannot be used.")
+    add_input(parser)
+    parser.add_argument(
+        "--out", default="rejected.csv", metavar="FILE", help="table to write (%(default)s)"
+    )
+    parser.add_argument(
+        "--on-invalid",
+        choices=("skip", "error"),
+        default="skip",
+        help="'error' ends with status 1 if anything cannot be used (default: %(default)s)",
+    )
+    args = parser.parse_args(argv)
+    opened = open_input(args)
+    write_rejected(args.out, opened.rejections)
+    console = Console()
+    bad = len(opened.rejections)
+    console.print(f"{opened.num_rows + bad} structures: {opened.num_rows} usable, {bad} not")
+    if bad:
+        counts = Counter(rejection.reason.value for rejection in opened.rejections)
+        table = Table("reason", "structures")
+        for reason, count in counts.most_common():
+            table.add_row(reason, str(count))
+        console.print(table)
+        for rejection in opened.rejections[:_SHOWN]:
+            where = f" ({rejection.file})" if rejection.file else ""
+            console.print(escape(f"{rejection.identifier}{where}: {rejection.detail}"))
+        if bad > _SHOWN:
+            console.print(f"… and {bad - _SHOWN} more")
+    console.print(f"table: {escape(args.out)}")
+    return 1 if bad and args.on_invalid == "error" else 0

@@ -1,0 +1,155 @@
+"""What `crystal-data` commands take: the name of a data set, a folder, a table or a file."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystal_data.errors import Rejection
+    from crystal_data.sources.base import CrystalSource
+    from crystal_data.store.store import CrystalStore
+
+# Name of a data set to the class that reads it.
+SOURCES = {
+    "builtin": "BuiltinSource",
+    "carbon_24": "Carbon24",
+    "jarvis_dft_3d": "JarvisDFT3D",
+    "jarvis_supercon": "JarvisSupercon",
+    "mp_20": "MP20",
+    "mp_2018": "MP2018",
+    "mpts_52": "MPTS52",
+    "perov_5": "Perov5",
+}
+_TABLES = (".csv", ".parquet", ".jsonl")
+_Main = Callable[[Sequence[str] | None], int]
+
+
+class InputError(ValueError):
+    """An input that does not exist or cannot be used at all."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input that was read.
+
+    Args:
+        store: What can be used; None if nothing can.
+        rejections: What cannot, and why.
+    """
+
+    store: "CrystalStore | None"
+    rejections: "list[Rejection]"
+
+    @property
+    def num_rows(self) -> int:
+        """Structures that can be used."""
+        return 0 if self.store is None else len(self.store)
+
+    def usable(self) -> "CrystalStore":
+        """The store.
+
+        Raises:
+            InputError: If nothing of the input can be used.
+        """
+        if self.store is None:
+            raise InputError("none of the structures can be used; `crystal-data check` says why")
+        return self.store
+
+
+def says_errors(main: _Main) -> _Main:
+    """Makes a command answer with one line where its input is at fault."""
+
+    @wraps(main)
+    def wrapped(argv: Sequence[str] | None = None) -> int:
+        from crystal_data.store.build import InvalidSourceError
+
+        try:
+            return main(argv)
+        except (InputError, InvalidSourceError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+
+    return wrapped
+
+
+def parser_for(name: str, description: str) -> ArgumentParser:
+    """An argument parser of one subcommand."""
+    return ArgumentParser(prog=f"crystal-data {name}", description=description)
+
+
+def add_data_root(parser: ArgumentParser) -> None:
+    """Adds ``--data-root``."""
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of the public data sets (CRYSTAL_DATA_HOME)"
+    )
+
+
+def add_input(parser: ArgumentParser) -> None:
+    """Adds the arguments that say what to read, and how."""
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="name of a data set, folder of structures, table (CSV, Parquet, JSONL) or file",
+    )
+    parser.add_argument(
+        "--on-disorder",
+        choices=("error", "skip", "majority", "order"),
+        default="error",
+        help="what to do with partly occupied sites (default: leave such structures out)",
+    )
+    add_data_root(parser)
+
+
+def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource":
+    """The source behind a name or a path.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    from difflib import get_close_matches
+
+    import crystal_data
+
+    path = Path(name_or_path)
+    if name_or_path in SOURCES and not path.exists():
+        if data_root is not None:
+            os.environ["CRYSTAL_DATA_HOME"] = str(Path(data_root).expanduser().absolute())
+        source: CrystalSource = getattr(crystal_data, SOURCES[name_or_path])()
+        return source
+    if not path.exists():
+        near = get_close_matches(name_or_path, SOURCES, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
+        raise InputError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
+    name = path.name.removesuffix(".gz").lower()
+    try:
+        if path.is_file() and name.endswith(_TABLES):
+            return crystal_data.TableSource(path)
+        return crystal_data.FolderSource(path)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def open_input(args: Namespace) -> Opened:
+    """Reads an input, from its store if it was read before; what cannot be used is left out.
+
+    Raises:
+        InputError: If it does not exist or has no structures.
+    """
+    from crystal_data.io.rejected import read_rejected
+    from crystal_data.store.build import REJECTED, InvalidSourceError, open_store
+
+    source = source_of(args.input, args.data_root)
+    try:
+        store = open_store(source, on_invalid="skip", on_disorder=args.on_disorder)
+    except InvalidSourceError as error:
+        rejections = read_rejected(error.rejected_path)
+        if not rejections:
+            raise
+        return Opened(None, rejections)
+    path = None if store.path is None else store.path / REJECTED
+    return Opened(store, read_rejected(path) if path is not None and path.is_file() else [])
