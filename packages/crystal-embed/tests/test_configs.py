@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from crystal_data.training import PropertyModule
 from crystal_data.training.cli import CrystalCLI
 
