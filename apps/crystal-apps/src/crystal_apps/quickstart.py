@@ -93,7 +93,7 @@ def arms(out: Path) -> list[Arm]:
         Arm("one-hot", "one_hot", "each element for itself"),
         Arm("random", f"random:{_WIDTH}", "as wide as ours, without meaning"),
         Arm("atom_init", "atom_init", "92 tabulated properties, as published with CGCNN"),
-        Arm("universal", str(out / "transformer" / "elements.csv"), "from the transformer"),
+        Arm("universal", str(out / "transformer"), "from the transformer"),
     ]
 
 
@@ -105,8 +105,8 @@ def downstream(out: Path, arm: Arm) -> Stage:
     }
     data = {"batch_size": 32, "train_size": NUM_LABELLED}
     config = _config(model, TARGET, epochs=_EPOCHS["cgcnn"], lr=5e-3, data=data)
-    path = Path(arm.table)
-    inputs = [path] if path.is_file() else []
+    weights = Path(arm.table) / "artifact" / "model.safetensors"
+    inputs = [weights] if weights.is_file() else []
     return Stage(out / f"cgcnn-{arm.name}", f"CGCNN, {arm.name}", config, inputs)
 
 

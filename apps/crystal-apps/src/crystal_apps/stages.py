@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -96,9 +96,12 @@ class Stage:
         except SystemExit as error:
             status = int(error.code or 0) if isinstance(error.code, int) else 1
         except Exception as error:
-            raise StageError(f"{self.title}: {type(error).__name__}: {error}; see {log}") from error
+            print(traceback.format_exc())  # to the log; the message may be long
+            summary = str(error).partition("\n")[0][:200]
+            raise StageError(
+                f"{self.title}: {type(error).__name__}: {summary}; see {log}"
+            ) from error
         if status:
-            sys.stdout.flush()
             raise StageError(f"{self.title}: {arguments[0]} ended with status {status}; see {log}")
 
 

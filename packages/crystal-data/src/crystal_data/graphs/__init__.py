@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from crystal_data.graphs.geometry import edge_vectors as edge_vectors
     from crystal_data.graphs.line_graph import bond_cosines as bond_cosines
     from crystal_data.graphs.line_graph import line_graph_index as line_graph_index
-    from crystal_data.graphs.neighbors import neighbor_list as neighbor_list
     from crystal_data.graphs.neighbors import NeighborList as NeighborList
+    from crystal_data.graphs.neighbors import neighbor_list as neighbor_list
     from crystal_data.graphs.spec import GraphSpec as GraphSpec
 
 # A GraphSpec is read without torch, so each part loads on first use.

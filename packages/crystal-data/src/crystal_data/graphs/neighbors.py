@@ -25,7 +25,9 @@ _CUTOFF_TOLERANCE = 1e-8
 # density. Larger tests more pairs, smaller repeats more crystals; the optimum is flat.
 _FIRST_VOLUME = 1.8
 _GROWTH = 1.25
-_MAX_IMAGES_AT_ONCE = 2**21
+# Candidate edges held at once: so much that memory is reused from portion to portion, on a CPU, and
+# not asked from the system anew.
+_PORTION = {"cpu": 2**18, "cuda": 2**26}
 
 
 class NeighborList(NamedTuple):
@@ -67,18 +69,13 @@ def neighbor_list(
         )
     cells = _prepare(lattice.double(), frac_coords.double(), num_atoms.to(lattice.device).long())
     radius = _first_radius(cells, spec)
-    found: list[_Edges] = []
-    pending = torch.arange(len(num_atoms), device=lattice.device)
-    while len(pending):
-        short = []
-        for group in _groups(cells, pending, radius):
-            is_short = _search(cells, group, radius[group.crystal], spec, found)
-            short.append(group.crystal[is_short])
-        pending = torch.cat(short).sort().values
-        radius = radius * _GROWTH
-        if spec.cutoff is not None:
-            radius = radius.clamp(max=spec.cutoff)
-    return _assemble(found, total, lattice.device)
+    parts = [_neighbors(cells, crystals, radius, spec) for crystals in _portions(cells, radius)]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return _no_edges(lattice.device)
+    index, shift, length = zip(*parts, strict=True)
+    return NeighborList(torch.cat(index, dim=1), torch.cat(shift), torch.cat(length))
 
 
 class _Cells(NamedTuple):
@@ -132,19 +129,44 @@ def _first_radius(cells: _Cells, spec: GraphSpec) -> Tensor:
     return radius if spec.cutoff is None else radius.clamp(max=spec.cutoff)
 
 
-def _groups(cells: _Cells, pending: Tensor, radius: Tensor) -> Iterator[_Group]:
-    """The pending crystals by like size, so many at once as memory should hold."""
-    boxes = (2 * radius[pending, None] / cells.spacings[pending] + 2).prod(dim=1).cumsum(0)
-    slab = torch.div(boxes, _MAX_IMAGES_AT_ONCE, rounding_mode="floor")
-    sizes = torch.unique_consecutive(slab, return_counts=True)[1].tolist()
-    for crystals in pending.split(sizes):
-        images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
-        num_atoms = cells.num_atoms[crystals].cpu().numpy()
-        num_images = images.per_crystal.cpu().numpy()
-        for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
-            place = torch.from_numpy(rows).to(crystals.device)
-            crystal, width = crystals[place], int(num_atoms[rows].max())
-            yield _Group(crystal, width, *_padded(images, place, cells.change, crystal))
+def _portions(cells: _Cells, radius: Tensor) -> list[Tensor]:
+    """Runs of crystals whose edges are held in memory together, about equal in work."""
+    if len(radius) == 0:
+        return []
+    boxes = (2 * radius[:, None] / cells.spacings + 2).prod(dim=1)
+    spheres = radius**3 * (4 / 3 * pi) / torch.linalg.det(cells.lattice).abs()
+    work = torch.maximum(boxes, spheres * cells.num_atoms**2).cumsum(0)
+    portion = torch.div(work, _PORTION[radius.device.type], rounding_mode="floor")
+    sizes = torch.unique_consecutive(portion, return_counts=True)[1].tolist()
+    return list(torch.arange(len(radius), device=radius.device).split(sizes))
+
+
+def _neighbors(cells: _Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> NeighborList:
+    """Edges of a run of crystals; the radius grows for those that lack neighbours."""
+    found: list[_Edges] = []
+    pending = crystals
+    while len(pending):
+        short = []
+        for group in _groups(cells, pending, radius):
+            is_short = _search(cells, group, radius[group.crystal], spec, found)
+            short.append(group.crystal[is_short])
+        pending = torch.cat(short).sort().values
+        radius = radius * _GROWTH
+        if spec.cutoff is not None:
+            radius = radius.clamp(max=spec.cutoff)
+    first_atom = int(cells.first_atom[crystals[0]])
+    return _assemble(found, first_atom, int(cells.num_atoms[crystals].sum()))
+
+
+def _groups(cells: _Cells, crystals: Tensor, radius: Tensor) -> Iterator[_Group]:
+    """The crystals by like size, each group with its images."""
+    images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
+    num_atoms = cells.num_atoms[crystals].cpu().numpy()
+    num_images = images.per_crystal.cpu().numpy()
+    for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
+        place = torch.from_numpy(rows).to(crystals.device)
+        crystal, width = crystals[place], int(num_atoms[rows].max())
+        yield _Group(crystal, width, *_padded(images, place, cells.change, crystal))
 
 
 def _padded(
@@ -265,15 +287,12 @@ def _edges(
     )
 
 
-def _assemble(found: list[_Edges], num_atoms: int, device: torch.device) -> NeighborList:
+def _assemble(found: list[_Edges], first_atom: int, num_atoms: int) -> NeighborList:
     """Puts the edges of all groups in the order of their centres."""
-    if not found:
-        empty = torch.zeros(0, dtype=torch.int64, device=device)
-        return NeighborList(empty.expand(2, 0), empty.expand(3, 0).T, empty.double())
     atom, found_count, neighbor, shift, length = (torch.cat(p) for p in zip(*found, strict=True))
     has_edges = found_count > 0  # rows that only pad have none
-    atom, found_count = atom[has_edges], found_count[has_edges]
-    count = torch.zeros(num_atoms, dtype=torch.int64, device=device)
+    atom, found_count = atom[has_edges] - first_atom, found_count[has_edges]
+    count = atom.new_zeros(num_atoms)
     count[atom] = found_count
     # A centre's edges are together and in order already, so each only moves as a block.
     move = torch.zeros_like(count)
@@ -281,9 +300,14 @@ def _assemble(found: list[_Edges], num_atoms: int, device: torch.device) -> Neig
     move -= count.cumsum(0) - count
     total = len(length)
     centre = torch.repeat_interleave(count, output_size=total)
-    place = torch.arange(total, device=device) + move.index_select(0, centre)
+    place = torch.arange(total, device=atom.device) + move.index_select(0, centre)
     return NeighborList(
-        torch.stack((neighbor.index_select(0, place), centre)),
+        torch.stack((neighbor.index_select(0, place), centre.add_(first_atom))),
         shift.index_select(0, place),
         length.index_select(0, place),
     )
+
+
+def _no_edges(device: torch.device) -> NeighborList:
+    index = torch.zeros((2, 0), dtype=torch.int64, device=device)
+    return NeighborList(index, index.new_zeros((0, 3)), index.new_zeros(0, dtype=torch.float64))

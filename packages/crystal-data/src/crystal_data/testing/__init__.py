@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from crystal_data.testing.builders import random_crystals as random_crystals
     from crystal_data.testing.builders import rock_salt as rock_salt
     from crystal_data.testing.contract import InvariantModelContract as InvariantModelContract
+    from crystal_data.testing.moves import MOVES as MOVES
     from crystal_data.testing.moves import change_cell as change_cell
     from crystal_data.testing.moves import change_images as change_images
     from crystal_data.testing.moves import double_cell as double_cell
-    from crystal_data.testing.moves import MOVES as MOVES
     from crystal_data.testing.moves import permute_atoms as permute_atoms
     from crystal_data.testing.moves import reflect as reflect
     from crystal_data.testing.moves import rotate as rotate
