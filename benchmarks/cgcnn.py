@@ -15,11 +15,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import override
+
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.models.cgcnn import CGCNN, CGCNNConv
-from torch import Tensor, nn
 
 
 class DirectConv(nn.Module):
@@ -31,6 +33,7 @@ class DirectConv(nn.Module):
         self.message_norm = nn.BatchNorm1d(conv.message_norm.num_features)
         self.update_norm = nn.BatchNorm1d(conv.update_norm.num_features)
 
+    @override
     def forward(self, atoms: Tensor, edges: Tensor, edge_index: Tensor) -> Tensor:
         neighbor, center = edge_index
         joined = torch.cat([atoms[center], atoms[neighbor], edges], dim=1)
@@ -48,6 +51,7 @@ class Direct(nn.Module):
         self.model = model
         self.convolutions = nn.ModuleList(DirectConv(conv) for conv in model.convolutions)
 
+    @override
     def forward(self, batch: CrystalBatch) -> Tensor:
         atoms = self.model.input(self.model.atom_embedding(batch.atomic_numbers))
         edges = self.model.basis(batch.edge_length)
@@ -72,6 +76,7 @@ class Floor(nn.Module):
         self.neighbor = nn.Parameter(torch.randn(len(batch.batch), 2 * width))
         self.atoms = nn.Parameter(torch.randn(len(batch.batch), width))
 
+    @override
     def forward(self, batch: CrystalBatch) -> Tensor:
         neighbor, center = batch.edge_index
         atoms = self.atoms

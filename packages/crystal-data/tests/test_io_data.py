@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from crystal_data.errors import Rejection
 from crystal_data.io.cif import parse_cif, to_cif
 from crystal_data.io.parse import parse_records
@@ -80,8 +81,9 @@ def test_equals_pymatgen(name, split, count, capsys):
 
 
 def test_symmetric_cifs_of_real_crystals_expand_to_the_same():
-    from crystal_data.io.pymatgen import to_pymatgen
     from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    from crystal_data.io.pymatgen import to_pymatgen
 
     for text in cif_texts("mp_20", "val", 60):
         crystal = parse_cif(text)

@@ -205,7 +205,22 @@ def test_safe_names():
     assert safe_name("a/b:c*?") == "a_b_c__"
     assert safe_name("NUL.x") == "_NUL.x"
     assert safe_name("...") == "structure"
-    assert len(safe_name("é" * 500).encode()) < 255
+    assert len(safe_name("晶" * 500).encode()) < 230
+
+
+def test_file_name_that_is_no_utf8(tmp_path):
+    path = tmp_path / b"nacl-\xe9.cif".decode("utf-8", "surrogateescape")
+    try:
+        path.write_text("x")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 names only")
+    [rejection] = read_crystals(path).rejected
+    assert rejection.identifier == "nacl-?"
+    assert write_rejected(tmp_path / "rejected.csv", [rejection]) == 1
+    path.write_text(to_cif(salt()))
+    result = read_crystals(path)
+    assert names(result) == ["nacl-?"]
+    assert write_crystals(result.crystals, tmp_path / "out").files == ("nacl-_.cif",)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

@@ -5,6 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from crystal_data.crystal import Crystal
 from crystal_data.store import CrystalStore, MissingColumnError, StoreError
 from crystal_data.store.columns import (
@@ -15,8 +18,6 @@ from crystal_data.store.columns import (
     ragged_positions,
 )
 from crystal_data.store.properties import PropertySchema, property_type
-from hypothesis import given
-from hypothesis import strategies as st
 
 NO_NUL = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 
@@ -137,9 +138,7 @@ def test_property_that_changes_its_kind_is_named():
     with pytest.raises(ValueError, match=r"kristall-ä1: property 'x' is text, where others have"):
         CrystalStore.from_crystals(random_crystals(2), properties={"x": [1.0, "text"]})
     with pytest.raises(ValueError, match=r"vector of 3 numbers, where others have a vector of 2"):
-        CrystalStore.from_crystals(
-            random_crystals(2), properties={"x": [np.ones(2), np.ones(3)]}
-        )
+        CrystalStore.from_crystals(random_crystals(2), properties={"x": [np.ones(2), np.ones(3)]})
     with pytest.raises(ValueError, match="'x' has 1 values for 2 crystals"):
         CrystalStore.from_crystals(random_crystals(2), properties={"x": [1.0]})
     with pytest.raises(ValueError, match="expected \\[k\\] for a vector or \\[4, k\\]"):

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store import CrystalStore

@@ -1,7 +1,8 @@
 """Atomic embeddings from crystal transformers, in front of crystal graph networks."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_embed.layers.atom_embedding import AtomEmbedding as AtomEmbedding
@@ -14,22 +15,12 @@ if TYPE_CHECKING:
 
 # Heavy parts load on first use, so that `crystal-embed --help` stays quick.
 _EXPORTS = {
-    "CGCNN": "crystal_embed.models.cgcnn",
     "AtomEmbedding": "crystal_embed.layers.atom_embedding",
+    "CGCNN": "crystal_embed.models.cgcnn",
     "CrystalTransformer": "crystal_embed.models.crystal_transformer",
     "ElementTable": "crystal_embed.tables.table",
     "GraphModel": "crystal_embed.models.base",
     "load_table": "crystal_embed.tables.load",
     "save_table": "crystal_embed.tables.files",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

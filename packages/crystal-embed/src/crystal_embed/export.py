@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import get_args
 
 from crystal_data.training.registry import ArtifactError
-
 from crystal_embed.tables.files import SUFFIXES, TableForm, save_table
 from crystal_embed.tables.load import load_table
 from crystal_embed.tables.table import ElementTable

@@ -1,21 +1,18 @@
 """The data set that quickstart and tests use, computed by our own code; see ``README.md`` here."""
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.builtin.ewald import ewald_energy as ewald_energy
+    from crystal_data.builtin.prototypes import PROTOTYPES as PROTOTYPES
+    from crystal_data.builtin.source import BuiltinSource as BuiltinSource
 
 # The source pulls in the energy model; the command line wants names only.
 _EXPORTS = {
-    "PROTOTYPES": "crystal_data.builtin.prototypes",
     "BuiltinSource": "crystal_data.builtin.source",
+    "PROTOTYPES": "crystal_data.builtin.prototypes",
     "ewald_energy": "crystal_data.builtin.ewald",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

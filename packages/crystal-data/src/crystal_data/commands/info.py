@@ -74,10 +74,14 @@ def _histogram(store: "CrystalStore") -> list[str]:
 
 def _columns(store: "CrystalStore") -> "Table":
     import numpy as np
+    from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("column", "kind", "unit", "missing", "least", "mean", "largest")
+    table = Table(box=SIMPLE)
+    table.add_column("column", overflow="fold")
+    for heading in ("kind", "unit", "missing", "least", "mean", "largest"):
+        table.add_column(heading, no_wrap=True)
     units = store.metadata["units"]
     for name in store.properties:
         kind = store.kind(name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @says_errors
 def list_sets(argv: Sequence[str] | None = None) -> int:
     """Prints the data sets that are known."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -29,7 +30,11 @@ def list_sets(argv: Sequence[str] | None = None) -> int:
     parser = parser_for("list", "Data sets that are known, and which are here.")
     add_data_root(parser)
     home = data_home(parser.parse_args(argv).data_root)
-    table = Table("name", "here", "structures", "size", "licence", "what it is", title=str(home))
+    table = Table(title=f"data sets; files are looked for in {home}", box=SIMPLE)
+    for heading in ("name", "here", "structures", "size"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("licence", ratio=2)
+    table.add_column("what it is", ratio=3)
     for name in available():
         info = describe(name)
         rows = f"{sum(info.rows):,}" if info.rows else "?"
@@ -62,7 +67,7 @@ def _presence(info: "DatasetInfo", home: "Path") -> str:
     found = sum(find_file(file, home) is not None for file in info.files)
     if found == len(info.files):
         return "yes"
-    return f"{found} of {len(info.files)} files" if found else "no"
+    return f"{found} of {len(info.files)}" if found else "no"
 
 
 def _size(info: "DatasetInfo", home: "Path") -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def _card(place: int, crystal: "Crystal", units: dict[str, str]) -> str:
 def _properties(crystal: "Crystal", units: dict[str, str]) -> list[tuple[str, str]]:
     rows = []
     for name, value in crystal.properties.items():
-        if isinstance(value, float) and value == value:
+        if isinstance(value, float) and not isnan(value):
             rows.append((name, f"{value:.5g} {units.get(name, '').removeprefix('1')}".strip()))
         elif isinstance(value, str) and 0 < len(value) < 60:
             rows.append((name, value))

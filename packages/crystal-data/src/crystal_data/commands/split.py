@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)
     except (ValueError, KeyError) as error:
-        raise InputError(str(error.args[0] if error.args else error)) from error
+        raise InputError(str(error)) from error
     identifiers = store.strings("identifier")
     folder = Path(args.out)
     for name, rows in drawn.items():

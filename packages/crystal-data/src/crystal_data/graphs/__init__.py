@@ -1,7 +1,8 @@
 """What edges a model wants, how they are found, and the batch that carries them."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.graphs.batch import CrystalBatch as CrystalBatch
@@ -15,23 +16,13 @@ if TYPE_CHECKING:
 
 # A GraphSpec is read without torch, so each part loads on first use.
 _EXPORTS = {
-    "CrystalBatch": "batch",
-    "GraphSpec": "spec",
-    "NeighborList": "neighbors",
-    "PaddedCrystals": "batch",
-    "bond_cosines": "line_graph",
-    "edge_vectors": "geometry",
-    "line_graph_index": "line_graph",
-    "neighbor_list": "neighbors",
+    "CrystalBatch": "crystal_data.graphs.batch",
+    "GraphSpec": "crystal_data.graphs.spec",
+    "NeighborList": "crystal_data.graphs.neighbors",
+    "PaddedCrystals": "crystal_data.graphs.batch",
+    "bond_cosines": "crystal_data.graphs.line_graph",
+    "edge_vectors": "crystal_data.graphs.geometry",
+    "line_graph_index": "crystal_data.graphs.line_graph",
+    "neighbor_list": "crystal_data.graphs.neighbors",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Candidates (pairs × images) tested at once: what stays in a core's cache, or fills a GPU.
-_CHUNK = {"cpu": 2**18, "cuda": 2**25}
+_CHUNK = {"cpu": 2**19, "cuda": 2**25}
 # Padding by this many candidates costs as much as one more chunk.
 _CHUNK_OVERHEAD = {"cpu": 10**5, "cuda": 10**7}
 # A pair also costs its difference vector, as much as this many images.

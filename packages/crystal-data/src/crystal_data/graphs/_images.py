@@ -6,9 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# A projection longer than half an edge by this share is worth a step of the reduction; without the
-# margin, rounding noise would move cells with exact 60° angles to and fro.
-_REDUCTION_MARGIN = 1e-3
+# Cells whose edges multiply to more than this many times the volume are reduced; below it there are
+# few images to save. The primitive cell of fcc has 1.4.
+_WORTH_REDUCING = 2.0
+# Share of an edge that another's projection on it must exceed; the margin over one half keeps
+# rounding noise from moving cells with exact 60° angles to and fro.
+_WORTH_A_STEP = 0.501
 _MAX_REDUCTION_SWEEPS = 100
 
 
@@ -21,43 +24,61 @@ class Images(NamedTuple):
     first: Tensor  # int64 [num_crystals], the crystal's first row
 
 
-def reduce_cells(lattice: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Shorter, less skewed lattice vectors of the same lattices.
+class Reduction(NamedTuple):
+    """Shorter, less skewed vectors of the same lattices."""
 
-    Each vector is shortened by whole multiples of the others until none gets shorter, for all
-    crystals at once. The result need not be unique: it only keeps the number of images small.
+    lattice: Tensor  # [num_crystals, 3, 3], change @ given, Å
+    change: Tensor  # [num_crystals, 3, 3], whole numbers
+    inverse: Tensor  # [num_crystals, 3, 3], of change, whole numbers too
+
+
+def reduce_cells(lattice: Tensor) -> Reduction | None:
+    """Shortens each vector by whole multiples of the others until none gets shorter.
+
+    For all crystals at once. The result need not be unique: it only keeps the images few.
 
     Args:
         lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.
 
     Returns:
-        The reduced lattices and the whole-numbered ``change`` with ``reduced = change @ lattice``,
-        both ``[num_crystals, 3, 3]``; None where nothing is gained.
+        None where nothing is gained.
     """
-    gram = lattice @ lattice.transpose(1, 2)
-    squares = gram.diagonal(dim1=1, dim2=2)
-    projections = (gram / squares[:, None, :]).abs()
-    limit = 0.5 + _REDUCTION_MARGIN
-    skewed = ((projections > limit).sum(dim=(1, 2)) > 3).nonzero()[:, 0]  # the diagonal is 3 ones
+    volume = torch.linalg.det(lattice).abs()
+    skewed = (lattice.norm(dim=2).prod(dim=1) > _WORTH_REDUCING * volume).nonzero()[:, 0]
     if len(skewed) == 0:
         return None
-    change = torch.eye(3, dtype=lattice.dtype, device=lattice.device).repeat(len(lattice), 1, 1)
-    reduced = lattice.clone()
-    cells, steps = reduced[skewed], change[skewed]
+    cells = lattice[skewed]
+    change = torch.eye(3, dtype=lattice.dtype, device=lattice.device).repeat(len(skewed), 1, 1)
+    inverse = change.clone()
     for _ in range(_MAX_REDUCTION_SWEEPS):
-        moved = False
+        before = change.clone()
         for i, j in permutations(range(3), 2):
             projection = (cells[:, i] * cells[:, j]).sum(1) / cells[:, j].square().sum(1)
-            multiple = torch.where(projection.abs() > limit, projection.round(), 0.0)[:, None]
+            is_longer = projection.abs() > _WORTH_A_STEP
+            multiple = torch.where(is_longer, projection.round(), 0.0)[:, None]
             cells[:, i] -= multiple * cells[:, j]
-            steps[:, i] -= multiple * steps[:, j]
-            moved = moved or bool(multiple.any())
-        if not moved:
+            change[:, i] -= multiple * change[:, j]
+            inverse[:, :, j] += multiple * inverse[:, :, i]
+        if torch.equal(change, before):
             break
-    change[skewed] = steps
+    whole = torch.eye(3, dtype=lattice.dtype, device=lattice.device).repeat(2, len(lattice), 1, 1)
+    whole[0, skewed], whole[1, skewed] = change, inverse
     # From the whole numbers, not from the running sums, so that no rounding piles up.
-    reduced[skewed] = steps @ lattice[skewed]
-    return reduced, change
+    return Reduction(whole[0] @ lattice, whole[0], whole[1])
+
+
+def times_matrix(vectors: Tensor, matrices: Tensor, row: Tensor) -> Tensor:
+    """``vectors[n] @ matrices[row[n]]`` for many short vectors; shape ``[n, 3]``."""
+    product = vectors[:, :1] * matrices[:, 0].index_select(0, row)
+    product += vectors[:, 1:2] * matrices[:, 1].index_select(0, row)
+    product += vectors[:, 2:] * matrices[:, 2].index_select(0, row)
+    return product
+
+
+def squared_norms(vectors: Tensor) -> Tensor:
+    """Sum of squares over the last axis of three; faster than a general reduction."""
+    x, y, z = vectors.square().unbind(-1)
+    return x + y + z
 
 
 def plane_spacings(lattice: Tensor) -> Tensor:
@@ -96,17 +117,18 @@ def images_within(lattice: Tensor, spacings: Tensor, radius: Tensor) -> Images:
     widths = 2 * bounds + 1
     box_count = widths.prod(dim=1)
     crystal = torch.repeat_interleave(torch.arange(num_crystals, device=device), box_count)
-    rank = torch.arange(len(crystal), device=device) - _starts(box_count)[crystal]
-    first, rest = _divmod(rank, (widths[:, 1] * widths[:, 2])[crystal])
-    second, third = _divmod(rest, widths[:, 2][crystal])
-    shift = (torch.stack((first, second, third), dim=1) - bounds[crystal]).to(lattice.dtype)
-    cart = shift[:, :1] * lattice[crystal, 0]
-    cart += shift[:, 1:2] * lattice[crystal, 1]
-    cart += shift[:, 2:] * lattice[crystal, 2]
-    reach = radius + _half_diagonal(lattice) + 1e-6
-    near = cart.square().sum(1) <= reach.square()[crystal]
-    count = torch.bincount(crystal[near], minlength=num_crystals)
-    return Images(shift[near], cart[near], count, _starts(count))
+    rank = torch.arange(len(crystal), device=device) - _starts(box_count).index_select(0, crystal)
+    width = widths.index_select(0, crystal)
+    first, rest = _divmod(rank, width[:, 1] * width[:, 2])
+    second, third = _divmod(rest, width[:, 2])
+    box = torch.stack((first, second, third), dim=1) - bounds.index_select(0, crystal)
+    shift = box.to(lattice.dtype)
+    cart = times_matrix(shift, lattice, crystal)
+    reach = (radius + _half_diagonal(lattice) + 1e-6).square()
+    near = (squared_norms(cart) <= reach.index_select(0, crystal)).nonzero()[:, 0]
+    per_crystal = torch.bincount(crystal.index_select(0, near), minlength=num_crystals)
+    shift, cart = shift.index_select(0, near), cart.index_select(0, near)
+    return Images(shift, cart, per_crystal, _starts(per_crystal))
 
 
 def _half_diagonal(lattice: Tensor) -> Tensor:

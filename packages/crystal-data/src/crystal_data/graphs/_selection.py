@@ -9,7 +9,15 @@ from crystal_data.graphs.spec import GraphSpec
 
 # Lengths are compared in steps of this, Å, so that equal ones keep their order.
 _LENGTH_STEP = 1e-6
-_EMPTY = torch.iinfo(torch.int64).max
+
+
+class Candidates(NamedTuple):
+    """All images within the radius of their centres."""
+
+    per_centre: Tensor  # int64 [num_crystals * num_centres]
+    centre: Tensor  # int64 [num_candidates], ascending, row of the centre in ``per_centre``
+    column: Tensor  # int64 [num_candidates], names neighbour and image
+    length: Tensor  # [num_candidates], Å
 
 
 class Selection(NamedTuple):
@@ -20,38 +28,54 @@ class Selection(NamedTuple):
 
 
 def select_neighbors(
-    centre: Tensor, length: Tensor, is_real: Tensor, limit: Tensor, spec: GraphSpec
+    candidates: Candidates, limit: Tensor, is_real: Tensor, spec: GraphSpec
 ) -> Selection:
     """Chooses among all candidates within a radius.
 
     Args:
-        centre: Row of each candidate's centre, ascending; int64 ``[num_candidates]``.
-        length: Å; ``[num_candidates]``.
-        is_real: False where a centre only pads; bool ``[num_crystals, num_centres]``; the rows
-            that ``centre`` names are these, crystal by crystal.
+        candidates: In the order of their centres, and of neighbour and image below that.
         limit: Radius within which the candidates are complete; ``[num_crystals]``, Å.
+        is_real: False where a centre only pads; bool ``[num_crystals, num_centres]``.
         spec: How many to keep.
     """
-    count = torch.bincount(centre, minlength=is_real.numel())
+    count, centre, _, length = candidates
     start = count.cumsum(0) - count
-    ranked = _RankedRows.of(centre, length, count, start)
-    order = ranked.order(start)
+    order = _by_length(count, start, centre, length)
     if spec.max_neighbors is None:
         return Selection(order, torch.zeros_like(limit, dtype=torch.bool))
     tolerance = max(spec.tie_tolerance, _LENGTH_STEP)
-    last = ranked.value_at(spec.max_neighbors - 1, length, start)
-    per_crystal = (last + tolerance).view(is_real.shape)
+    last = torch.full_like(count, torch.inf, dtype=length.dtype)
+    is_full = count >= spec.max_neighbors
+    last[is_full] = length[order[start[is_full] + (spec.max_neighbors - 1)]]
+
+    is_complete = (last + tolerance).view(is_real.shape) <= limit[:, None]
     may_grow = limit < (torch.inf if spec.cutoff is None else spec.cutoff)
-    is_short = ((per_crystal > limit[:, None]) & is_real).any(dim=1) & may_grow
+    is_short = (~is_complete & is_real).any(dim=1) & may_grow
     last = last.masked_fill(is_short.repeat_interleave(is_real.shape[1]), -torch.inf)
-    if spec.ties == "shell":
-        is_kept = length <= (last + tolerance).index_select(0, centre)
-    else:  # of the last shell the first ones by neighbour and image
+    is_kept = length <= (last + tolerance).index_select(0, centre)
+    if spec.ties == "cut":  # of the last shell the first ones by neighbour and image
         is_closer = length < (last - tolerance).index_select(0, centre)
-        is_tied = (length <= (last + tolerance).index_select(0, centre)) & ~is_closer
-        room = spec.max_neighbors - _count_per_row(is_closer, start)
+        is_tied = is_kept & ~is_closer
+        room = spec.max_neighbors - _count_per_row(is_closer, start, count)
         is_kept = is_closer | (is_tied & (_rank(is_tied, start, centre) < room[centre]))
     return Selection(order[is_kept.index_select(0, order)], is_short)
+
+
+def _by_length(count: Tensor, start: Tensor, centre: Tensor, length: Tensor) -> Tensor:
+    """Candidates by centre, then length, then as they came."""
+    # One whole number holds all three, so one sort of values does. Rows times their longest are
+    # no more than the candidates tested at once, which leaves the lengths more bits than they need.
+    first = start.index_select(0, centre)
+    place_bits = int(count.max()).bit_length() if len(count) else 0
+    steps = (length * (1 / _LENGTH_STEP)).round_().long()
+    step_bits = int(steps.max()).bit_length() if len(steps) else 0
+    keys = (centre << (step_bits + place_bits)) | (steps << place_bits)
+    keys |= torch.arange(len(centre), device=centre.device) - first
+    if keys.device.type == "cpu":
+        keys.numpy().sort()  # several times faster than torch's
+    else:
+        keys = keys.sort().values
+    return (keys & ((1 << place_bits) - 1)) + first
 
 
 def _counts_before(mask: Tensor) -> Tensor:
@@ -59,51 +83,12 @@ def _counts_before(mask: Tensor) -> Tensor:
     return torch.cat((mask.new_zeros(1, dtype=torch.int64), mask.cumsum(0)))
 
 
-def _count_per_row(mask: Tensor, start: Tensor) -> Tensor:
+def _count_per_row(mask: Tensor, start: Tensor, count: Tensor) -> Tensor:
     before = _counts_before(mask)
-    end = torch.cat((start[1:], start.new_tensor([len(mask)])))
-    return before[end] - before[start]
+    return before[start + count] - before[start]
 
 
 def _rank(mask: Tensor, start: Tensor, row: Tensor) -> Tensor:
     """How many of the same row are True before each place."""
     before = _counts_before(mask)
     return before[:-1] - before[start][row]
-
-
-class _RankedRows(NamedTuple):
-    """One sorted row for each centre: length in steps, then the candidate's place in its row."""
-
-    keys: Tensor  # int64 [num_rows, most candidates of a row]
-    place_bits: int
-
-    @classmethod
-    def of(cls, centre: Tensor, length: Tensor, count: Tensor, start: Tensor) -> "_RankedRows":
-        width = int(count.max()) if len(count) else 0
-        place_bits = max(width, 1).bit_length()
-        flat = torch.arange(len(centre), device=centre.device)
-        place = flat - start.index_select(0, centre)
-        keys = centre.new_full((len(count), width), _EMPTY)
-        steps = (length / _LENGTH_STEP).round_().long()
-        keys.view(-1)[centre * width + place] = (steps << place_bits) | place
-        if keys.device.type == "cpu":
-            keys.numpy().sort(axis=1)  # an order of magnitude faster than torch's on short rows
-        else:
-            keys = keys.sort(dim=1).values
-        return cls(keys, place_bits)
-
-    def _candidate(self, keys: Tensor, start: Tensor) -> Tensor:
-        return (keys & ((1 << self.place_bits) - 1)) + start
-
-    def order(self, start: Tensor) -> Tensor:
-        """All candidates, row by row, each row by length."""
-        return self._candidate(self.keys, start[:, None])[self.keys != _EMPTY]
-
-    def value_at(self, rank: int, length: Tensor, start: Tensor) -> Tensor:
-        """Length of each row's candidate number ``rank``, infinite where the row has fewer."""
-        result = length.new_full((len(start),), torch.inf)
-        if rank < self.keys.shape[1]:
-            keys = self.keys[:, rank]
-            has = keys != _EMPTY
-            result[has] = length[self._candidate(keys[has], start[has])]
-        return result

@@ -8,8 +8,15 @@ import torch
 from torch import Tensor
 
 from crystal_data.graphs._grouping import groups_of_like_size, max_candidates
-from crystal_data.graphs._images import Images, images_within, plane_spacings, reduce_cells
-from crystal_data.graphs._selection import select_neighbors
+from crystal_data.graphs._images import (
+    Images,
+    images_within,
+    plane_spacings,
+    reduce_cells,
+    squared_norms,
+    times_matrix,
+)
+from crystal_data.graphs._selection import Candidates, select_neighbors
 from crystal_data.graphs.spec import GraphSpec
 
 # Atoms this close to the cutoff count as within it, so that rounding decides nothing (as pymatgen).
@@ -18,7 +25,9 @@ _CUTOFF_TOLERANCE = 1e-8
 # density. Larger tests more pairs, smaller repeats more crystals; the optimum is flat.
 _FIRST_VOLUME = 1.8
 _GROWTH = 1.25
-_MAX_IMAGES_AT_ONCE = 2**21
+# Candidate edges held at once: so much that memory is reused from portion to portion, on a CPU, and
+# not asked from the system anew.
+_PORTION = {"cpu": 2**18, "cuda": 2**26}
 
 
 class NeighborList(NamedTuple):
@@ -60,18 +69,13 @@ def neighbor_list(
         )
     cells = _prepare(lattice.double(), frac_coords.double(), num_atoms.to(lattice.device).long())
     radius = _first_radius(cells, spec)
-    found: list[_Edges] = []
-    pending = torch.arange(len(num_atoms), device=lattice.device)
-    while len(pending):
-        short = []
-        for group in _groups(cells, pending, radius):
-            is_short = _search(cells, group, radius[group.crystal], spec, found)
-            short.append(group.crystal[is_short])
-        pending = torch.cat(short).sort().values
-        radius = radius * _GROWTH
-        if spec.cutoff is not None:
-            radius = radius.clamp(max=spec.cutoff)
-    return _assemble(found, total, lattice.device)
+    parts = [_neighbors(cells, crystals, radius, spec) for crystals in _portions(cells, radius)]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return _no_edges(lattice.device)
+    index, shift, length = zip(*parts, strict=True)
+    return NeighborList(torch.cat(index, dim=1), torch.cat(shift), torch.cat(length))
 
 
 class _Cells(NamedTuple):
@@ -96,7 +100,10 @@ class _Group(NamedTuple):
 
 
 class _Edges(NamedTuple):
-    centre: Tensor
+    """Edges of some centres, one centre after another."""
+
+    atom: Tensor  # int64 [num_rows], the centres
+    per_atom: Tensor  # int64 [num_rows], edges of each
     neighbor: Tensor
     shift: Tensor
     length: Tensor
@@ -106,9 +113,10 @@ def _prepare(lattice: Tensor, frac_coords: Tensor, num_atoms: Tensor) -> _Cells:
     first_atom = num_atoms.cumsum(0) - num_atoms
     change = None
     if (reduction := reduce_cells(lattice)) is not None:
-        lattice, change = reduction
-        back = torch.linalg.inv(change).round()[torch.repeat_interleave(num_atoms)]
-        frac_coords = (frac_coords[:, None, :] @ back)[:, 0]
+        lattice, change = reduction.lattice, reduction.change
+        frac_coords = times_matrix(
+            frac_coords, reduction.inverse, torch.repeat_interleave(num_atoms)
+        )
     return _Cells(lattice, change, frac_coords, plane_spacings(lattice), num_atoms, first_atom)
 
 
@@ -121,19 +129,44 @@ def _first_radius(cells: _Cells, spec: GraphSpec) -> Tensor:
     return radius if spec.cutoff is None else radius.clamp(max=spec.cutoff)
 
 
-def _groups(cells: _Cells, pending: Tensor, radius: Tensor) -> Iterator[_Group]:
-    """The pending crystals by like size, so many at once as memory should hold."""
-    boxes = (2 * radius[pending, None] / cells.spacings[pending] + 2).prod(dim=1).cumsum(0)
-    slab = torch.div(boxes, _MAX_IMAGES_AT_ONCE, rounding_mode="floor")
-    sizes = torch.unique_consecutive(slab, return_counts=True)[1].tolist()
-    for crystals in pending.split(sizes):
-        images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
-        num_atoms = cells.num_atoms[crystals].cpu().numpy()
-        num_images = images.per_crystal.cpu().numpy()
-        for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
-            place = torch.from_numpy(rows).to(crystals.device)
-            crystal, width = crystals[place], int(num_atoms[rows].max())
-            yield _Group(crystal, width, *_padded(images, place, cells.change, crystal))
+def _portions(cells: _Cells, radius: Tensor) -> list[Tensor]:
+    """Runs of crystals whose edges are held in memory together, about equal in work."""
+    if len(radius) == 0:
+        return []
+    boxes = (2 * radius[:, None] / cells.spacings + 2).prod(dim=1)
+    spheres = radius**3 * (4 / 3 * pi) / torch.linalg.det(cells.lattice).abs()
+    work = torch.maximum(boxes, spheres * cells.num_atoms**2).cumsum(0)
+    portion = torch.div(work, _PORTION[radius.device.type], rounding_mode="floor")
+    sizes = torch.unique_consecutive(portion, return_counts=True)[1].tolist()
+    return list(torch.arange(len(radius), device=radius.device).split(sizes))
+
+
+def _neighbors(cells: _Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> NeighborList:
+    """Edges of a run of crystals; the radius grows for those that lack neighbours."""
+    found: list[_Edges] = []
+    pending = crystals
+    while len(pending):
+        short = []
+        for group in _groups(cells, pending, radius):
+            is_short = _search(cells, group, radius[group.crystal], spec, found)
+            short.append(group.crystal[is_short])
+        pending = torch.cat(short).sort().values
+        radius = radius * _GROWTH
+        if spec.cutoff is not None:
+            radius = radius.clamp(max=spec.cutoff)
+    first_atom = int(cells.first_atom[crystals[0]])
+    return _assemble(found, first_atom, int(cells.num_atoms[crystals].sum()))
+
+
+def _groups(cells: _Cells, crystals: Tensor, radius: Tensor) -> Iterator[_Group]:
+    """The crystals by like size, each group with its images."""
+    images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
+    num_atoms = cells.num_atoms[crystals].cpu().numpy()
+    num_images = images.per_crystal.cpu().numpy()
+    for rows in groups_of_like_size(num_atoms, num_images, crystals.device.type):
+        place = torch.from_numpy(rows).to(crystals.device)
+        crystal, width = crystals[place], int(num_atoms[rows].max())
+        yield _Group(crystal, width, *_padded(images, place, cells.change, crystal))
 
 
 def _padded(
@@ -142,8 +175,10 @@ def _padded(
     count = images.per_crystal[place]
     rank = torch.arange(int(count.max()), device=place.device)
     row = torch.minimum(rank, count[:, None] - 1) + images.first[place][:, None]
-    cart, shift = images.cart[row], images.shift[row]
-    cart[rank >= count[:, None]] = torch.nan
+    flat = row.flatten()
+    cart = images.cart.index_select(0, flat).view(*row.shape, 3)
+    shift = images.shift.index_select(0, flat).view(*row.shape, 3)
+    cart.masked_fill_((rank >= count[:, None])[:, :, None], torch.nan)
     if change is not None:
         shift = shift @ change[crystal]
     return cart, shift, torch.div(count, 2, rounding_mode="floor")
@@ -166,10 +201,10 @@ def _search(
     edges = []
     for centres in rank.split(_centres_at_once(group)):
         table = _candidate_tables(cells, group, frac_coords, centres)
-        centre, column, length = _candidates_within(table, group, centres, radius)
-        chosen, lacking = select_neighbors(centre, length, is_real[:, centres], radius, spec)
+        candidates = _candidates_within(table, group, centres, radius)
+        chosen, lacking = select_neighbors(candidates, radius, is_real[:, centres], spec)
         is_short |= lacking
-        edges.append(_edges(table, atom, centres, centre[chosen], column[chosen]))
+        edges.append(_edges(table, atom, centres, candidates, chosen))
     # Only a crystal that is alone in its group is searched in several parts.
     if len(edges) == 1 or not bool(is_short.any()):
         found += edges
@@ -183,10 +218,12 @@ def _centres_at_once(group: _Group) -> int:
 
 
 class _Tables(NamedTuple):
-    """Displacement of a candidate (pair, image): the sum of a row of each, Å and whole cells."""
+    """What pairs and images add to the displacement of a candidate (pair, image)."""
 
-    pair: Tensor  # [size, num_centres * width, 6]
-    image: Tensor  # [size, depth, 6]
+    pair_cart: Tensor  # [size, num_centres * width, 3], Å
+    pair_shift: Tensor  # int64, likewise, whole cells
+    image_cart: Tensor  # [size, depth, 3], Å
+    image_shift: Tensor  # int64, likewise, whole cells
 
 
 def _candidate_tables(
@@ -198,72 +235,79 @@ def _candidate_tables(
     cart = (difference - rounded) @ cells.lattice[group.crystal]
     if cells.change is not None:
         rounded = rounded @ cells.change[group.crystal]
-    image = torch.cat((group.image_cart, group.image_shift), dim=2)
-    return _Tables(torch.cat((cart, -rounded), dim=2), image)
+    shift = rounded.nan_to_num_(0.0).neg_().long()
+    return _Tables(cart, shift, group.image_cart, group.image_shift.long())
 
 
 def _candidates_within(
     table: _Tables, group: _Group, centres: Tensor, radius: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Row of the centre, column (neighbour, image) and length of all within the radius."""
-    size, depth = table.image.shape[:2]
+) -> Candidates:
+    size, depth = table.image_cart.shape[:2]
     # |p + t|² = |p|² + 2 p·t + |t|², all pairs and images in one matrix product.
-    pair, image = table.pair[:, :, :3], table.image[:, :, :3]
-    pair_square = pair.square().sum(2, keepdim=True)
-    image_square = image.square().sum(2, keepdim=True)
-    left = torch.cat((2 * pair, pair_square, torch.ones_like(pair_square)), dim=2)
-    right = torch.cat((image, torch.ones_like(image_square), image_square), dim=2)
+    pair_square = squared_norms(table.pair_cart)[:, :, None]
+    image_square = squared_norms(table.image_cart)[:, :, None]
+    left = torch.cat((2 * table.pair_cart, pair_square, torch.ones_like(pair_square)), dim=2)
+    right = torch.cat((table.image_cart, torch.ones_like(image_square), image_square), dim=2)
     squares = (left @ right.transpose(1, 2)).view(size, len(centres), group.width, depth)
     row = torch.arange(size, device=centres.device)[:, None]
     place = torch.arange(len(centres), device=centres.device)
     squares[row, place, centres, group.zero_image[:, None]] = torch.inf  # the atom itself
     limit = (radius + _CUTOFF_TOLERANCE).square()[:, None, None, None]
-    is_within = (squares <= limit).view(size * len(centres), group.width * depth)
-    centre, column = is_within.nonzero().unbind(1)
-    length = (
-        squares.view(-1).index_select(0, centre * is_within.shape[1] + column).clamp_(min=0).sqrt_()
-    )
-    return centre, column, length
+    columns = group.width * depth
+    found = (squares <= limit).view(-1).nonzero()[:, 0]
+    rows = torch.arange(size * len(centres) + 1, device=found.device)
+    count = torch.searchsorted(found, rows * columns).diff()
+    centre = torch.repeat_interleave(rows[:-1], count, output_size=len(found))
+    column = found - centre * columns
+    length = squares.view(-1).index_select(0, found).clamp_(min=0).sqrt_()
+    return Candidates(count, centre, column, length)
 
 
-def _edges(table: _Tables, atom: Tensor, centres: Tensor, centre: Tensor, column: Tensor) -> _Edges:
-    """Global atoms, cells and exact lengths of the chosen candidates."""
-    size, depth, _ = table.image.shape
-    width = atom.shape[1]
+def _edges(
+    table: _Tables, atom: Tensor, centres: Tensor, candidates: Candidates, chosen: Tensor
+) -> _Edges:
+    """Global atoms and whole cells of the chosen candidates."""
+    centre = candidates.centre.index_select(0, chosen)
+    column = candidates.column.index_select(0, chosen)
+    depth = table.image_cart.shape[1]
+    size, width = atom.shape
     rows = torch.arange(size * len(centres), device=atom.device)
-    crystal = torch.div(rows, len(centres), rounding_mode="floor").index_select(0, centre)
     columns = torch.arange(width * depth, device=atom.device)
+    crystal = torch.div(rows, len(centres), rounding_mode="floor").index_select(0, centre)
     neighbor = torch.div(columns, depth, rounding_mode="floor").index_select(0, column)
-    image = crystal * depth + column - neighbor * depth
-    displacement = table.pair.view(-1, 6).index_select(0, centre * width + neighbor)
-    displacement += table.image.view(-1, 6).index_select(0, image)
+    shift = table.pair_shift.view(-1, 3).index_select(0, centre * width + neighbor)
+    image = (crystal - neighbor) * depth + column
+    shift += table.image_shift.view(-1, 3).index_select(0, image)
     return _Edges(
-        centre=atom[:, centres].flatten().index_select(0, centre),
+        atom=atom[:, centres].flatten(),
+        per_atom=torch.bincount(centre, minlength=len(rows)),
         neighbor=atom.view(-1).index_select(0, crystal * width + neighbor),
-        shift=displacement[:, 3:].long(),
-        length=displacement[:, :3].norm(dim=1),
+        shift=shift,
+        length=candidates.length.index_select(0, chosen),
     )
 
 
-def _assemble(found: list[_Edges], num_atoms: int, device: torch.device) -> NeighborList:
+def _assemble(found: list[_Edges], first_atom: int, num_atoms: int) -> NeighborList:
     """Puts the edges of all groups in the order of their centres."""
-    if not found:
-        empty = torch.zeros(0, dtype=torch.int64, device=device)
-        return NeighborList(empty.expand(2, 0), empty.expand(3, 0).T, empty.double())
-    centre, neighbor, shift, length = (torch.cat(parts) for parts in zip(*found, strict=True))
-    count = torch.bincount(centre, minlength=num_atoms)
+    atom, found_count, neighbor, shift, length = (torch.cat(p) for p in zip(*found, strict=True))
+    has_edges = found_count > 0  # rows that only pad have none
+    atom, found_count = atom[has_edges] - first_atom, found_count[has_edges]
+    count = atom.new_zeros(num_atoms)
+    count[atom] = found_count
     # A centre's edges are together and in order already, so each only moves as a block.
-    is_first = torch.ones_like(centre, dtype=torch.bool)
-    is_first[1:] = centre[1:] != centre[:-1]
-    first = is_first.nonzero()[:, 0]
     move = torch.zeros_like(count)
-    move[centre[first]] = (count.cumsum(0) - count)[centre[first]] - first
-    place = torch.arange(len(centre), device=device) + move.index_select(0, centre)
-    edge_index = centre.new_empty((2, len(centre)))
-    edge_index[0, place] = neighbor
-    edge_index[1, place] = centre
+    move[atom] = found_count.cumsum(0) - found_count
+    move -= count.cumsum(0) - count
+    total = len(length)
+    centre = torch.repeat_interleave(count, output_size=total)
+    place = torch.arange(total, device=atom.device) + move.index_select(0, centre)
     return NeighborList(
-        edge_index,
-        torch.empty_like(shift).index_copy_(0, place, shift),
-        torch.empty_like(length).index_copy_(0, place, length),
+        torch.stack((neighbor.index_select(0, place), centre.add_(first_atom))),
+        shift.index_select(0, place),
+        length.index_select(0, place),
     )
+
+
+def _no_edges(device: torch.device) -> NeighborList:
+    index = torch.zeros((2, 0), dtype=torch.int64, device=device)
+    return NeighborList(index, index.new_zeros((0, 3)), index.new_zeros(0, dtype=torch.float64))

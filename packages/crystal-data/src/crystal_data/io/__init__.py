@@ -1,6 +1,33 @@
 """Reading and writing crystals."""
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.io.ase import from_ase as from_ase
+    from crystal_data.io.ase import to_ase as to_ase
+    from crystal_data.io.ase import to_extxyz as to_extxyz
+    from crystal_data.io.cif import parse_cif as parse_cif
+    from crystal_data.io.cif import to_cif as to_cif
+    from crystal_data.io.distances import check_distances as check_distances
+    from crystal_data.io.parse import parse_record as parse_record
+    from crystal_data.io.parse import parse_records as parse_records
+    from crystal_data.io.poscar import parse_poscar as parse_poscar
+    from crystal_data.io.poscar import to_poscar as to_poscar
+    from crystal_data.io.pymatgen import from_pymatgen as from_pymatgen
+    from crystal_data.io.pymatgen import from_pymatgen_dict as from_pymatgen_dict
+    from crystal_data.io.pymatgen import parse_json as parse_json
+    from crystal_data.io.pymatgen import to_json as to_json
+    from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
+    from crystal_data.io.read import CrystalInput as CrystalInput
+    from crystal_data.io.read import iter_records as iter_records
+    from crystal_data.io.read import read_crystals as read_crystals
+    from crystal_data.io.read import ReadResult as ReadResult
+    from crystal_data.io.rejected import read_rejected as read_rejected
+    from crystal_data.io.rejected import write_rejected as write_rejected
+    from crystal_data.io.write import write_crystals as write_crystals
+    from crystal_data.io.write import WrittenCrystals as WrittenCrystals
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
@@ -28,14 +55,4 @@ _EXPORTS = {
     "write_crystals": "crystal_data.io.write",
     "write_rejected": "crystal_data.io.rejected",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

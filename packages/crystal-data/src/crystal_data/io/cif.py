@@ -162,7 +162,8 @@ def _listed(
     """The crystal before disorder is resolved, with occupancies unless all are full."""
     lattice = _lattice(block, identifier)
     columns = _atom_columns(block, identifier)
-    frac_coords = np.array([_coordinates(columns[axis], identifier) for axis in _AXES]).T
+    by_axis = np.array([_coordinates(columns[axis], identifier) for axis in _AXES])
+    frac_coords = np.ascontiguousarray(by_axis.T)
     check_ranges(identifier, lattice, frac_coords)
     numbers, deuterium = _atomic_numbers(columns, identifier)
     occupancies = _occupancies(columns, identifier)

@@ -29,11 +29,13 @@ def format_of_name(path: Path) -> FileFormat | None:
 
 def identifier_of(path: Path) -> str:
     """The file's name without its ending; a bare POSCAR or CONTCAR takes that of its folder."""
-    if path.name.upper() in _VASP_NAMES:
-        return path.absolute().parent.name or path.name
     name = _unpacked(path)
-    known = format_of_name(path) and not name.upper().startswith(_VASP_NAMES)
-    return Path(name).stem if known else name
+    if name.upper() in _VASP_NAMES:
+        name = path.absolute().parent.name or name
+    elif format_of_name(path) and not name.upper().startswith(_VASP_NAMES):
+        name = Path(name).stem
+    # Linux lets a name be bytes of any encoding; those that are no UTF-8 cannot be written.
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _unpacked(path: Path) -> str:

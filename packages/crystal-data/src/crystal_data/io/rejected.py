@@ -19,7 +19,7 @@ def write_rejected(path: str | Path, rejections: Iterable[Rejection]) -> int:
     count = 0
     with (
         atomic_path(Path(path)) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

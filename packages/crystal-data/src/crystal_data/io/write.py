@@ -24,7 +24,7 @@ from crystal_data.io.pymatgen import to_json
 _UNSAFE = set('<>:"/\\|?*#%& ')
 _PORTS = (f"{port}{n}" for port in ("com", "lpt") for n in range(10))
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *_PORTS}
-_MAX_NAME = 120
+_MAX_NAME = 200  # bytes; file systems take 255, of which some are for ~2 and .cif
 _AVOGADRO = 6.02214076e23  # per mole; exact since the SI of 2019
 SUMMARY_COLUMNS = (
     "id",
@@ -91,7 +91,8 @@ def safe_name(identifier: str) -> str:
     """An identifier as a file name that Linux, macOS and Windows all take."""
     text = unicodedata.normalize("NFC", identifier)
     name = "".join(c if c.isprintable() and c not in _UNSAFE else "_" for c in text)
-    name = name[:_MAX_NAME].strip(". ") or "structure"
+    cut = name.encode("utf-8")[:_MAX_NAME].decode("utf-8", "ignore")
+    name = cut.strip(". ") or "structure"
     return f"_{name}" if name.split(".")[0].lower() in _WINDOWS_DEVICES else name
 
 

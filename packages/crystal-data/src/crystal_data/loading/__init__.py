@@ -1,19 +1,24 @@
 """From stores to batches: sampler, data set, data module."""
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
+    from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
+    from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
+    from crystal_data.loading.packing import Bound as Bound
+    from crystal_data.loading.sampler import BatchRequest as BatchRequest
+    from crystal_data.loading.sampler import CrystalSampler as CrystalSampler
 
 # Lightning takes seconds to import, so each part loads on first use.
 _EXPORTS = {
     "BatchRequest": "crystal_data.loading.sampler",
+    "Bound": "crystal_data.loading.packing",
     "CrystalDataModule": "crystal_data.loading.datamodule",
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
     "EvaluationSet": "crystal_data.loading.exclusion",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

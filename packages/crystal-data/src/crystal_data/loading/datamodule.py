@@ -173,7 +173,11 @@ class CrystalDataModule(LightningDataModule):
             chosen.rows["train"] = self._first_of_shuffle(self._exclusion.rows)
             if is_first:
                 say(self._summary(chosen, self._exclusion))
-        if self.trainer is not None and is_first and not getattr(self.trainer, "fast_dev_run", False):
+        if (
+            self.trainer is not None
+            and is_first
+            and not getattr(self.trainer, "fast_dev_run", False)
+        ):
             self._write_reports(store, Path(self.trainer.default_root_dir))
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:

@@ -116,8 +116,8 @@ def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:
     if isinstance(item, CrystalSource):
         item.prepare()
         return ["source", item.fingerprint(), ""]
-    if item == "val" or item == "test":  # noqa: PLR1714  # the type checker follows this form
-        return ["own", hashlib.sha256(np.ascontiguousarray(rows[item]).data).hexdigest()]
+    if item in (own := _own_sets(rows)):
+        return ["own", hashlib.sha256(np.ascontiguousarray(own[item]).data).hexdigest()]
     return ["ids", hash_file(Path(item))]
 
 
@@ -132,6 +132,10 @@ def _crystal_set(
         return CrystalSet.from_store(other, other.rows_of(item.split) if item.split else None)
     if isinstance(item, CrystalSource):
         return CrystalSet.from_store(open_source(item))
-    if item == "val" or item == "test":  # noqa: PLR1714
-        return CrystalSet.from_store(store, rows[item])
+    if item in (own := _own_sets(rows)):
+        return CrystalSet.from_store(store, own[item])
     return CrystalSet.from_ids(item)
+
+
+def _own_sets(rows: SplitRows) -> dict[str, NDArray[np.int64]]:
+    return {"val": rows["val"], "test": rows["test"]}

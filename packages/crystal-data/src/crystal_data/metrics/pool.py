@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 _START_LIMIT = 300.0  # seconds for a process to import what the function needs
+_CALLS_WORTH_A_PROCESS = 50  # starting one takes seconds
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def map_with_timeout(
         function: Importable by its name.
         arguments: One tuple for each call; they and the results must pickle.
         timeout: Seconds for one call.
-        num_workers: Processes; all cores if None; 0 calls in this process, without time-outs.
+        num_workers: Processes; if None one for each core, but fewer for few calls; 0 calls in this
+            process, without time-outs.
         prepare: Called once in each process before the clock runs, for slow imports.
 
     Returns:
@@ -61,7 +63,8 @@ def map_with_timeout(
         return [_attempt(function, each) for each in arguments]
     results: list[Any] = [None] * len(arguments)
     todo = list(range(len(arguments)))[::-1]
-    size = min(num_workers or _num_cores(), len(arguments))
+    size = num_workers or min(_num_cores(), -(-len(arguments) // _CALLS_WORTH_A_PROCESS))
+    size = min(size, len(arguments))
     workers = [_Worker(function, prepare) for _ in range(size)]
     try:
         while todo or any(worker.task is not None for worker in workers):
@@ -76,7 +79,9 @@ def map_with_timeout(
                     results[task] = answer
             for worker in workers:
                 worker.stop_if_overdue(results)
-            workers = [w if w.alive else _Worker(function, prepare) for w in workers]
+            lost = sum(not worker.alive for worker in workers)
+            workers = [worker for worker in workers if worker.alive]
+            workers += [_Worker(function, prepare) for _ in range(min(lost, len(todo)))]
     finally:
         for worker in workers:
             worker.stop()
@@ -90,7 +95,9 @@ class _Worker:
         # Spawned, since forking a process that has threads (torch has) can deadlock.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, function, prepare), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, function, prepare), daemon=True
+        )
         self._process.start()
         theirs.close()
         self.task: int | None = None
@@ -144,8 +151,8 @@ def _wait(workers: Sequence[_Worker]) -> list[_Worker]:
     """Workers with a message, once there is one or a deadline has passed."""
     remaining = min(worker.deadline for worker in workers) - time.monotonic()
     limit = None if remaining == float("inf") else max(0.0, remaining)
-    waiting = {worker.connection: worker for worker in workers}
-    return [waiting[each] for each in wait(list(waiting), limit) if isinstance(each, Connection)]
+    waiting: dict[Any, _Worker] = {worker.connection: worker for worker in workers}
+    return [waiting[each] for each in wait(list(waiting), limit)]
 
 
 def _serve(

@@ -62,9 +62,7 @@ def is_structure_valid(
     return crystal.volume >= min_volume and min_pair_distance(crystal) >= min_distance
 
 
-def is_composition_valid(
-    composition: Mapping[str, int], oxidation_states: OxidationStates
-) -> bool:
+def is_composition_valid(composition: Mapping[str, int], oxidation_states: OxidationStates) -> bool:
     """Whether some oxidation states make a composition neutral with anions more electronegative.
 
     A single element is valid, and so is any alloy of metals. Otherwise one state for each element
@@ -130,7 +128,10 @@ def composition_validity(
 
 
 def _share(
-    metric: str, crystals: Sequence[Crystal | None], valid: list[bool], parameters: dict[str, object]
+    metric: str,
+    crystals: Sequence[Crystal | None],
+    valid: list[bool],
+    parameters: Mapping[str, object],
 ) -> Evaluation:
     result = MetricResult(
         metric=metric,

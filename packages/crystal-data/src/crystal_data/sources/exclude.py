@@ -6,7 +6,7 @@ import io
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.io.files import write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
-from crystal_data.sources.matching import MatcherOptions, Pair, Verdict, match_pairs
+from crystal_data.sources.matching import Candidates, MatcherOptions, find_same
 from crystal_data.sources.split import read_ids
 
 logger = logging.getLogger(__name__)
@@ -211,14 +211,7 @@ def find_leaks(
             _note(train, one, "parent", _relative(one), found)
     if "structure" in how:
         workers = min(os.cpu_count() or 1, _MAX_WORKERS) if num_workers is None else num_workers
-        candidates = _candidates(train, against, found)
-        pairs = _Pairs(train, against, candidates)
-        verdicts = match_pairs(
-            pairs, matcher or MatcherOptions(), num_workers=workers, timeout=timeout
-        )
-        for (position, number), verdict in verdicts:
-            pairs.note(position, number, verdict)
-        found |= pairs.leaks()
+        found |= _by_structure(train, against, found, matcher or MatcherOptions(), workers, timeout)
     return found
 
 
@@ -255,69 +248,50 @@ def _relative(one: CrystalSet) -> Callable[[str, str], str]:
     return match
 
 
-def _candidates(
-    train: CrystalSet, against: Sequence[CrystalSet], found: dict[int, Leak]
-) -> dict[int, list[tuple[int, int]]]:
-    """For each training position: set and position of the structures of the same formula."""
-    if train.formulas is None:
+def _by_structure(
+    train: CrystalSet,
+    against: Sequence[CrystalSet],
+    found: Mapping[int, Leak],
+    matcher: MatcherOptions,
+    num_workers: int,
+    timeout: float,
+) -> dict[int, Leak]:
+    """Rows with the reduced formula and the structure of one in an evaluation set."""
+    if train.formulas is None or train.crystal is None:
         return {}
-    by_formula: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for which, one in enumerate(against):
-        if one.formulas is not None:
-            for other, key in enumerate(one.formulas.tolist()):
-                by_formula[key].append((which, other))
-    return {
-        position: by_formula[key]
+    wanted = {
+        position: key
         for position, key in enumerate(train.formulas.tolist())
-        if position not in found and key in by_formula
+        if position not in found
     }
+    known = _same_formulas(against, set(wanted.values()))
+    crystals = {key: [crystal for _, _, crystal in others] for key, others in known.items()}
+    same = find_same(
+        {
+            position: Candidates(train.crystal(position), crystals[key])
+            for position, key in wanted.items()
+            if key in crystals
+        },
+        matcher,
+        num_workers=num_workers,
+        timeout=timeout,
+    )
+    leaks: dict[int, Leak] = {}
+    for position, (number, how) in same.items():
+        one, identifier, _ = known[wanted[position]][number]
+        leaks[position] = Leak(train.identifiers[position], identifier, one.name, how)
+    return leaks
 
 
-class _Pairs:
-    """Pairs still to compare, and what has been found; a row that matches needs no more pairs."""
-
-    def __init__(
-        self,
-        train: CrystalSet,
-        against: Sequence[CrystalSet],
-        candidates: dict[int, list[tuple[int, int]]],
-    ) -> None:
-        self._train = train
-        self._against = against
-        self._candidates = candidates
-        # Lowest number that matched, so that the order in which answers come plays no part.
-        self._matched: dict[int, int] = {}
-        self._undecided: dict[int, tuple[int, Verdict]] = {}
-
-    def __iter__(self) -> Iterator[Pair]:
-        for position, others in self._candidates.items():
-            for number, (which, other) in enumerate(others):
-                if position in self._matched:
-                    break
-                get_first, get_second = self._train.crystal, self._against[which].crystal
-                if get_first is not None and get_second is not None:
-                    yield Pair((position, number), get_first(position), get_second(other))
-
-    def note(self, position: int, number: int, verdict: Verdict) -> None:
-        """Keep one answer."""
-        if verdict == "match":
-            self._matched[position] = min(number, self._matched.get(position, number))
-        elif verdict != "differ":
-            self._undecided[position] = min(
-                (number, verdict), self._undecided.get(position, (number, verdict))
-            )
-
-    def leaks(self) -> dict[int, Leak]:
-        """Rows that match, and rows of which that could not be found out."""
-        return {
-            position: self._leak(position, number, "timeout" if verdict == "timeout" else "error")
-            for position, (number, verdict) in self._undecided.items()
-        } | {
-            position: self._leak(position, number, "structure")
-            for position, number in self._matched.items()
-        }
-
-    def _leak(self, position: int, number: int, how: How) -> Leak:
-        which, other = self._candidates[position][number]
-        one = self._against[which]
-        return Leak(self._train.identifiers[position], one.identifiers[other], one.name, how)
+def _same_formulas(
+    against: Sequence[CrystalSet], wanted: set[int]
+) -> dict[int, list[tuple[CrystalSet, str, Crystal]]]:
+    """For each reduced formula: set, identifier and crystal of all that have it."""
+    known: dict[int, list[tuple[CrystalSet, str, Crystal]]] = defaultdict(list)
+    for one in against:
+        if one.formulas is None or one.crystal is None:
+            continue
+        for position, key in enumerate(one.formulas.tolist()):
+            if key in wanted:
+                known[key].append((one, one.identifiers[position], one.crystal(position)))
+    return dict(known)

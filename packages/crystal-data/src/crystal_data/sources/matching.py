@@ -1,20 +1,19 @@
-"""Whether pairs of crystals are one structure, in processes that can be stopped."""
+"""Which of several crystals is the same structure as a given one, under a time limit."""
 
-import multiprocessing
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any, Literal
+
+import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.io.pymatgen import to_pymatgen
+from crystal_data.metrics.pool import Failure, map_with_timeout
 
-Verdict = Literal["match", "differ", "timeout", "error"]
-# Starting a process costs about a second of imports, and its first answer waits for them.
-_START_SECONDS = 60.0
+Verdict = Literal["structure", "timeout", "error"]
+# Few enough that a comparison without an end costs little again, enough to send a crystal seldom.
+_OTHERS_PER_CALL = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,176 +32,115 @@ class MatcherOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two crystals to compare, and a key for the answer."""
+class Candidates:
+    """A crystal, and those that may be the same structure."""
 
-    key: tuple[int, int]
-    first: Crystal
-    second: Crystal
+    crystal: Crystal
+    others: Sequence[Crystal]
 
 
-def match_pairs(
-    pairs: Iterable[Pair],
+def find_same(
+    candidates: Mapping[int, Candidates],
     options: MatcherOptions,
     *,
     num_workers: int,
     timeout: float,
-) -> Iterator[tuple[tuple[int, int], Verdict]]:
-    """Compare pairs, in any order.
-
-    Pairs are taken from the iterator as processes get free, so that it can leave out those that
-    earlier answers have made needless. What pymatgen fails on is an ``error``.
+) -> dict[int, tuple[int, Verdict]]:
+    """The first of the others that is the same structure, for each crystal that has one.
 
     Args:
-        pairs: What to compare.
+        candidates: By any key.
         options: Tolerances.
         num_workers: Processes; 0 compares in this one, without a time limit.
-        timeout: Seconds after which a comparison is given up.
+        timeout: Seconds for a comparison.
+
+    Returns:
+        Position among the others and ``structure``; where none is the same but a comparison came
+        to no end or failed, the first of those and ``timeout`` or ``error``.
     """
-    if num_workers == 0:
-        for pair in pairs:
-            yield pair.key, _compare(pair, options)
-        return
-    source = iter(pairs)
-    workers: list[_Worker] = []
-    try:
-        for pair in source:
-            workers.append(_Worker(options, timeout))
-            workers[-1].give(pair)
-            if len(workers) == num_workers:
-                break
-        while workers:
-            answers = list(_collect(workers))
-            yield from answers
-            for worker in workers:
-                if worker.key is None:
-                    following = next(source, None)
-                    if following is not None:
-                        worker.give(following)
-            workers = _without_idle(workers)
-    finally:
-        for worker in workers:
-            worker.stop()
+    found: dict[int, tuple[int, Verdict]] = {}
+    undecided: dict[int, tuple[int, Verdict]] = {}
 
-
-def _collect(workers: list["_Worker"]) -> Iterator[tuple[tuple[int, int], Verdict]]:
-    """Answers that have come, and time-outs of those that will not come."""
-    remaining = max(0.0, min(worker.deadline for worker in workers) - time.monotonic())
-    ready = wait([worker.connection for worker in workers], timeout=remaining)
-    for worker in workers:
-        key = worker.key
-        if key is None:
-            continue
-        if worker.connection in ready:
-            yield key, worker.take()
-        elif time.monotonic() >= worker.deadline:
-            worker.restart()
-            yield key, "timeout"
-
-
-def _without_idle(workers: list["_Worker"]) -> list["_Worker"]:
-    for worker in workers:
-        if worker.key is None:
-            worker.stop()
-    return [worker for worker in workers if worker.key is not None]
-
-
-class _Worker:
-    """One process, the pair that it has at hand, and when that must be done."""
-
-    # Processes that threads have been started in must not be forked.
-    _context = multiprocessing.get_context("spawn")
-
-    def __init__(self, options: MatcherOptions, timeout: float) -> None:
-        self._options = options
-        self._timeout = timeout
-        self.key: tuple[int, int] | None = None
-        self.deadline = 0.0
-        self._start()
-
-    def _start(self) -> None:
-        self.connection, other = self._context.Pipe()
-        self._process: BaseProcess = self._context.Process(
-            target=_serve, args=(other, self._options), daemon=True
+    def compare(calls: Sequence[_Call]) -> Iterator[tuple[_Call, int | Failure | None]]:
+        arguments = [(call.crystal, call.others, options) for call in calls]
+        answers = map_with_timeout(
+            _first_same,
+            arguments,
+            timeout=timeout,
+            num_workers=num_workers,
+            prepare=_import_matcher,
         )
-        self._process.start()
-        other.close()
-        self._fresh = True
+        return zip(calls, answers, strict=True)
 
-    def give(self, pair: Pair) -> None:
-        self.key = pair.key
-        self.deadline = time.monotonic() + self._timeout + (_START_SECONDS if self._fresh else 0.0)
-        self.connection.send(pair)
-
-    def take(self) -> Verdict:
-        self._fresh = False
-        self.key = None
-        try:
-            answer: Verdict = self.connection.recv()
-        except EOFError:
-            raise RuntimeError(
-                "a process that compares structures has ended; a script that calls this must do "
-                "so under `if __name__ == '__main__':`, or set num_workers=0"
-            ) from None
-        return answer
-
-    def restart(self) -> None:
-        self.stop()
-        self.key = None
-        self._start()
-
-    def stop(self) -> None:
-        self.connection.close()
-        self._process.kill()
-        self._process.join()
+    most = max((len(each.others) for each in candidates.values()), default=0)
+    for start in range(0, most, _OTHERS_PER_CALL):
+        calls = [
+            _Call(key, start, each.crystal, tuple(each.others[start : start + _OTHERS_PER_CALL]))
+            for key, each in candidates.items()
+            if key not in found and start < len(each.others)
+        ]
+        while calls:
+            again: list[_Call] = []
+            for call, answer in compare(calls):
+                if isinstance(answer, Failure) and len(call.others) > 1:
+                    # One comparison without an end must not hide what the others would say.
+                    again.extend(call.split())
+                elif isinstance(answer, Failure):
+                    verdict: Verdict = "timeout" if answer.timed_out else "error"
+                    undecided.setdefault(call.key, (call.start, verdict))
+                elif answer is not None:
+                    found.setdefault(call.key, (call.start + answer, "structure"))
+            calls = again
+    return {**undecided, **found}
 
 
-def _serve(connection: Connection, options: MatcherOptions) -> None:
-    while True:
-        try:
-            pair = connection.recv()
-        except EOFError:
-            return
-        connection.send(_compare(pair, options))
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What one process does at a time: a crystal against some of the others, from ``start`` on."""
+
+    key: int
+    start: int
+    crystal: Crystal
+    others: tuple[Crystal, ...]
+
+    def split(self) -> list["_Call"]:
+        return [
+            _Call(self.key, self.start + number, self.crystal, (other,))
+            for number, other in enumerate(self.others)
+        ]
 
 
-def _compare(pair: Pair, options: MatcherOptions) -> Verdict:
-    try:
-        first, second = (_reduced(_Hashed(crystal)) for crystal in (pair.first, pair.second))
-        same = _matcher(options).fit(first, second, skip_structure_reduction=True)
-    except Exception:  # whatever the matcher cannot do is the caller's to weigh, as a time-out is
-        return "error"
-    return "match" if same else "differ"
+def _first_same(crystal: Crystal, others: Sequence[Crystal], options: MatcherOptions) -> int | None:
+    matcher, structure = _matcher(options), _reduced(*_arrays(crystal))
+    for position, other in enumerate(others):
+        if matcher.fit(structure, _reduced(*_arrays(other)), skip_structure_reduction=True):
+            return position
+    return None
 
 
 @lru_cache(maxsize=4)
 def _matcher(options: MatcherOptions) -> Any:
     from pymatgen.core.structure_matcher import StructureMatcher
 
-    return StructureMatcher(
-        ltol=options.ltol, stol=options.stol, angle_tol=options.angle_tol, primitive_cell=True
-    )
+    return StructureMatcher(ltol=options.ltol, stol=options.stol, angle_tol=options.angle_tol)
 
 
-class _Hashed:
-    """A crystal as a key: equal if cell, sites and elements are."""
+def _import_matcher() -> None:
+    _matcher(MatcherOptions())
 
-    def __init__(self, crystal: Crystal) -> None:
-        self.crystal = crystal
-        self._bytes = b"".join(
-            array.tobytes()
-            for array in (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
-        )
 
-    def __hash__(self) -> int:
-        return hash(self._bytes)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self._bytes == other._bytes
+def _arrays(crystal: Crystal) -> tuple[bytes, bytes, bytes]:
+    arrays = (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
+    return arrays[0].tobytes(), arrays[1].tobytes(), arrays[2].tobytes()
 
 
 @lru_cache(maxsize=4096)
-def _reduced(hashed: _Hashed) -> Any:
+def _reduced(lattice: bytes, frac_coords: bytes, atomic_numbers: bytes) -> Any:
     """Primitive Niggli cell, made once for all the pairs that a crystal is in."""
-    structure = to_pymatgen(hashed.crystal.replace(properties={}))
-    return structure.get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
+    crystal = Crystal(
+        np.frombuffer(lattice).reshape(3, 3),
+        np.frombuffer(frac_coords).reshape(-1, 3),
+        np.frombuffer(atomic_numbers, dtype=np.int64),
+    )
+    niggli = to_pymatgen(crystal).get_reduced_structure(reduction_algo="niggli")
+    return niggli.get_primitive_structure()

@@ -1,6 +1,17 @@
 """Memory-mapped columns of crystals, built once and shared by all processes."""
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.store.build import InvalidSourceError as InvalidSourceError
+    from crystal_data.store.build import open_store as open_store
+    from crystal_data.store.build import store_folder as store_folder
+    from crystal_data.store.crystals import write_store as write_store
+    from crystal_data.store.manifest import StoreError as StoreError
+    from crystal_data.store.properties import MissingColumnError as MissingColumnError
+    from crystal_data.store.store import CrystalStore as CrystalStore
 
 # A worker that parses imports this package and must not wait for torch.
 _EXPORTS = {
@@ -12,10 +23,4 @@ _EXPORTS = {
     "store_folder": "crystal_data.store.build",
     "write_store": "crystal_data.store.crystals",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -174,29 +174,27 @@ class _Build:
 
     def run(self) -> None:
         """Reads the whole source and completes the folder."""
-        chunks = _chunked(reject_duplicates(self._source.records()))
-        first = list(islice(chunks, _CHUNKS_WORTH_WORKERS))
-        workers = 0
-        if len(first) == _CHUNKS_WORTH_WORKERS:
-            workers = default_workers() if self._num_workers is None else self._num_workers
-        with progress(f"reading {self._source.name}") as advance:
+        with self._writer, progress(f"reading {self._source.name}") as advance:
+            chunks = _chunked(reject_duplicates(self._source.records()))
+            first = list(islice(chunks, _CHUNKS_WORTH_WORKERS))
+            workers = 0
+            if len(first) == _CHUNKS_WORTH_WORKERS:
+                workers = default_workers() if self._num_workers is None else self._num_workers
             everything = chain(first, chunks)
             for items, parsed in map_in_order(parse_chunk, everything, workers, self._task):
                 self._take(items, parsed)
                 advance(len(items))
-        write_rejected(self._folder / REJECTED, self._rejections)
-        self._writer.finish(
-            {
-                "source": self._source.name,
-                "fingerprint": self._source.fingerprint(),
-                "options": {
-                    "on_disorder": self._on_disorder,
-                    "min_distance": self._min_distance,
-                },
-                "units": dict(self._source.units),
-                "rejected": len(self._rejections),
-            }
-        )
+            write_rejected(self._folder / REJECTED, self._rejections)
+            self._writer.finish(self._description())
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "source": self._source.name,
+            "fingerprint": self._source.fingerprint(),
+            "options": {"on_disorder": self._on_disorder, "min_distance": self._min_distance},
+            "units": dict(self._source.units),
+            "rejected": len(self._rejections),
+        }
 
     def _task(self, items: list[Item]) -> ParseTask:
         # Labels stay here: a worker has no use for them.

@@ -21,6 +21,9 @@ class ArrayWriter(Protocol):
     def finish(self) -> NDArray[Any] | None:
         """Ends the column; the array itself if it was kept in memory."""
 
+    def close(self) -> None:
+        """Lets go of a column, finished or not."""
+
 
 class NpyWriter:
     """Appends rows to an ``.npy`` file, whose header is completed at the end.
@@ -61,6 +64,10 @@ class NpyWriter:
         self._write_header()
         self._file.flush()
         os.fsync(self._file.fileno())
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file, finished or not."""
         self._file.close()
 
 
@@ -78,6 +85,10 @@ class MemoryWriter:
     def finish(self) -> NDArray[Any]:
         """All rows."""
         return np.concatenate(self._chunks)
+
+    def close(self) -> None:
+        """Forgets the rows."""
+        self._chunks.clear()
 
 
 class StringColumn(Sequence[str]):

@@ -51,4 +51,5 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

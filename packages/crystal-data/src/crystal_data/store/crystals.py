@@ -90,9 +90,9 @@ def write_store(
 def _write(
     folder: Path | None, schema: PropertySchema, chunk: Chunk, description: Mapping[str, Any]
 ) -> Written:
-    writer = StoreWriter(folder, schema)
-    writer.append(chunk)
-    return writer.finish(description)
+    with StoreWriter(folder, schema) as writer:
+        writer.append(chunk)
+        return writer.finish(description)
 
 
 def _all_properties(

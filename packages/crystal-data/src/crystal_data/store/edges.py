@@ -3,15 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from crystal_data.graphs.neighbors import neighbor_list
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import (
     ArrayWriter,
@@ -21,6 +20,9 @@ from crystal_data.store.columns import (
     ragged_positions,
 )
 from crystal_data.store.manifest import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Raised when the same options give other edges, so that cached ones are computed anew.
 EDGE_VERSION = 1
@@ -54,7 +56,7 @@ class EdgeColumns:
 
     def cut(
         self, rows: NDArray[np.int64], first_atom: NDArray[np.int64]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> "tuple[Tensor, Tensor, Tensor]":
         """Edges of some structures, for a batch in which they stand in this order.
 
         Args:
@@ -65,6 +67,8 @@ class EdgeColumns:
             ``edge_index`` int64 ``[2, num_edges]``, ``edge_shift`` int64 ``[num_edges, 3]`` and
             ``edge_length`` float32 ``[num_edges]``, Å.
         """
+        import torch
+
         starts = self.offsets[rows]
         counts = self.offsets[rows + 1] - starts
         edges = ragged_positions(starts, counts)
@@ -99,6 +103,10 @@ def find_edges(
     spec: GraphSpec,
 ) -> EdgeChunk:
     """Edges of consecutive structures, atoms counted from each one's first."""
+    import torch
+
+    from crystal_data.graphs.neighbors import neighbor_list
+
     edges = neighbor_list(
         torch.from_numpy(np.array(lattice)),
         torch.from_numpy(np.array(frac_coords)),
@@ -135,34 +143,39 @@ def write_edges(
         max_num_atoms: Atoms of the largest structure, which decides the width of an index.
         spec: The edges' options, for the manifest.
     """
+    with ExitStack() as stack:
 
-    def writer(name: str, dtype: Any, *shape: int) -> ArrayWriter:
-        if folder is None:
-            return MemoryWriter(dtype, shape)
-        return NpyWriter(folder / f"{name}.npy", dtype, shape)
+        def writer(name: str, dtype: Any, *shape: int) -> ArrayWriter:
+            made: ArrayWriter
+            if folder is None:
+                made = MemoryWriter(dtype, shape)
+            else:
+                made = NpyWriter(folder / f"{name}.npy", dtype, shape)
+            stack.callback(made.close)
+            return made
 
-    edge_index = writer("edge_index", np.min_scalar_type(max(max_num_atoms - 1, 0)), 2)
-    # Shifts beyond 127 cells take a very thin cell, so bytes are tried first.
-    edge_shift = writer("edge_shift", np.int8, 3)
-    edge_length = writer("edge_length", np.float32)
-    offsets = writer("offsets", np.int64)
-    offsets.append(np.zeros(1, dtype=np.int64))
-    end = 0
-    for chunk in chunks:
-        edge_index.append(chunk.edge_index)
-        edge_shift = _widened(edge_shift, chunk.edge_shift.dtype)
-        edge_shift.append(chunk.edge_shift)
-        edge_length.append(chunk.edge_length)
-        offsets.append(end + np.cumsum(chunk.counts))
-        end += len(chunk.edge_length)
-    arrays = [column.finish() for column in (edge_index, edge_shift, edge_length, offsets)]
+        edge_index = writer("edge_index", np.min_scalar_type(max(max_num_atoms - 1, 0)), 2)
+        # Shifts beyond 127 cells take a very thin cell, so bytes are tried first.
+        edge_shift = writer("edge_shift", np.int8, 3)
+        edge_length = writer("edge_length", np.float32)
+        offsets = writer("offsets", np.int64)
+        offsets.append(np.zeros(1, dtype=np.int64))
+        end = 0
+        for chunk in chunks:
+            edge_index.append(chunk.edge_index)
+            edge_shift = _widened(edge_shift, chunk.edge_shift.dtype, stack)
+            edge_shift.append(chunk.edge_shift)
+            edge_length.append(chunk.edge_length)
+            offsets.append(end + np.cumsum(chunk.counts))
+            end += len(chunk.edge_length)
+        arrays = [column.finish() for column in (edge_index, edge_shift, edge_length, offsets)]
     if folder is not None:
         write_manifest(folder, {"graph_spec": spec.to_dict(), "counts": {"edges": end}})
         return None
     return EdgeColumns(*(array for array in arrays if array is not None))
 
 
-def _widened(column: ArrayWriter, dtype: np.dtype[Any]) -> ArrayWriter:
+def _widened(column: ArrayWriter, dtype: np.dtype[Any], stack: ExitStack) -> ArrayWriter:
     """The column, written anew if its type is too narrow for what comes."""
     if dtype.itemsize <= column.dtype.itemsize:
         return column
@@ -171,6 +184,7 @@ def _widened(column: ArrayWriter, dtype: np.dtype[Any]) -> ArrayWriter:
         narrow = column.path.with_suffix(".narrow")
         column.path.replace(narrow)
         wide: ArrayWriter = NpyWriter(column.path, dtype, column.shape)
+        stack.callback(wide.close)
         values = map_array(narrow)
         for start in range(0, len(values), 1 << 20):
             wide.append(values[start : start + (1 << 20)])

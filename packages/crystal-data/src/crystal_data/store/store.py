@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.line_graph import line_graph_index
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, map_array, ragged_positions
 from crystal_data.store.crystals import write_store
@@ -18,6 +16,9 @@ from crystal_data.store.edges import EdgeColumns, edge_key
 from crystal_data.store.manifest import StoreError, read_manifest
 from crystal_data.store.properties import MissingColumnError
 from crystal_data.store.writer import SPLITS, STRINGS
+
+if TYPE_CHECKING:
+    from crystal_data.graphs.batch import CrystalBatch
 
 
 class CrystalStore:
@@ -247,7 +248,7 @@ class CrystalStore:
         rows: NDArray[np.int64] | Sequence[int],
         targets: Sequence[str] = (),
         graph_spec: GraphSpec | None = None,
-    ) -> CrystalBatch:
+    ) -> "CrystalBatch":
         """Cuts a batch out of the columns.
 
         Args:
@@ -262,6 +263,10 @@ class CrystalStore:
             IndexError: If a row does not exist.
             KeyError: If a target does not exist; the message names those alike.
         """
+        # Tables are built and read without torch, which takes seconds to import.
+        from crystal_data.graphs.batch import CrystalBatch
+        from crystal_data.graphs.line_graph import line_graph_index
+
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of a store of {len(self)}")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -40,7 +40,7 @@ class Chunk:
 
 
 class StoreWriter:
-    """Writes the columns of one store.
+    """Writes the columns of one store; used in a ``with`` block, which closes its files.
 
     Args:
         folder: An empty folder, or None to keep the columns in memory.
@@ -63,6 +63,13 @@ class StoreWriter:
         for name in STRINGS:
             self._writer(f"{name}.utf8", np.uint8)
             self._writer(f"{name}.offsets", np.int64).append(np.zeros(1, dtype=np.int64))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
 
     def _writer(self, name: str, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> ArrayWriter:
         writer: ArrayWriter

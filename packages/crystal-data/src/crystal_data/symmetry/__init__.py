@@ -1,4 +1,4 @@
-"""Space groups, Wyckoff positions, other cells, and crystals reduced to what symmetry leaves free."""
+"""Space groups, Wyckoff positions, other cells, and crystals as what symmetry leaves free."""
 
 from crystal_data.symmetry.cells import conventional_cell, niggli_cell, primitive_cell
 from crystal_data.symmetry.space_group import SymmetryError, SymmetryInfo, find_symmetry

@@ -1,5 +1,6 @@
 """The space group of a crystal, found with moyo."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,9 @@ class SymmetryInfo:
         wyckoff_letter_per_atom: Letter of each atom, in the group's standard setting.
         site_symmetry_per_atom: Oriented site-symmetry symbol of each atom.
         orbits: First atom of each atom's orbit under the whole space group; int64 ``[num_atoms]``.
-        rotations: Operations in the crystal's own cell; int64 ``[num_operations, 3, 3]``.
+        rotations: Operations in the crystal's own cell; int64 ``[num_operations, 3, 3]``. A
+            supercell that its crystal's point group does not map onto itself lacks those that
+            would need fractions.
         translations: Beside them, fractional; ``[num_operations, 3]``.
         symprec: Distance tolerance that was asked for, Å.
         used_symprec: Tolerance that the engine settled on, Å; smaller where the search failed.
@@ -100,6 +103,7 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
     """
     import moyopy
 
+    logging.getLogger("moyo").addFilter(_keep)
     if not symprec > 0:
         raise ValueError(f"symprec is {symprec}; it is a distance above 0 Å")
     cell = moyopy.Cell(
@@ -119,6 +123,11 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
             f"{crystal.identifier or crystal.formula}: no symmetry found at symprec {symprec} Å "
             f"({error}); atoms may overlap, or try a smaller symprec"
         ) from error
+
+
+def _keep(record: logging.LogRecord) -> bool:
+    # One line for each supercell would drown all else; `SymmetryInfo.rotations` says what it says.
+    return not record.getMessage().startswith("Omitted ")
 
 
 def _version() -> str:

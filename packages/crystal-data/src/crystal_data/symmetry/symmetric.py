@@ -140,19 +140,20 @@ class SymmetricCrystal:
         """
         dataset = search(crystal, symprec, angle_tolerance)
         first = np.unique(np.array(dataset.orbits))
-        letters = tuple(dataset.wyckoffs[i] for i in first)
+        letter_per_atom, standard = dataset.wyckoffs, dataset.std_cell
+        letters = tuple(letter_per_atom[i] for i in first)
         numbers = crystal.atomic_numbers[first]
-        points = _standard_points(crystal, dataset, first)
+        points = _standard_points(crystal, dataset, standard, first)
         positions = [wyckoff_position(dataset.number, letter) for letter in letters]
-        lattice = np.array(dataset.std_cell.basis)
+        lattice = np.array(standard.basis)
         points = np.array(
             [_on_representative(p, x, lattice) for p, x in zip(positions, points, strict=True)]
         )
         expanded = sum(position.multiplicity for position in positions)
-        if expanded != dataset.std_cell.num_atoms:
+        if expanded != standard.num_atoms:
             raise SymmetryError(
                 f"{crystal.identifier or crystal.formula}: orbits of space group {dataset.number} "
-                f"hold {expanded} atoms and the conventional cell {dataset.std_cell.num_atoms}; "
+                f"hold {expanded} atoms and the conventional cell {standard.num_atoms}; "
                 "try another symprec"
             )
         return cls(
@@ -243,15 +244,17 @@ def symmetrized_lattice(space_group_number: int, lattice: Array) -> Array:
     return lattice_from_parameters(lengths, angles)
 
 
-def _standard_points(crystal: Crystal, dataset: Any, atoms: NDArray[np.int64]) -> Array:
+def _standard_points(
+    crystal: Crystal, dataset: Any, standard: Any, atoms: NDArray[np.int64]
+) -> Array:
     """Refined coordinates of some atoms in the standard conventional cell; ``[len(atoms), 3]``."""
     shifted = crystal.frac_coords[atoms] - np.array(dataset.std_origin_shift)
     selected = shifted @ np.linalg.inv(np.array(dataset.std_linear)).T
-    refined = np.array(dataset.std_cell.positions)
+    refined = np.array(standard.positions)
     delta = refined[None] - selected[:, None]
     delta -= np.rint(delta)
-    distance = np.linalg.norm(delta @ np.array(dataset.std_cell.basis), axis=2)
-    other = np.array(dataset.std_cell.numbers)[None] != crystal.atomic_numbers[atoms][:, None]
+    distance = np.linalg.norm(delta @ np.array(standard.basis), axis=2)
+    other = np.array(standard.numbers)[None] != crystal.atomic_numbers[atoms][:, None]
     nearest = np.where(other, np.inf, distance).argmin(axis=1)
     points: Array = refined[nearest]
     return points

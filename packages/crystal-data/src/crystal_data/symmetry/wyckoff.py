@@ -206,7 +206,7 @@ def parse_triplet(text: str) -> tuple[IntArray, Array]:
     linear = np.zeros((3, 3), dtype=np.int64)
     fixed = np.zeros(3)
     parts = text.split(",")
-    if len(parts) != 3:
+    if len(parts) != 3 or not all(parts):
         raise ValueError(f"{text!r} is not a coordinate triplet such as 'x,y,z+1/2'")
     for row, part in enumerate(parts):
         position = 0

@@ -3,8 +3,9 @@
 ``InvariantModelContract`` needs pytest.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.testing.builders import elongated as elongated
@@ -26,31 +27,21 @@ if TYPE_CHECKING:
 
 # The contract needs torch and pytest, the builders neither.
 _EXPORTS = {
-    "InvariantModelContract": "contract",
-    "MOVES": "moves",
-    "change_cell": "moves",
-    "change_images": "moves",
-    "double_cell": "moves",
-    "elongated": "builders",
-    "face_centred": "builders",
-    "isolated_atom": "builders",
-    "permute_atoms": "moves",
-    "perovskite": "builders",
-    "random_crystal": "builders",
-    "random_crystals": "builders",
-    "reflect": "moves",
-    "rock_salt": "builders",
-    "rotate": "moves",
-    "shift_origin": "moves",
+    "InvariantModelContract": "crystal_data.testing.contract",
+    "MOVES": "crystal_data.testing.moves",
+    "change_cell": "crystal_data.testing.moves",
+    "change_images": "crystal_data.testing.moves",
+    "double_cell": "crystal_data.testing.moves",
+    "elongated": "crystal_data.testing.builders",
+    "face_centred": "crystal_data.testing.builders",
+    "isolated_atom": "crystal_data.testing.builders",
+    "permute_atoms": "crystal_data.testing.moves",
+    "perovskite": "crystal_data.testing.builders",
+    "random_crystal": "crystal_data.testing.builders",
+    "random_crystals": "crystal_data.testing.builders",
+    "reflect": "crystal_data.testing.moves",
+    "rock_salt": "crystal_data.testing.builders",
+    "rotate": "crystal_data.testing.moves",
+    "shift_origin": "crystal_data.testing.moves",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

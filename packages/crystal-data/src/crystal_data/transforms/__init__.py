@@ -1,7 +1,8 @@
 """Augmentation, masking and perturbation with counted random numbers; target scaling."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.transforms.augment import RandomCell as RandomCell
@@ -16,24 +17,14 @@ if TYPE_CHECKING:
 
 # torch takes seconds to import, so each part loads on first use.
 _EXPORTS = {
-    "MaskAtoms": "corrupt",
-    "PerturbAtoms": "corrupt",
-    "RandomCell": "augment",
-    "RandomReflection": "augment",
-    "RandomRotation": "augment",
-    "RandomTranslation": "augment",
-    "SampleRandom": "random",
-    "TargetNormalizer": "normalize",
-    "Transform": "base",
+    "MaskAtoms": "crystal_data.transforms.corrupt",
+    "PerturbAtoms": "crystal_data.transforms.corrupt",
+    "RandomCell": "crystal_data.transforms.augment",
+    "RandomReflection": "crystal_data.transforms.augment",
+    "RandomRotation": "crystal_data.transforms.augment",
+    "RandomTranslation": "crystal_data.transforms.augment",
+    "SampleRandom": "crystal_data.transforms.random",
+    "TargetNormalizer": "crystal_data.transforms.normalize",
+    "Transform": "crystal_data.transforms.base",
 }
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> object:
-    if name in _EXPORTS:
-        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -4,10 +4,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from crystal_data.elements import SYMBOLS
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.elements import SYMBOLS
 from crystal_embed.tables.table import ElementTable
 
 MissingElements = Literal["error", "random"]
@@ -36,10 +36,9 @@ class AtomEmbedding(nn.Module):
         missing_elements: MissingElements = "error",
     ) -> None:
         super().__init__()
-        self.random_elements: tuple[str, ...] = tuple(table.metadata.get("random_elements", ()))
         if missing_elements == "random":
             table = _with_random_rows(table)
-            self.random_elements = tuple(table.metadata["random_elements"])
+        self.random_elements: tuple[str, ...] = tuple(table.metadata.get("random_elements", ()))
         rows = np.full(len(SYMBOLS), -1)
         rows[table.atomic_numbers] = np.arange(len(table))
         self.name = table.name
@@ -87,6 +86,7 @@ class AtomEmbedding(nn.Module):
 def _with_random_rows(table: ElementTable) -> ElementTable:
     present = set(table.atomic_numbers.tolist())
     missing = np.array([z for z in range(1, len(SYMBOLS)) if z not in present], dtype=np.int64)
+    known = table.metadata.get("random_elements", ())
     mean, spread = table.vectors.mean(axis=0), table.vectors.std(axis=0)
     # The element's number is the seed, so that its row does not depend on what else is missing.
     noise = [np.random.default_rng(int(z)).standard_normal(table.width) for z in missing]
@@ -95,5 +95,5 @@ def _with_random_rows(table: ElementTable) -> ElementTable:
         table.name,
         np.concatenate([table.atomic_numbers, missing]),
         np.concatenate([table.vectors, rows.astype(np.float32)]),
-        {**table.metadata, "random_elements": [SYMBOLS[z] for z in missing]},
+        {**table.metadata, "random_elements": [*known, *(SYMBOLS[z] for z in missing)]},
     )

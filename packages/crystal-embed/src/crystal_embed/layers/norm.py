@@ -1,9 +1,10 @@
 """Batch normalisation that is defined for every batch."""
 
 import torch.nn.functional as F
-from crystal_data.training.distributed import GlobalBatchNorm1d, world_size
 from torch import Tensor
 from typing_extensions import override
+
+from crystal_data.training.distributed import GlobalBatchNorm1d, world_size
 
 
 class BatchNorm(GlobalBatchNorm1d):

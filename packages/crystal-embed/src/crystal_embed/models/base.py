@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
-from crystal_data.training.pretrained import PretrainedModel
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.training.pretrained import PretrainedModel
 from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.tables.table import ElementTable
 
@@ -47,7 +47,7 @@ class GraphModel(PretrainedModel):
         blank = ElementTable(
             shape["name"],
             np.array(shape["atomic_numbers"]),
-            np.zeros((len(shape["atomic_numbers"]), shape["width"])),
+            np.zeros((len(shape["atomic_numbers"]), shape["width"]), dtype=np.float32),
             {"random_elements": shape["random_elements"]},
         )
         graph_spec = GraphSpec(**arguments["graph_spec"])

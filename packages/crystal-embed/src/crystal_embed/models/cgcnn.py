@@ -5,11 +5,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
 from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements
 from crystal_embed.layers.basis import GaussianBasis
@@ -121,9 +121,7 @@ class CGCNN(GraphModel):
             CGCNNConv(width, self.basis.num_features, aggregation) for _ in range(num_convolutions)
         )
         widths = [width, *[hidden_width] * num_hidden_layers]
-        self.hidden = nn.ModuleList(
-            nn.Linear(before, after) for before, after in pairwise(widths)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         self.output = nn.Linear(widths[-1], num_outputs)
 
     @classmethod

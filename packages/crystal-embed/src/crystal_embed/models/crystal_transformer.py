@@ -5,13 +5,13 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import override
+
 from crystal_data.elements import SYMBOLS
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.training.distributed import world_size
 from crystal_data.training.pretrained import PretrainedModel
-from torch import Tensor, nn
-from typing_extensions import override
-
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable
 
@@ -169,4 +169,3 @@ class CrystalTransformer(PretrainedModel):
             nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
             for _ in range(num_outputs)
         ]
-

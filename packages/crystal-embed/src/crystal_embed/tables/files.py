@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from crystal_data.elements import ATOMIC_NUMBERS
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
@@ -98,8 +98,10 @@ def _json_rows(text: str, path: Path) -> Mapping[str, list[float]]:
 
 
 def _csv_rows(text: str, path: Path) -> Mapping[str, list[str]]:
-    header, *lines = csv.reader(io.StringIO(text)) or [[]]
-    if not header or header[0] != "element" or not lines:
+    header: list[str]
+    lines: list[list[str]]
+    header, *lines = [*csv.reader(io.StringIO(text)), []]
+    if header[:1] != ["element"] or not any(lines):
         raise ValueError(f"{path}: expected the header element,0,1,… and one line for each element")
     rows: dict[str, list[str]] = {}
     for line in filter(None, lines):
@@ -162,7 +164,10 @@ def _as_csv(table: ElementTable) -> bytes:
 
 
 def _as_safetensors(table: ElementTable) -> bytes:
-    tensors = {"atomic_numbers": table.atomic_numbers, "vectors": table.vectors}
+    tensors: dict[str, np.ndarray] = {
+        "atomic_numbers": table.atomic_numbers,
+        "vectors": table.vectors,
+    }
     header: dict[str, Any] = {"name": table.name, "metadata": json.dumps(dict(table.metadata))}
     return save(tensors, metadata=header)
 

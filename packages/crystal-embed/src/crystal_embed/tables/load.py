@@ -36,7 +36,9 @@ def load_table(name_or_path: str | Path) -> ElementTable:
     if name == "atom_init":
         return atom_init()
     if name == "one_hot":
-        return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS))
+        return ElementTable(
+            name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS, dtype=np.float32)
+        )
     if name.startswith("random:"):
         return _random_table(name)
     path = Path(name_or_path).expanduser()
@@ -66,7 +68,7 @@ def _random_table(name: str) -> ElementTable:
     if not all(part.isdecimal() for part in parts) or len(parts) > 2 or int(parts[0]) < 1:
         raise ValueError(f"'{name}': expected random:<width> or random:<width>:<seed>")
     width, seed = int(parts[0]), int(parts[1]) if len(parts) == 2 else 0
-    vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width))
+    vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width), dtype=np.float32)
     return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), vectors, {"seed": seed})
 
 

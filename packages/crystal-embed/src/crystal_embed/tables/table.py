@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from crystal_data.elements import ATOMIC_NUMBERS, SYMBOLS
 from numpy.typing import NDArray
+
+from crystal_data.elements import ATOMIC_NUMBERS, SYMBOLS
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,230 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from crystal_data.crystal import Crystal
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.testing import (
+    InvariantModelContract,
+    double_cell,
+    isolated_atom,
+    random_crystals,
+    rock_salt,
+)
+from crystal_data.training.artifact import Artifact
+from crystal_data.training.masked import masked_loss
+from crystal_data.training.registry import ArtifactError
+from crystal_embed import CGCNN, ElementTable, load_table
+from crystal_embed.models.cgcnn import CGCNNConv
+
+
+def batch_for(model, crystals):
+    return CrystalBatch.from_crystals(crystals).with_edges(model.graph_spec).float32()
+
+
+def trained(model, seed=0):
+    """Statistics and scales as after some training, so that no layer is trivial."""
+    torch.manual_seed(seed)
+    batch = batch_for(model, random_crystals(12, seed=1))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (model(batch) - batch.num_atoms[:, None].float().log()).abs().mean().backward()
+        optimizer.step()
+    return model.eval()
+
+
+class _CGCNNContract(InvariantModelContract):
+    _model: CGCNN
+
+    def predict(self, crystals):
+        with torch.no_grad():
+            batch = CrystalBatch.from_crystals(crystals).with_edges(self._model.graph_spec)
+            return self._model(batch.float32())[:, 0]
+
+    def module(self):
+        return self._model
+
+    def loss(self, batch):
+        batch = batch.with_edges(self._model.graph_spec).float32()
+        return masked_loss(self._model(batch)[:, 0], batch.targets["target"], "mae")
+
+
+class TestCGCNN(_CGCNNContract):
+    _model = trained(CGCNN())
+
+
+class TestCGCNNSum(_CGCNNContract):
+    _model = trained(CGCNN(aggregation="sum", element_table="random:8"))
+
+
+def test_published_preset_depends_on_the_cell():
+    """Cutting a shell of equal distances takes other edges in a supercell: hence the default."""
+    model = trained(CGCNN.published())
+    assert model.graph_spec == GraphSpec(cutoff=8.0, max_neighbors=12, ties="cut")
+    rng = np.random.default_rng(0)
+    # Off its centre, the anion splits shells; rock salt itself is too symmetric to show it.
+    crystals = [rock_salt(), *random_crystals(6, seed=4)]
+    moved = [double_cell(crystal, rng) for crystal in crystals]
+    with torch.no_grad():
+        change = (model(batch_for(model, moved)) - model(batch_for(model, crystals))).abs()
+    assert change[1:].max() < 1e-4
+    assert torch.isfinite(change).all()
+
+
+def direct_convolution(conv, atoms, edges, edge_index, norms):
+    """Equation 5 of the paper word by word, edge by edge."""
+    width = atoms.shape[1]
+    rows = [
+        torch.cat([atoms[i], atoms[j], edges[e]]) for e, (j, i) in enumerate(edge_index.T.tolist())
+    ]
+    features = norms[0](F.linear(torch.stack(rows), conv.linear.weight, conv.linear.bias))
+    total = [torch.zeros(width) for _ in atoms]
+    for e, i in enumerate(edge_index[1].tolist()):
+        total[i] = total[i] + torch.sigmoid(features[e, :width]) * F.softplus(features[e, width:])
+    return F.softplus(atoms + norms[1](torch.stack(total)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_convolution_is_the_published_one(training):
+    torch.manual_seed(0)
+    conv = CGCNNConv(16, 41, "sum").train(training)
+    norms = [torch.nn.BatchNorm1d(32).train(training), torch.nn.BatchNorm1d(16).train(training)]
+    atoms = torch.randn(9, 16, requires_grad=True)
+    edges = torch.rand(40, 41)
+    edge_index = torch.randint(0, 8, (2, 40))  # atom 8 has no neighbour
+    weights = torch.randn(9, 16)
+    parameters = [atoms, conv.linear.weight, conv.linear.bias]
+    results = []
+    for out in (
+        conv(atoms, edges, edge_index),
+        direct_convolution(conv, atoms, edges, edge_index, norms),
+    ):
+        results.append([out, *torch.autograd.grad((out * weights).sum(), parameters)])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_mean_ignores_how_often_neighbours_are_listed():
+    torch.manual_seed(0)
+    conv = CGCNNConv(8, 41, "mean").eval()
+    atoms, edges, edge_index = torch.randn(4, 8), torch.rand(10, 41), torch.randint(0, 4, (2, 10))
+    twice = conv(atoms, edges.repeat(2, 1), edge_index.repeat(1, 2))
+    torch.testing.assert_close(twice, conv(atoms, edges, edge_index))
+
+
+def test_gaussians_end_before_the_edges_of_a_lone_atom():
+    model = trained(CGCNN())
+    near, far = isolated_atom(2, 25.0), isolated_atom(2, 40.0)
+    with torch.no_grad():
+        predictions = model(batch_for(model, [near, far]))
+    torch.testing.assert_close(predictions[0], predictions[1])
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "sum"])
+def test_without_any_edge(aggregation):
+    model = CGCNN(aggregation=aggregation, graph_spec=GraphSpec(cutoff=3.0, max_neighbors=None))
+    batch = batch_for(model, [isolated_atom(), isolated_atom(8)])
+    assert batch.edge_index.shape == (2, 0)
+    for training in (True, False):
+        out = model.train(training)(batch)
+        assert torch.isfinite(out).all()
+        out.sum().backward()
+
+
+def test_trains_on_one_crystal_of_one_atom():
+    model = CGCNN()
+    out = model(batch_for(model, [Crystal(np.eye(3) * 3, [[0, 0, 0]], [29])]))
+    assert out.shape == (1, 1)
+    out.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+def test_several_outputs_and_widths():
+    model = CGCNN(3, "one_hot", width=10, hidden_width=7, num_hidden_layers=2, num_convolutions=1)
+    assert model(batch_for(model, random_crystals(4, seed=0))).shape == (4, 3)
+    assert CGCNN(2, num_hidden_layers=0)(batch_for(model, random_crystals(4, seed=0))).shape == (
+        4,
+        2,
+    )
+
+
+def test_a_batch_without_edges_is_refused():
+    with pytest.raises(ValueError, match=r"CGCNN needs edges.*with_edges\(model.graph_spec\)"):
+        CGCNN()(CrystalBatch.from_crystals([rock_salt()]).float32())
+
+
+def test_an_element_without_row_is_named():
+    model = CGCNN(element_table=ElementTable("small", [11], [[1.0]]))
+    with pytest.raises(ValueError, match="'small' has no row for Cl"):
+        model(batch_for(model, [rock_salt()]))
+
+
+def test_table_is_trained_only_where_asked():
+    for trainable in (False, True):
+        model = CGCNN(element_table="random:4", trainable_table=trainable)
+        before = model.atom_embedding.vectors.detach().clone()
+        trained(model)
+        assert torch.equal(before, model.atom_embedding.vectors) is not trainable
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        CGCNN,
+        CGCNN.published,
+        lambda: CGCNN(
+            2, "random:5", trainable_table=True, width=8, graph_spec=GraphSpec(cutoff=4.0)
+        ),
+        lambda: CGCNN(
+            element_table=ElementTable("mine", [3, 8, 11, 13, 17], np.eye(5)),
+            missing_elements="random",
+        ),
+    ],
+)
+def test_artifact_round_trip(build, tmp_path):
+    model = trained(build())
+    model.save_pretrained(tmp_path / "artifact")
+    again = CGCNN.from_pretrained(tmp_path / "artifact").eval()
+    batch = batch_for(model, random_crystals(6, seed=2))
+    assert torch.equal(model(batch), again(batch))
+    assert again.graph_spec == model.graph_spec
+    assert again.atom_embedding.random_elements == model.atom_embedding.random_elements
+    assert again.atom_embedding.name == model.atom_embedding.name
+    # and a second generation
+    again.save_pretrained(tmp_path / "artifact2")
+    assert torch.equal(model(batch), CGCNN.from_pretrained(tmp_path / "artifact2").eval()(batch))
+
+
+def test_artifact_needs_no_table_file(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({str(z): [z / 100, 1.0] for z in range(1, 90)}))
+    model = trained(CGCNN(element_table=str(path)))
+    model.save_pretrained(tmp_path / "artifact")
+    path.unlink()
+    again = CGCNN.from_pretrained(tmp_path / "artifact").eval()
+    batch = batch_for(model, random_crystals(3, seed=2))
+    assert torch.equal(model(batch), again(batch))
+    assert str(tmp_path) not in (tmp_path / "artifact" / "config.json").read_text()
+
+
+def test_an_artifact_of_unknown_name_is_refused(tmp_path):
+    CGCNN().save_pretrained(tmp_path / "artifact")
+    config = tmp_path / "artifact" / "config.json"
+    config.write_text(config.read_text().replace('"CGCNN"', '"CGCN"'))
+    with pytest.raises(ArtifactError, match="did you mean 'CGCNN'"):
+        CGCNN.from_pretrained(tmp_path / "artifact")
+    assert Artifact.load(tmp_path / "artifact").model == "CGCN"
+
+
+def test_element_table_is_what_enters_the_convolutions(tmp_path):
+    model = trained(CGCNN())
+    model.save_pretrained(tmp_path)
+    table = load_table(tmp_path)
+    assert (len(table), table.width) == (100, 64)
+    expected = model.input(torch.tensor(load_table("atom_init").vector("Fe")))
+    np.testing.assert_allclose(table.vector("Fe"), expected.detach().numpy(), atol=1e-6)

@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd import gradcheck, gradgradcheck
+
+from crystal_embed.layers.activation import gate, softplus
+from crystal_embed.layers.atom_embedding import AtomEmbedding
+from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.norm import BatchNorm
+from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.tables import ElementTable, load_table
+
+
+def test_softplus_is_torchs():
+    x = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([0.0, 1e4, -1e4, 1e30, -1e30])])
+    torch.testing.assert_close(softplus(x), F.softplus(x), atol=3e-7, rtol=2e-7)
+    x = x.double()
+    # torch's own goes over to x itself beyond its threshold of 20
+    torch.testing.assert_close(softplus(x), torch.logaddexp(x, x * 0), atol=1e-14, rtol=1e-14)
+
+
+def test_gate_is_the_product():
+    x = torch.randn(50, 12, generator=torch.Generator().manual_seed(0)) * 10
+    expected = torch.sigmoid(x[:, :6]) * F.softplus(x[:, 6:])
+    torch.testing.assert_close(gate(x), expected, atol=1e-6, rtol=1e-6)
+    assert gate(x[:0]).shape == (0, 6)
+
+
+@pytest.mark.parametrize("function", [softplus, gate])
+def test_gradients(function):
+    x = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 3
+    x.requires_grad_()
+    assert gradcheck(function, (x,))
+    assert gradgradcheck(function, (x,))
+
+
+def test_extreme_values_have_finite_gradients():
+    x = torch.tensor([[-1e4, -1e4], [1e4, 1e4], [0.0, 0.0]], requires_grad=True)
+    gate(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
+def test_gaussian_basis_golden():
+    values = GaussianBasis()(torch.tensor([2.0]))[0]
+    assert len(values) == GaussianBasis().num_features == 41
+    assert values.argmax() == 10
+    assert float(values[10]) == pytest.approx(1, abs=1e-6)
+    assert values[[9, 11]].tolist() == pytest.approx([math.exp(-1)] * 2, abs=1e-5)
+    assert GaussianBasis()(torch.tensor([30.0])).abs().max() == 0
+
+
+def test_batch_norm_is_torchs_where_torchs_is_defined():
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    ours, theirs = BatchNorm(3), torch.nn.BatchNorm1d(3)
+    for _ in range(2):
+        torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_few_rows(rows, training):
+    norm = BatchNorm(3).train(training)
+    x = torch.ones(rows, 3, requires_grad=True)
+    out = norm(x)
+    assert out.shape == (rows, 3)
+    out.sum().backward()
+    assert torch.isfinite(x.grad).all()
+    torch.testing.assert_close(norm.running_mean, torch.zeros(3))
+
+
+def test_mean_over_atoms():
+    atoms = torch.arange(12.0).reshape(6, 2)
+    batch = torch.tensor([0, 0, 0, 1, 2, 2])
+    means = mean_over_atoms(atoms, batch, torch.tensor([3, 1, 2]))
+    expected = torch.stack([atoms[:3].mean(0), atoms[3], atoms[4:].mean(0)])
+    torch.testing.assert_close(means, expected)
+
+
+def small_table():
+    return ElementTable("small", [1, 8, 26], [[1.0, 2], [3, 4], [5, 7]])
+
+
+def test_atom_embedding_looks_up():
+    embedding = AtomEmbedding(small_table())
+    got = embedding(torch.tensor([8, 26, 8]))
+    assert got.tolist() == [[3, 4], [5, 7], [3, 4]]
+    assert embedding.table().vectors.tolist() == small_table().vectors.tolist()
+
+
+def test_missing_elements_are_named():
+    with pytest.raises(ValueError, match=r"'small' has no row for He, U; .*missing_elements"):
+        AtomEmbedding(small_table())(torch.tensor([8, 92, 2, 92]))
+
+
+def test_random_rows_are_listed_and_fixed():
+    embedding = AtomEmbedding(small_table(), missing_elements="random")
+    assert len(embedding.random_elements) == 115
+    assert {"He", "Og"} <= set(embedding.random_elements)
+    assert embedding(torch.tensor([8])).tolist() == [[3, 4]]
+    assert embedding.table().metadata["random_elements"] == list(embedding.random_elements)
+    again = AtomEmbedding(small_table(), missing_elements="random")
+    torch.testing.assert_close(embedding.vectors, again.vectors)
+    # Another element's row does not depend on which others are missing.
+    fewer = ElementTable("small", [1, 26], small_table().vectors[[0, 2]])
+    noise = (again.table().vector("U") - small_table().vectors.mean(0)) / small_table().vectors.std(
+        0
+    )
+    other = AtomEmbedding(fewer, missing_elements="random").table().vector("U")
+    np.testing.assert_allclose(
+        (other - fewer.vectors.mean(0)) / fewer.vectors.std(0), noise, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_trainable_or_frozen(trainable):
+    embedding = AtomEmbedding(load_table("random:4"), trainable=trainable)
+    assert [p.requires_grad for p in embedding.parameters()] == [trainable]
+    assert set(embedding.state_dict()) == {"vectors"}

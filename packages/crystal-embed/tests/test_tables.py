@@ -1,0 +1,192 @@
+import itertools
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystal_embed.tables import ElementTable, load_table, save_table
+from crystal_embed.tables.files import read_table
+
+FORMS = [
+    ("atom_init", ".json"),
+    ("symbols", ".json"),
+    ("csv", ".csv"),
+    ("safetensors", ".safetensors"),
+]
+
+
+def small_table(**changes):
+    rng = np.random.default_rng(0)
+    fields = {
+        "name": "small",
+        "atomic_numbers": [26, 8, 1],
+        "vectors": rng.normal(size=(3, 5)) * [1e-30, 1, 1e10, 1, 0],
+        "metadata": {"from": "test", "random_elements": ["Fe"]},
+    }
+    return ElementTable(**{**fields, **changes})
+
+
+def test_rows_are_sorted_and_frozen():
+    table = small_table()
+    assert table.symbols == ["H", "O", "Fe"]
+    assert table.vectors.dtype == np.float32
+    np.testing.assert_array_equal(table.vector("Fe"), small_table().vectors[2])
+    with pytest.raises(ValueError, match="read-only"):
+        table.vectors[0, 0] = 1
+    again = pickle.loads(pickle.dumps(table))
+    np.testing.assert_array_equal(again.vectors, table.vectors)
+    assert again.metadata == table.metadata
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"atomic_numbers": [1, 2]}, "do not fit"),
+        ({"atomic_numbers": [1, 8, 8]}, "O is there twice"),
+        ({"atomic_numbers": [0, 1, 2]}, "outside 1 to 118"),
+        ({"atomic_numbers": [1, 2, 119]}, "outside 1 to 118"),
+        ({"vectors": [[0.0], [np.nan], [1.0]]}, "O has a value that is not finite"),
+        ({"vectors": np.zeros((3, 0))}, "no numbers"),
+    ],
+)
+def test_wrong_tables_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small_table(**changes)
+
+
+def test_an_element_without_row_is_named():
+    with pytest.raises(KeyError, match="no row for 'Xe'"):
+        small_table().vector("Xe")
+
+
+@pytest.mark.parametrize(("form", "suffix"), FORMS)
+@pytest.mark.parametrize("name", ["small", "atom_init", "one_hot", "random:7"])
+def test_round_trip(form, suffix, name, tmp_path):
+    table = small_table() if name == "small" else load_table(name)
+    path = save_table(table, tmp_path / f"table{suffix}", form)
+    again = load_table(path)
+    np.testing.assert_array_equal(again.atomic_numbers, table.atomic_numbers)
+    np.testing.assert_array_equal(again.vectors, table.vectors)
+    if form == "safetensors":
+        assert (again.name, again.metadata) == (table.name, table.metadata)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name], "a draft was left behind"
+
+
+def test_files_are_as_others_read_them(tmp_path):
+    table = ElementTable("t", [1, 3], [[1, 0.5], [0, -2]])
+    assert json.loads(save_table(table, tmp_path / "a.json").read_text()) == {
+        "1": [1, 0.5], "3": [0, -2]
+    }  # fmt: skip
+    assert json.loads(save_table(table, tmp_path / "s.json", "symbols").read_text()) == {
+        "H": [1, 0.5], "Li": [0, -2]
+    }  # fmt: skip
+    assert save_table(table, tmp_path / "t.csv").read_text() == "element,0,1\nH,1,0.5\nLi,0,-2\n"
+
+
+def test_unknown_form_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"atom_init, symbols, csv, safetensors"):
+        save_table(small_table(), tmp_path / "table.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[1, 2]", "expected"),
+        ("a.json", "{}", "expected"),
+        ("a.json", '{"1": [1, 2], "2": [3]}', "1 has 2 numbers, 2 has 1"),
+        ("a.json", '{"Qq": [1]}', "'Qq' is neither"),
+        ("a.json", '{"119": [1]}', "'119' is neither"),
+        ("a.json", '{"H": ["x"]}', "not all values are numbers"),
+        ("a.json", '{"H": [1], "1": [2]}', "H is there twice"),
+        ("a.json", '{"H": [NaN]}', "H has a value that is not finite"),
+        ("a.csv", "symbol,0\nH,1\n", "expected the header element"),
+        ("a.csv", "", "expected the header element"),
+        ("a.csv", "element,0\nH,1\nH,2\n", "H is there twice"),
+        ("a.csv", "element,0\nH,one\n", "not all values are numbers"),
+        ("a.safetensors", "no tensors", "atomic_numbers and vectors"),
+    ],
+)
+def test_broken_files_are_named(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_table(path)
+    assert "a" in str(caught.value)
+
+
+def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbfelement,0,1\r\nH,1,2\r\nHe,3,4\r\n\r\n")
+    assert read_table(path).vectors.tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("atom_int", ValueError, "did you mean 'atom_init'"),
+        ("magic", ValueError, "the names are atom_init, one_hot"),
+        ("random:", ValueError, "random:<width>"),
+        ("random:0", ValueError, "random:<width>"),
+        ("random:3:x", ValueError, "random:<width>"),
+        ("nowhere.json", FileNotFoundError, "nowhere.json"),
+        ("nowhere.safetensors", FileNotFoundError, "nowhere.safetensors"),
+    ],
+)
+def test_unknown_names(name, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        load_table(name)
+
+
+def test_random_tables_are_seeded():
+    table = load_table("random:16")
+    assert (len(table), table.width) == (100, 16)
+    np.testing.assert_array_equal(load_table("random:16:0").vectors, table.vectors)
+    assert not np.array_equal(load_table("random:16:1").vectors, table.vectors)
+    assert abs(table.vectors.mean()) < 0.1
+    assert abs(table.vectors.std() - 1) < 0.1
+
+
+def test_one_hot():
+    table = load_table("one_hot")
+    np.testing.assert_array_equal(table.vectors, np.eye(100))
+    np.testing.assert_array_equal(table.atomic_numbers, np.arange(1, 101))
+
+
+# Bins worked out by hand from the published edges, as positions of the ones.
+@pytest.mark.parametrize(
+    ("symbol", "ones"),
+    [
+        # group 1, period 1, 2.2 of 0.5 … 4, 32 pm of 25 … 250, one valence electron,
+        # ln 13.6 of 1.3 … 3.3, 0.754 eV of −3 … 3.7, s, ln 14.1 of 1.5 … 4.3
+        ("H", [1, 19, 26 + 4, 36 + 0, 46 + 0, 58 + 6, 68 + 5, 78 + 0, 82 + 4]),
+        # no electronegativity, and an electron affinity below all bins
+        ("He", [18, 19, 36 + 0, 46 + 1, 58 + 9, 78 + 0, 82 + 6]),
+        # group 0 of the lanthanides, two valence electrons, f
+        ("Ce", [0, 19 + 5, 26 + 1, 36 + 6, 46 + 1, 58 + 2, 68 + 5, 78 + 3, 82 + 5]),
+        ("Fe", [8, 19 + 3, 26 + 3, 36 + 4, 46 + 7, 58 + 3, 68 + 4, 78 + 2, 82 + 1]),
+    ],
+)
+def test_atom_init_bins(symbol, ones):
+    assert np.flatnonzero(load_table("atom_init").vector(symbol)).tolist() == ones
+
+
+def test_atom_init_is_one_hot_in_each_property():
+    vectors = load_table("atom_init").vectors
+    assert vectors.shape == (100, 92)
+    edges = np.cumsum([0, 19, 7, 10, 10, 12, 10, 10, 4, 10])
+    for start, stop in itertools.pairwise(edges):
+        assert set(vectors[:, start:stop].sum(axis=1)) <= {0, 1}
+
+
+@pytest.mark.data
+@pytest.mark.skipif("CRYSTAL_DATA_HOME" not in os.environ, reason="CRYSTAL_DATA_HOME is not set")
+def test_atom_init_equals_the_public_table():
+    public = load_table(Path(os.environ["CRYSTAL_DATA_HOME"]) / "cgcnn" / "atom_init.json")
+    ours = load_table("atom_init")
+    np.testing.assert_array_equal(ours.atomic_numbers, public.atomic_numbers)
+    np.testing.assert_array_equal(ours.vectors, public.vectors)
