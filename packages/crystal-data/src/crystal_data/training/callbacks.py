@@ -66,7 +66,7 @@ class LearningRate(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for optimizer in trainer.optimizers[:1]:
-            self.log("lr", optimizer.param_groups[0]["lr"], sync_dist=True)
+            pl_module.log("lr", optimizer.param_groups[0]["lr"], sync_dist=True)
 
 
 class ArtifactExport(Callback):
