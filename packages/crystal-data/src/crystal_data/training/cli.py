@@ -90,6 +90,12 @@ class CrystalCLI(LightningCLI):
     checkpoint of the newest run of the same config, or that of ``--ckpt_path``, and leave their
     results in its run.
 
+    What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
+    that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
+    artifact; ``load_pretrained(path, strict=…)``, which returns a report, for ``--init_from``;
+    ``num_labels`` (by metric) and ``units`` (by target) for ``results.json``; outputs of
+    ``test_step`` and ``predict_step`` as ``PropertyModule`` has them for ``predictions/``.
+
     Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
 
     Args:
