@@ -74,7 +74,7 @@ def test_fit_then_test_then_predict(capsys):
     rows = rows_of(run / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(12))
     assert float(rows[-1]["val/mae"]) < 0.3 * float(rows[0]["val/mae"])
-    assert all(row["train/mae"] and row["val/mae/energy"] for row in rows)
+    assert all(row["train/mae"] and row["val/mae/energy"] and row["lr"] for row in rows)
     for extra in (
         ["--ckpt_path", str(run / "checkpoints/best.ckpt")],
         ["--ckpt_path", "best", "--trainer.default_root_dir", str(run)],
@@ -99,6 +99,7 @@ def test_fit_then_test_then_predict(capsys):
     assert main(["validate", "--config", "toy.yaml"]) == 0
     # The training's own files are as training left them.
     assert len(rows_of(run / "metrics.csv")) == 12
+    assert {"config-test.yaml", "config-validate.yaml"} <= {path.name for path in run.iterdir()}
     assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "1"]) == 0
     assert Path("runs/toy/002/artifact/model.safetensors").is_file()
 
@@ -237,6 +238,13 @@ def test_data_root(monkeypatch):
     import os
 
     assert os.environ["CRYSTAL_DATA_HOME"] == str(Path("here").absolute())
+
+
+def test_a_model_without_a_registry_trains_all_the_same(monkeypatch, capsys):
+    monkeypatch.setattr(registry, "PACKAGES", ())
+    assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
+    assert "no artifact: 'crystal_toy' is not one of" in capsys.readouterr().out
+    assert Path("runs/toy/001/results.json").is_file()
 
 
 def test_same_seed_same_result():

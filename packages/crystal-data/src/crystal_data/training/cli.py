@@ -11,13 +11,19 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.errors import InvalidCrystalError
-from crystal_data.training.callbacks import ArtifactExport, EpochPrinter, ResultsFile
+from crystal_data.training.callbacks import (
+    ArtifactExport,
+    EpochPrinter,
+    LearningRate,
+    ResultsFile,
+)
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -64,7 +70,7 @@ class SaveRunConfig(SaveConfigCallback):
         if trainer.is_global_zero and not self.already_saved:
             folder.mkdir(parents=True, exist_ok=True)
             # The config of the training is not replaced by that of a later test.
-            name = CONFIG if stage == "fit" else f"config-{stage}.yaml"
+            name = CONFIG if stage == "fit" else f"config-{TrainerFn(stage).value}.yaml"
             config = self.config.clone()
             config["trainer.default_root_dir"] = config["ckpt_path"] = None
             with warnings.catch_warnings():
@@ -188,9 +194,9 @@ class CrystalCLI(LightningCLI):
         if self.subcommand != "fit":
             return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
-            LearningRateMonitor(logging_interval="epoch"),
-            ArtifactExport(),
+            LearningRate(),
             ResultsFile(),
+            ArtifactExport(),
         ]
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
