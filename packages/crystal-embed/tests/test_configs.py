@@ -1,4 +1,4 @@
-"""Every shipped file builds what it says; skipped where the package stands without the workspace."""
+"""Every shipped file builds what it says; skipped where there is no workspace around it."""
 
 from pathlib import Path
 
