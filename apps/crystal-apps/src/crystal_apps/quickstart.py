@@ -28,7 +28,7 @@ NOTE = (
     "embeddings: the crystals are decorated prototypes, their energies come from a model with one "
     "charge and a few radii per ion, one seed was run, and for another property than the one "
     "pre-trained on the order can be another. For evidence, train on real data: the configurations "
-    "under configs/benchmarks name public data sets and how results are counted."
+    "under configs/embed fit the same models to Materials Project data."
 )
 
 
@@ -93,8 +93,8 @@ def arms(out: Path) -> list[Arm]:
     """The element tables that are compared."""
     return [
         Arm("one-hot", "one_hot", "each element for itself"),
-        Arm("random", f"random:{_WIDTH}", "as wide as ours, without meaning"),
-        Arm("atom_init", "atom_init", "92 tabulated properties, as published with CGCNN"),
+        Arm("random", f"random:{_WIDTH}", "as wide, without meaning"),
+        Arm("atom_init", "atom_init", "92 tabulated properties"),
         Arm("universal", str(out / "transformer"), "from the transformer"),
     ]
 
