@@ -5,13 +5,18 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from crystal_data.crystal import Crystal
+from crystal_data.io.cif import to_cif
+from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
 from crystal_data.training import registry
 from crystal_data.training.cli import CrystalCLI, main
+from crystal_data.training.module import PropertyModule
 
 CONFIG = {
     "trainer": {"max_epochs": 12, "accelerator": "cpu", "devices": 1},
@@ -74,7 +79,7 @@ def test_fit_then_test_then_predict(capsys):
     rows = rows_of(run / "metrics.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(12))
     assert float(rows[-1]["val/mae"]) < 0.3 * float(rows[0]["val/mae"])
-    assert all(row["train/mae"] and row["val/mae/energy"] for row in rows)
+    assert all(row["train/mae"] and row["val/mae/energy"] and row["lr"] for row in rows)
     for extra in (
         ["--ckpt_path", str(run / "checkpoints/best.ckpt")],
         ["--ckpt_path", "best", "--trainer.default_root_dir", str(run)],
@@ -99,6 +104,7 @@ def test_fit_then_test_then_predict(capsys):
     assert main(["validate", "--config", "toy.yaml"]) == 0
     # The training's own files are as training left them.
     assert len(rows_of(run / "metrics.csv")) == 12
+    assert {"config-test.yaml", "config-validate.yaml"} <= {path.name for path in run.iterdir()}
     assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_epochs", "1"]) == 0
     assert Path("runs/toy/002/artifact/model.safetensors").is_file()
 
@@ -237,6 +243,59 @@ def test_data_root(monkeypatch):
     import os
 
     assert os.environ["CRYSTAL_DATA_HOME"] == str(Path("here").absolute())
+
+
+def own_folder(rows, labels):
+    """A folder as CGCNN has it, of rock-salt cells whose energy is linear in the elements."""
+    place = Path("mine" if labels else "unlabelled")
+    place.mkdir()
+    table = []
+    for row in range(rows):
+        numbers = [3 + row % 5, 8 + row % 7]
+        crystal = Crystal(
+            (4 + 0.01 * row) * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], numbers, f"own-{row}"
+        )
+        (place / f"own-{row}.cif").write_text(to_cif(crystal), encoding="utf-8")
+        table.append(f"own-{row},{sum(numbers) if row % 4 else ''}\n")
+    if labels:
+        (place / "id_prop.csv").write_text("".join(table), encoding="utf-8")
+    return str(place)
+
+
+def test_own_folder_through_the_data_module(monkeypatch, capsys):
+    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(Path("cache").absolute()))
+    source = {"class_path": "crystal_data.FolderSource", "init_args": {}}
+    source["init_args"] = {"path": own_folder(48, labels=True), "units": {"target": "eV"}}
+    data = {"class_path": "crystal_data.CrystalDataModule"}
+    data["init_args"] = {"source": source, "batch_size": 8}
+    config = changed(model__init_args__targets=["target"], trainer__max_epochs=20, data=data)
+    write(config, "own.yaml")
+    assert main(["fit", "--config", "own.yaml"]) == 0
+    assert main(["test", "--config", "own.yaml"]) == 0
+    run = Path("runs/own/001")
+    results = {result.metric: result for result in read_results(run / "results.json")}
+    assert results["test/mae/target"].parameters["unit"] == "eV"
+    assert len(results["test/mae/target"].data_hash) == 64
+    metadata = json.loads((run / "artifact/metadata.json").read_text(encoding="utf-8"))
+    assert metadata["data"]["source"] == "mine"
+    own = ["--data.source.init_args.path", own_folder(5, labels=False)]
+    assert main(["predict", "--config", "own.yaml", *own]) == 0
+    table = rows_of(run / "predictions/predict.csv")
+    assert [row["id"] for row in table] == [f"own-{i}" for i in range(5)]
+    module = PropertyModule.from_pretrained(run / "artifact")
+    crystals = read_crystals("unlabelled").crystals
+    by_name = dict(
+        zip([c.identifier for c in crystals], module.predict(crystals)["target"], strict=True)
+    )
+    for row in table:
+        assert float(row["prediction"]) == pytest.approx(by_name[row["id"]], rel=1e-5)
+
+
+def test_a_model_without_a_registry_trains_all_the_same(monkeypatch, capsys):
+    monkeypatch.setattr(registry, "PACKAGES", ())
+    assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
+    assert "no artifact: 'crystal_toy' is not one of" in capsys.readouterr().out
+    assert Path("runs/toy/001/results.json").is_file()
 
 
 def test_same_seed_same_result():

@@ -1,8 +1,9 @@
-"""Every shipped file builds what it says; skipped where the package stands without the workspace."""
+"""Every shipped file builds what it says; skipped where there is no workspace around it."""
 
 from pathlib import Path
 
 import pytest
+
 from crystal_data.training import PropertyModule
 from crystal_data.training.cli import CrystalCLI
 

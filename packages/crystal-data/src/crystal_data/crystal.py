@@ -194,6 +194,6 @@ def lattice_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np
 
 
 def _frozen(values: ArrayLike, dtype: type) -> NDArray[Any]:
-    array = np.array(values, dtype=dtype)
+    array: NDArray[Any] = np.array(values, dtype=dtype)
     array.setflags(write=False)
     return array

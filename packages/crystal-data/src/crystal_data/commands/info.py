@@ -88,8 +88,8 @@ def _columns(store: "CrystalStore") -> "Table":
         cells: list[Any] = [escape(name), kind, escape(units.get(name, ""))]
         if kind == "text":
             texts = store.strings(name)
-            missing = sum(not texts[row] for row in range(len(store)))
-            table.add_row(*cells, str(missing), "", "", "")
+            empty = sum(not texts[row] for row in range(len(store)))
+            table.add_row(*cells, str(empty), "", "", "")
             continue
         values = np.asarray(store.column(name), dtype=np.float64)
         known = values[~np.isnan(values)]

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
     from crystal_data.sources.base import CrystalSource
     from crystal_data.store.store import CrystalStore
 
-# Name of a data set to the class that reads it.
+# Name of a data set to the module and class that read it.
 SOURCES = {
-    "builtin": "BuiltinSource",
-    "carbon_24": "Carbon24",
-    "jarvis_dft_3d": "JarvisDFT3D",
-    "jarvis_supercon": "JarvisSupercon",
-    "mp_20": "MP20",
-    "mp_2018": "MP2018",
-    "mpts_52": "MPTS52",
-    "perov_5": "Perov5",
+    "builtin": "crystal_data.builtin:BuiltinSource",
+    "carbon_24": "crystal_data.sources:Carbon24",
+    "jarvis_dft_3d": "crystal_data.sources:JarvisDFT3D",
+    "jarvis_supercon": "crystal_data.sources:JarvisSupercon",
+    "mp_20": "crystal_data.sources:MP20",
+    "mp_2018": "crystal_data.sources:MP2018",
+    "mpts_52": "crystal_data.sources:MPTS52",
+    "perov_5": "crystal_data.sources:Perov5",
 }
 _TABLES = (".csv", ".parquet", ".jsonl")
 _Main = Callable[[Sequence[str] | None], int]
@@ -113,13 +114,14 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     """
     from difflib import get_close_matches
 
-    import crystal_data
+    from crystal_data.sources import FolderSource, TableSource
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
         if data_root is not None:
             os.environ["CRYSTAL_DATA_HOME"] = str(Path(data_root).expanduser().absolute())
-        source: CrystalSource = getattr(crystal_data, SOURCES[name_or_path])()
+        module, class_name = SOURCES[name_or_path].split(":")
+        source: CrystalSource = getattr(import_module(module), class_name)()
         return source
     if not path.exists():
         near = get_close_matches(name_or_path, SOURCES, n=1)
@@ -128,8 +130,8 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     name = path.name.removesuffix(".gz").lower()
     try:
         if path.is_file() and name.endswith(_TABLES):
-            return crystal_data.TableSource(path)
-        return crystal_data.FolderSource(path)
+            return TableSource(path)
+        return FolderSource(path)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from crystal_data.io.pymatgen import to_json as to_json
     from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
     from crystal_data.io.read import CrystalInput as CrystalInput
+    from crystal_data.io.read import ReadResult as ReadResult
     from crystal_data.io.read import iter_records as iter_records
     from crystal_data.io.read import read_crystals as read_crystals
-    from crystal_data.io.read import ReadResult as ReadResult
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
-    from crystal_data.io.write import write_crystals as write_crystals
     from crystal_data.io.write import WrittenCrystals as WrittenCrystals
+    from crystal_data.io.write import write_crystals as write_crystals
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {

@@ -5,8 +5,6 @@ import hashlib
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from crystal_data.crystal import Crystal
+from crystal_data.io.files import write_text
 
 _LIBRARIES = (
     "crystal-data",
@@ -123,14 +122,14 @@ def write_results(
     if path.suffix == ".csv":
         raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
     if per_structure is not None:
-        _write_atomic(path.with_suffix(".csv"), _csv_text(per_structure))
+        write_text(path.with_suffix(".csv"), _csv_text(per_structure))
     rows = []
     for result in results:
         row = asdict(result)
         row["value"] = None if math.isnan(result.value) else result.value
         rows.append(row)
     content = {"format_version": FORMAT_VERSION, "results": rows}
-    _write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_results(path: str | Path) -> list[MetricResult]:
@@ -174,17 +173,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value)).lower()
     return value
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

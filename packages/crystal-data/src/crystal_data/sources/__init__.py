@@ -7,28 +7,28 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.sources.base import CrystalSource as CrystalSource
     from crystal_data.sources.download import DownloadError as DownloadError
-    from crystal_data.sources.download import fetch as fetch
     from crystal_data.sources.download import RemoteFile as RemoteFile
+    from crystal_data.sources.download import fetch as fetch
     from crystal_data.sources.exclude import CrystalSet as CrystalSet
-    from crystal_data.sources.exclude import excluded_rows as excluded_rows
     from crystal_data.sources.exclude import ExclusionReport as ExclusionReport
-    from crystal_data.sources.exclude import find_leaks as find_leaks
     from crystal_data.sources.exclude import Leak as Leak
+    from crystal_data.sources.exclude import excluded_rows as excluded_rows
+    from crystal_data.sources.exclude import find_leaks as find_leaks
     from crystal_data.sources.folder import FolderSource as FolderSource
     from crystal_data.sources.homes import cache_home as cache_home
     from crystal_data.sources.homes import data_home as data_home
     from crystal_data.sources.matching import MatcherOptions as MatcherOptions
-    from crystal_data.sources.public import Carbon24 as Carbon24
-    from crystal_data.sources.public import JarvisDFT3D as JarvisDFT3D
-    from crystal_data.sources.public import JarvisSupercon as JarvisSupercon
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
     from crystal_data.sources.public import MPTS52 as MPTS52
+    from crystal_data.sources.public import Carbon24 as Carbon24
+    from crystal_data.sources.public import JarvisDFT3D as JarvisDFT3D
+    from crystal_data.sources.public import JarvisSupercon as JarvisSupercon
     from crystal_data.sources.public import Perov5 as Perov5
     from crystal_data.sources.record import Record as Record
-    from crystal_data.sources.registry import available as available
     from crystal_data.sources.registry import ColumnInfo as ColumnInfo
     from crystal_data.sources.registry import DatasetInfo as DatasetInfo
+    from crystal_data.sources.registry import available as available
     from crystal_data.sources.registry import describe as describe
     from crystal_data.sources.split import ColumnSplit as ColumnSplit
     from crystal_data.sources.split import IdSplit as IdSplit

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from crystal_data.sources.record import Record
 from crystal_data.store.console import progress, say
 from crystal_data.store.folders import build_folder, locked
 from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
-from crystal_data.store.parallel import default_workers, map_in_order
+from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.store import CrystalStore
@@ -32,8 +32,8 @@ REJECTED = "rejected.csv"
 Item = Record | Rejection
 
 _CHUNK = 256
-# Fewer chunks are parsed before a worker process has even started.
-_CHUNKS_WORTH_WORKERS = 8
+# About 10,000 structures of MP-20 are read in a second; workers must start and import first.
+_PATIENCE_SECONDS = 3.0
 _NAMED_IN_ERROR = 5
 
 
@@ -75,7 +75,8 @@ def open_store(
         on_disorder: Passed to :func:`~crystal_data.io.parse.parse_record`.
         min_distance: Atoms closer than this overlap, Å.
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
-        num_workers: Processes that parse; by default as many as there are cores, 0 for none.
+        num_workers: Processes that parse, 0 for this one; by default as many as cores if parsing
+            takes long.
 
     Raises:
         InvalidSourceError: If structures cannot be used and ``on_invalid`` is ``"error"``, or if
@@ -176,12 +177,14 @@ class _Build:
         """Reads the whole source and completes the folder."""
         with self._writer, progress(f"reading {self._source.name}") as advance:
             chunks = _chunked(reject_duplicates(self._source.records()))
-            first = list(islice(chunks, _CHUNKS_WORTH_WORKERS))
-            workers = 0
-            if len(first) == _CHUNKS_WORTH_WORKERS:
-                workers = default_workers() if self._num_workers is None else self._num_workers
-            everything = chain(first, chunks)
-            for items, parsed in map_in_order(parse_chunk, everything, workers, self._task):
+            pairs = map_in_order(
+                parse_chunk,
+                chunks,
+                self._task,
+                num_workers=self._num_workers,
+                patience=_PATIENCE_SECONDS,
+            )
+            for items, parsed in pairs:
                 self._take(items, parsed)
                 advance(len(items))
             write_rejected(self._folder / REJECTED, self._rejections)

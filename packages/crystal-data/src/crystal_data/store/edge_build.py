@@ -13,12 +13,12 @@ from crystal_data.store.console import progress, say
 from crystal_data.store.edges import EdgeChunk, EdgeColumns, edge_key, find_edges, write_edges
 from crystal_data.store.folders import build_folder, locked
 from crystal_data.store.manifest import StoreError, read_manifest
-from crystal_data.store.parallel import default_workers, map_in_order
+from crystal_data.store.parallel import map_in_order
 
 # Enough atoms to make good use of array operations, few enough that a chunk's pairs fit memory.
-_ATOMS_PER_CHUNK = 8_192
-# Workers must import torch first; below this one process is done sooner.
-_ATOMS_WORTH_WORKERS = 500_000
+_ATOMS_PER_CHUNK = 16_384
+# About 200,000 atoms are done in a second, and a worker must import torch first.
+_PATIENCE_SECONDS = 15.0
 
 
 def edge_folder(store: Path, spec: GraphSpec) -> Path:
@@ -32,7 +32,7 @@ def ensure_edges(store: Path, spec: GraphSpec, num_workers: int | None = None) -
     Args:
         store: Folder of the store.
         spec: Which neighbours become edges.
-        num_workers: Processes; by default as many as there are cores, if the store is large.
+        num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
     """
     folder = edge_folder(store, spec)
     if _is_whole(folder):
@@ -74,14 +74,18 @@ class _Task(NamedTuple):
 def _chunks(
     store: Path, offsets: NDArray[np.int64], spec: GraphSpec, num_workers: int | None
 ) -> Iterator[EdgeChunk]:
-    if num_workers is None:
-        num_workers = default_workers() if offsets[-1] > _ATOMS_WORTH_WORKERS else 0
-
     def task(span: tuple[int, int]) -> _Task:
         return _Task(store, *span, spec)
 
     with progress("finding neighbours", total=len(offsets) - 1) as advance:
-        for (start, end), chunk in map_in_order(_edges_of, _spans(offsets), num_workers, task):
+        pairs = map_in_order(
+            _edges_of,
+            _spans(offsets),
+            task,
+            num_workers=num_workers,
+            patience=_PATIENCE_SECONDS,
+        )
+        for (start, end), chunk in pairs:
             yield chunk
             advance(end - start)
 

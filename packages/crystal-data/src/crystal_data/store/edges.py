@@ -107,12 +107,19 @@ def find_edges(
 
     from crystal_data.graphs.neighbors import neighbor_list
 
-    edges = neighbor_list(
-        torch.from_numpy(np.array(lattice)),
-        torch.from_numpy(np.array(frac_coords)),
-        torch.from_numpy(num_atoms),
-        spec,
-    )
+    # The operations are many and short. On a busy machine threads that wait for each other made
+    # this thirty times slower, and on a quiet one they gain little.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        edges = neighbor_list(
+            torch.from_numpy(np.array(lattice)),
+            torch.from_numpy(np.array(frac_coords)),
+            torch.from_numpy(num_atoms),
+            spec,
+        )
+    finally:
+        torch.set_num_threads(threads)
     crystal = np.repeat(np.arange(len(num_atoms)), num_atoms)
     first_atom = np.cumsum(num_atoms) - num_atoms
     edge_index = edges.edge_index.numpy()

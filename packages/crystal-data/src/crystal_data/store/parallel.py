@@ -2,11 +2,13 @@
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -18,32 +20,44 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def default_workers() -> int:
-    """Processes that this machine can run beside each other; 0 on a single core."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return cores if cores > 1 else 0
-
-
 def map_in_order(
     function: Callable[[Task], Result],
     items: Iterable[Item],
-    num_workers: int,
     make_task: Callable[[Item], Task],
+    *,
+    num_workers: int | None,
+    patience: float,
 ) -> Iterator[tuple[Item, Result]]:
     """Pairs of item and result, in the order of the items, which are read as they are needed.
 
     Args:
         function: A function of a module, so that it pickles.
         items: What is to be done; they stay in this process.
-        num_workers: Processes; 0 works in this one.
         make_task: What of an item travels to the function.
+        num_workers: Processes; 0 works in this one. None begins in this one, and takes as many as
+            there are cores if that turns out to be long.
+        patience: How long that is, seconds: more than a worker needs to start and import.
     """
-    if num_workers == 0:
-        for item in items:
+    remaining = iter(items)
+    if not num_workers:
+        started = time.monotonic()
+        for item in remaining:
             yield item, function(make_task(item))
+            if num_workers is None and time.monotonic() - started > patience:
+                break
+        num_workers = _default_workers()
+    if num_workers:
+        yield from _map_by_workers(function, remaining, make_task, num_workers)
+
+
+def _map_by_workers(
+    function: Callable[[Task], Result],
+    items: Iterator[Item],
+    make_task: Callable[[Item], Task],
+    num_workers: int,
+) -> Iterator[tuple[Item, Result]]:
+    first = next(items, None)
+    if first is None:
         return
     pool = ProcessPoolExecutor(
         num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
@@ -51,7 +65,7 @@ def map_in_order(
     # Enough in flight that no worker waits, few enough that memory stays bounded.
     pending: deque[tuple[Item, Future[Result]]] = deque()
     try:
-        for item in items:
+        for item in chain([first], items):
             with _without_main():
                 pending.append((item, pool.submit(function, make_task(item))))
             if len(pending) > 2 * num_workers + 1:
@@ -67,6 +81,12 @@ def map_in_order(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _default_workers() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _end_with_parent() -> None:

@@ -304,7 +304,7 @@ class CrystalStore:
 
         Args:
             graph_spec: Which neighbours become edges.
-            num_workers: Processes for a large store; by default as many as there are cores.
+            num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
         """
         if self.path is not None:
             ensure_edges(self.path, graph_spec, num_workers)

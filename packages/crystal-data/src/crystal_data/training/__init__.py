@@ -6,14 +6,14 @@ from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.training.artifact import Artifact as Artifact
-    from crystal_data.training.artifact import load_state_report as load_state_report
     from crystal_data.training.artifact import StateReport as StateReport
     from crystal_data.training.artifact import TargetScale as TargetScale
+    from crystal_data.training.artifact import load_state_report as load_state_report
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
     from crystal_data.training.ema import EMA as EMA
-    from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.masked import MaskedMAE as MaskedMAE
+    from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.module import PropertyModule as PropertyModule
     from crystal_data.training.predictions import PredictionWriter as PredictionWriter
     from crystal_data.training.pretrained import PretrainedModel as PretrainedModel

@@ -17,7 +17,8 @@ from crystal_data.metrics.result import (
     read_results,
     write_results,
 )
-from crystal_data.training.runs import ARTIFACT, RESULTS, run_folder
+from crystal_data.training.registry import ArtifactError
+from crystal_data.training.runs import ARTIFACT, RESULTS, is_trial, run_folder
 
 
 @runtime_checkable
@@ -59,13 +60,26 @@ class EpochPrinter(Callback):
         print(f"epoch {finished}/{total}  {'  '.join(parts)}  {seconds:.1f} s", flush=True)
 
 
+class LearningRate(Callback):
+    """Logs the learning rate that each epoch ended with, as ``lr``."""
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for optimizer in trainer.optimizers[:1]:
+            pl_module.log("lr", optimizer.param_groups[0]["lr"], sync_dist=True)
+
+
 class ArtifactExport(Callback):
-    """Writes ``artifact/`` when training ends, from the best checkpoint where there is one."""
+    """Writes ``artifact/`` when training ends, from the best checkpoint where there is one.
+
+    A model that no registry knows, such as a user's own, trains all the same; then the reason for
+    there being no artifact is printed.
+    """
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = run_folder(trainer) / ARTIFACT
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        if not trainer.is_global_zero or is_trial(trainer):
             return
         if not isinstance(pl_module, SavesArtifact):
             return
@@ -74,8 +88,12 @@ class ArtifactExport(Callback):
         if best is not None:
             state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
             module.load_state_dict(state)
-        module.save_pretrained(folder, metadata=artifact_metadata(trainer))
-        print(f"artifact: {folder}")
+        try:
+            module.save_pretrained(folder, metadata=artifact_metadata(trainer))
+        except ArtifactError as error:
+            print(f"no artifact: {error}")
+        else:
+            print(f"artifact: {folder}")
 
 
 class ResultsFile(Callback):
@@ -116,7 +134,7 @@ class ResultsFile(Callback):
         self, trainer: Trainer, module: LightningModule, split: str, metrics: dict[str, float]
     ) -> None:
         path = run_folder(trainer) / RESULTS
-        if not trainer.is_global_zero or trainer.fast_dev_run or not metrics:
+        if not trainer.is_global_zero or is_trial(trainer) or not metrics:
             return
         kept = read_results(path) if path.is_file() else []
         results = [result for result in kept if not result.metric.startswith(f"{split}/")]

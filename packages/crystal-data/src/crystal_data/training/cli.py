@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.errors import InvalidCrystalError
-from crystal_data.training.callbacks import ArtifactExport, EpochPrinter, ResultsFile
+from crystal_data.training.callbacks import (
+    ArtifactExport,
+    EpochPrinter,
+    LearningRate,
+    ResultsFile,
+)
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -26,6 +31,7 @@ from crystal_data.training.runs import (
     CONFIG,
     MetricsTable,
     RunError,
+    is_first_process,
     latest_run,
     new_run,
     resolve_checkpoint,
@@ -64,7 +70,7 @@ class SaveRunConfig(SaveConfigCallback):
         if trainer.is_global_zero and not self.already_saved:
             folder.mkdir(parents=True, exist_ok=True)
             # The config of the training is not replaced by that of a later test.
-            name = CONFIG if stage == "fit" else f"config-{stage}.yaml"
+            name = CONFIG if stage == "fit" else f"config-{TrainerFn(stage).value}.yaml"
             config = self.config.clone()
             config["trainer.default_root_dir"] = config["ckpt_path"] = None
             with warnings.catch_warnings():
@@ -83,6 +89,12 @@ class CrystalCLI(LightningCLI):
     ``runs/<name of the config>/<number>``; ``test``, ``validate`` and ``predict`` take the best
     checkpoint of the newest run of the same config, or that of ``--ckpt_path``, and leave their
     results in its run.
+
+    What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
+    that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
+    artifact; ``load_pretrained(path, strict=…)``, which returns a report, for ``--init_from``;
+    ``num_labels`` (by metric) and ``units`` (by target) for ``results.json``; outputs of
+    ``test_step`` and ``predict_step`` as ``PropertyModule`` has them for ``predictions/``.
 
     Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
 
@@ -165,7 +177,7 @@ class CrystalCLI(LightningCLI):
             report = load(source, strict=self.subcommand in {"validate", "test", "predict"})
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             print(f"--init_from {source}: {report}")
 
     @override
@@ -188,9 +200,9 @@ class CrystalCLI(LightningCLI):
         if self.subcommand != "fit":
             return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
-            LearningRateMonitor(logging_interval="epoch"),
-            ArtifactExport(),
+            LearningRate(),
             ResultsFile(),
+            ArtifactExport(),
         ]
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
@@ -214,13 +226,13 @@ class CrystalCLI(LightningCLI):
             folder = Path(root)
         elif ckpt_path is None:
             # The other processes learn the folder of the first one from the Trainer's strategy.
-            folder = new_run(group) if rank_zero_only.rank == 0 else group
+            folder = new_run(group) if is_first_process() else group
         else:
             folder = run_of_checkpoint(ckpt_path) or latest_run(group)
         if ckpt_path is not None:
             config["ckpt_path"] = resolve_checkpoint(folder, ckpt_path)
         config["trainer.default_root_dir"] = str(folder)
-        if rank_zero_only.rank == 0:
+        if is_first_process():
             print(f"run: {folder}", flush=True)
 
 

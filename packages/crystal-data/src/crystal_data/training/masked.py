@@ -1,6 +1,6 @@
 """Losses and errors where a label may be missing, which is NaN."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -13,7 +13,11 @@ from crystal_data.training.distributed import global_mean
 
 LossName = Literal["mse", "mae", "huber"]
 
-_ELEMENTWISE = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+_ELEMENTWISE: dict[LossName, Callable[..., Tensor]] = {
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+    "huber": F.huber_loss,
+}
 
 
 def masked_loss(

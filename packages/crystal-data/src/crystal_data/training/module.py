@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
@@ -59,7 +59,7 @@ class PropertyModule(LightningModule):
         super().__init__()
         _check_targets(targets, target_weights or {})
         self.model = model
-        self.normalizer = TargetNormalizer(targets)
+        self.normalizer = TargetNormalizer(tuple(targets))
         self.units: dict[str, str] = {}
         self.num_labels: dict[str, int] = {}
         self._targets = tuple(targets)
@@ -67,6 +67,7 @@ class PropertyModule(LightningModule):
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         weights = [(target_weights or {}).get(name, 1.0) for name in targets]
+        self._weights: Tensor
         self.register_buffer("_weights", torch.tensor(weights), persistent=False)
         self.train_mae, self.val_mae, self.test_mae = (MaskedMAE(targets) for _ in range(3))
 
@@ -85,7 +86,7 @@ class PropertyModule(LightningModule):
     def setup(self, stage: str) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit":
-            if not hasattr(datamodule, "train_targets"):
+            if datamodule is None or not hasattr(datamodule, "train_targets"):
                 raise TypeError(
                     "labels are normalised by the training split, which only a data module can "
                     "name: give fit() a CrystalDataModule, not loaders"
@@ -142,13 +143,13 @@ class PropertyModule(LightningModule):
         each_step = isinstance(scheduler, WholeRunScheduler | OneCycleLR | CyclicLR)
         if isinstance(scheduler, WholeRunScheduler):
             scheduler.set_total_steps(self._total_steps())
-        plan: dict[str, Any] = {
+        plan: LRSchedulerConfigType = {
             "scheduler": scheduler,
             "interval": "step" if each_step else "epoch",
         }
         if isinstance(scheduler, ReduceLROnPlateau):
             plan["monitor"] = scheduler.monitor
-        return {"optimizer": optimizer, "lr_scheduler": plan}  # type: ignore[typeddict-item]
+        return {"optimizer": optimizer, "lr_scheduler": plan}
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from crystal_data.io.files import write_text
-from crystal_data.training.runs import run_folder
+from crystal_data.training.runs import is_trial, run_folder
 
 Split = Literal["test", "predict"]
 
@@ -81,10 +81,10 @@ class PredictionWriter(Callback):
     def _finish(self, trainer: Trainer, split: Split) -> None:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            datamodule = getattr(trainer, "datamodule", None)
+            datamodule: Any = getattr(trainer, "datamodule", None)
             # A run cut short on purpose, by limit_test_batches, has no full set to check.
             limit = trainer.limit_test_batches if split == "test" else trainer.limit_predict_batches
-            whole = limit == 1.0 and not trainer.fast_dev_run
+            whole = limit == 1.0 and not is_trial(trainer)
             known = isinstance(datamodule, KnowsItsRows) and whole
             expected = datamodule.sample_ids(split).tolist() if known else None
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
@@ -22,9 +23,19 @@ class RunError(ValueError):
     """A run, or a checkpoint of one, that is asked for and is not there."""
 
 
+def is_first_process() -> bool:
+    """Whether this process prints and writes, known before the processes have met."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def run_folder(trainer: Trainer) -> Path:
     """Folder of the run, the same on all processes; all of them must ask."""
     return Path(trainer.strategy.broadcast(str(trainer.default_root_dir)))
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether this is a ``fast_dev_run``, which leaves nothing behind."""
+    return bool(getattr(trainer, "fast_dev_run", False))
 
 
 def run_group(configs: Sequence[Path]) -> Path:
@@ -125,9 +136,7 @@ class MetricsTable(Logger):
 
     @override
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        from lightning.fabric.utilities.rank_zero import rank_zero_only
-
-        if rank_zero_only.rank != 0 or "epoch" not in metrics:
+        if not is_first_process() or "epoch" not in metrics:
             return
         epoch = int(metrics["epoch"])
         if not self._rows:

@@ -1,6 +1,7 @@
 """Learning rates that follow the whole run, whose length the LightningModule tells them."""
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 from torch.optim import Optimizer
@@ -22,9 +23,9 @@ class WholeRunScheduler(LRScheduler):
         """Says how many optimizer steps the run has."""
         self.total_steps = max(1, total_steps)
 
+    @abstractmethod
     def factor(self, progress: float) -> float:
         """Share of the optimizer's learning rate at a progress from 0 to 1."""
-        raise NotImplementedError
 
     @override
     def get_lr(self) -> list[float | Any]:

@@ -112,7 +112,7 @@ def _argument_names(found: type) -> list[str] | None:
     for base in found.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             return names

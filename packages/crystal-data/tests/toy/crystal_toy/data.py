@@ -1,4 +1,6 @@
-"""Crystals in memory whose properties are linear in the composition, so that they can be learned."""
+"""Crystals in memory whose properties are linear in the composition: they can be learned."""
+
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,9 +41,14 @@ class ToyData(LightningDataModule):
         batch_size: Rows of a batch.
     """
 
-    SPLITS = {"train": (0, 96), "val": (96, 120), "test": (120, 140), "predict": (120, 140)}
-    units = {"energy": "eV/atom", "gap": "eV"}
-    metadata = {"source": "toy", "fingerprint": "0" * 64}
+    SPLITS: ClassVar = {
+        "train": (0, 96),
+        "val": (96, 120),
+        "test": (120, 140),
+        "predict": (120, 140),
+    }
+    units: ClassVar = {"energy": "eV/atom", "gap": "eV"}
+    metadata: ClassVar = {"source": "toy", "fingerprint": "0" * 64}
 
     def __init__(self, batch_size: int = 16) -> None:
         super().__init__()
