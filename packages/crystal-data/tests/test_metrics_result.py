@@ -3,12 +3,12 @@
 import csv
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from scipy import stats
 
-import crystal_data.metrics.result as result_module
 from crystal_data.crystal import Crystal
 from crystal_data.metrics import (
     Evaluation,
@@ -53,7 +53,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full_disk(_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(result_module.os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="no space"):
         write_results(path, RESULTS)
     assert path.read_bytes() == before
