@@ -149,10 +149,24 @@ def test_error_names_reasons_and_remedy_and_keeps_the_table(tmp_path):
 
 
 def test_nothing_left_is_an_error_even_when_skipping(tmp_path):
-    with pytest.raises(InvalidSourceError, match="not one is left"):
+    with pytest.raises(InvalidSourceError, match="not one structure is left"):
         open_store(ListSource(BAD[:1]), cache=tmp_path, on_invalid="skip")
     with pytest.raises(InvalidSourceError, match="holds no structures at all"):
         open_store(ListSource([], "2"), cache=tmp_path, on_invalid="skip")
+
+
+def test_disorder_may_be_skipped_while_all_else_is_an_error(tmp_path, capfd):
+    text = to_cif(rock_salt(5.0))
+    (site,) = [line for line in text.splitlines() if line.split()[:1] == ["Na"]]
+    mixed = text.replace(site, site.rsplit(maxsplit=1)[0] + " 0.5")
+    good, disordered = record(0), record(1, structure=mixed)
+    with pytest.raises(InvalidSourceError, match=r"1 of 2 structures .*\n  x-1 .*\[disordered\]"):
+        open_store(ListSource([good, disordered]), cache=tmp_path)
+    store = open_store(ListSource([good, disordered]), cache=tmp_path, on_disorder="skip")
+    assert len(store) == 1
+    assert "1 of 2 structures left out" in capfd.readouterr().err
+    with pytest.raises(InvalidSourceError, match="1 of 3 structures cannot be used"):
+        open_store(ListSource([good, disordered, BAD[0]], "2"), cache=tmp_path, on_disorder="skip")
 
 
 def test_crystals_keep_their_own_properties(tmp_path):

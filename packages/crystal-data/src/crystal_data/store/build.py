@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.rejected import read_rejected, write_rejected
+from crystal_data.io.rejected import write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.sources.homes import cache_home
 from crystal_data.sources.record import Record
@@ -23,34 +23,17 @@ from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.properties import PropertySchema
+from crystal_data.store.rejections import REJECTED as REJECTED
+from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
+from crystal_data.store.rejections import OnInvalid, report_rejected
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
-
-OnInvalid = Literal["error", "skip"]
-REJECTED = "rejected.csv"
 
 Item = Record | Rejection
 
 _CHUNK = 256
 # About 10,000 structures of MP-20 are read in a second; workers must start and import first.
 _PATIENCE_SECONDS = 3.0
-_NAMED_IN_ERROR = 5
-
-
-class InvalidSourceError(ValueError):
-    """A source with structures that cannot be used, opened with ``on_invalid="error"``.
-
-    Args:
-        message: What is wrong and what to do.
-        rejected_path: The table of all of them.
-    """
-
-    def __init__(self, message: str, rejected_path: Path) -> None:
-        super().__init__(message, rejected_path)
-        self.rejected_path = rejected_path
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 def open_store(
@@ -72,7 +55,8 @@ def open_store(
         source: Where the structures come from; prepared if a build needs it.
         on_invalid: ``"error"`` raises if any structure cannot be used, after all have been looked
             at. ``"skip"`` leaves them out and says how many.
-        on_disorder: Passed to :func:`~crystal_data.io.parse.parse_record`.
+        on_disorder: Passed to :func:`~crystal_data.io.parse.parse_record`. With ``"skip"``,
+            disordered structures are left out and counted even if others raise.
         min_distance: Atoms closer than this overlap, Å.
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
         num_workers: Processes that parse, 0 for this one; by default as many as cores if parsing
@@ -91,7 +75,7 @@ def open_store(
                 with build_folder(folder) as temporary:
                     _Build(source, temporary, on_disorder, min_distance, num_workers).run()
                 store = CrystalStore.open(folder)
-    _report(store, folder / REJECTED, on_invalid)
+    report_rejected(store, folder / REJECTED, on_invalid, on_disorder)
     return store
 
 
@@ -123,34 +107,6 @@ def _opened(folder: Path) -> CrystalStore | None:
     except StoreError as error:
         say(f"{error.args[0]}; building it anew")
         return None
-
-
-def _report(store: CrystalStore, rejected: Path, on_invalid: OnInvalid) -> None:
-    left_out = store.metadata["rejected"]
-    if not left_out and len(store):
-        return
-    total = left_out + len(store)
-    name = store.metadata["source"]
-    if on_invalid == "skip" and len(store):
-        say(f"{name}: {left_out} of {total} structures left out, see {rejected}")
-        return
-    if not total:
-        raise InvalidSourceError(f"{name}: the source holds no structures at all", rejected)
-    reasons = [f"  {r.identifier} ({r.file or name}): {r.detail} [{r.reason}]"
-               for r in islice(read_rejected(rejected), _NAMED_IN_ERROR)]  # fmt: skip
-    more = [f"  and {left_out - len(reasons)} more"] if left_out > len(reasons) else []
-    remedy = (
-        "pass on_invalid='skip' to leave them out and count them, or mend the files"
-        if len(store)
-        else "not one is left; mend the files"
-    )
-    raise InvalidSourceError(
-        "\n".join(
-            [f"{name}: {left_out} of {total} structures cannot be used:", *reasons, *more,
-             f"all of them are listed in {rejected}; {remedy}"]
-        ),
-        rejected,
-    )  # fmt: skip
 
 
 class _Build:

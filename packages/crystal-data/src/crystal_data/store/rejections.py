@@ -1,0 +1,71 @@
+"""Says what a build has left out, or refuses the source for it."""
+
+from pathlib import Path
+from typing import Literal
+
+from crystal_data.errors import Reason, Rejection
+from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.rejected import read_rejected
+from crystal_data.store.console import say
+from crystal_data.store.store import CrystalStore
+
+OnInvalid = Literal["error", "skip"]
+REJECTED = "rejected.csv"
+
+_NAMED_IN_ERROR = 5
+
+
+class InvalidSourceError(ValueError):
+    """A source with structures that cannot be used, opened with ``on_invalid="error"``.
+
+    Args:
+        message: What is wrong and what to do.
+        rejected_path: The table of all of them.
+    """
+
+    def __init__(self, message: str, rejected_path: Path) -> None:
+        super().__init__(message, rejected_path)
+        self.rejected_path = rejected_path
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def report_rejected(
+    store: CrystalStore, path: Path, on_invalid: OnInvalid, on_disorder: OnDisorder
+) -> None:
+    """Prints how many structures were left out, or raises.
+
+    Args:
+        store: What is left.
+        path: Its ``rejected.csv``.
+        on_invalid: ``"error"`` raises if there are any.
+        on_disorder: ``"skip"`` allows disordered ones to be among them.
+
+    Raises:
+        InvalidSourceError: If any was left out that must not be, or nothing is left.
+    """
+    name, left_out = store.metadata["source"], store.metadata["rejected"]
+    total = left_out + len(store)
+    if total == 0:
+        raise InvalidSourceError(f"{name}: the source holds no structures at all", path)
+    if left_out == 0:
+        return
+    rejected = read_rejected(path)
+    refused = [one for one in rejected if on_disorder != "skip" or one.reason != Reason.DISORDERED]
+    if len(store) == 0:
+        remedy = "not one structure is left, so mend the files"
+        raise InvalidSourceError(_refusal(name, rejected, total, path, remedy), path)
+    if refused and on_invalid == "error":
+        remedy = "pass on_invalid='skip' to leave them out and count them, or mend the files"
+        raise InvalidSourceError(_refusal(name, refused, total, path, remedy), path)
+    say(f"{name}: {left_out} of {total} structures left out, see {path}")
+
+
+def _refusal(name: str, refused: list[Rejection], total: int, path: Path, remedy: str) -> str:
+    lines = [f"{name}: {len(refused)} of {total} structures cannot be used:"]
+    for one in refused[:_NAMED_IN_ERROR]:
+        lines.append(f"  {one.identifier} ({one.file or name}): {one.detail} [{one.reason}]")
+    if len(refused) > _NAMED_IN_ERROR:
+        lines.append(f"  and {len(refused) - _NAMED_IN_ERROR} more")
+    return "\n".join([*lines, f"all of them are listed in {path}; {remedy}"])
