@@ -37,7 +37,7 @@ def test_all_stages_then_none_again(tmp_path: Path) -> None:
         assert arm in text
     assert "not evidence" in html
     assert "mean guess" in text
-    assert "test MAE, GPa" in text
+    assert "test MAE, eV/atom" in text
     table = json.loads((out / "transformer" / "atom_init.json").read_text(encoding="utf-8"))
     assert {len(vector) for vector in table.values()} == {64}
     assert set(map(int, table)) < set(ATOMIC_NUMBERS.values())

@@ -125,6 +125,19 @@ def test_rows_are_ranked_and_the_best_is_marked(tmp_path: Path) -> None:
     assert rows == [(' class="best"', "best"), ("", "bad")]
 
 
+def test_only_runs_of_one_training_size_compete(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, error) for name, error in (("a", 0.5), ("b", 0.3))]
+    large = write_run(tmp_path / "large", 0.1)
+    for run in runs:
+        config = "data:\n  init_args:\n    train_size: 200\n"
+        (run / "config.yaml").write_text(config, encoding="utf-8")
+    assert read_run(runs[0]).train_size == 200
+    assert read_run(large).train_size is None
+    text = write_report([*runs, large], tmp_path / "r.html").read_text(encoding="utf-8")
+    best = re.findall(r'<tr class="best">\s*<td><span class="key c\d"></span>(\w+)', text)
+    assert best == ["b"]
+
+
 def test_missing_labels_and_several_targets(tmp_path: Path) -> None:
     (tmp_path / "predictions").mkdir()
     header = ("id", "a:target", "a:prediction", "b:target", "b:prediction")

@@ -32,6 +32,7 @@ class ResultRow:
 
     Args:
         gain: Share of the spread of the labels that is predicted, from 0 to 1, for the bar.
+        best: Whether it is the best of several that were trained on as many rows.
     """
 
     run: Run
@@ -123,8 +124,10 @@ def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
     rows = []
     for place, run in enumerate(runs):
         for target, test in run.predictions.items():
-            others = [
-                other.predictions[target].mae for other in runs if target in other.predictions
+            rivals = [
+                other.predictions[target].mae
+                for other in runs
+                if target in other.predictions and other.train_size == run.train_size
             ]
             rows.append(
                 ResultRow(
@@ -134,7 +137,7 @@ def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
                     unit=run.unit(target),
                     test=test,
                     gain=float(np.clip(1 - test.mae / test.spread, 0, 1)) if test.spread else 0.0,
-                    best=len(others) > 1 and test.mae == min(others),
+                    best=len(rivals) > 1 and test.mae == min(rivals),
                 )
             )
     return sorted(rows, key=lambda row: (row.target, row.test.mae))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from crystal_data.metrics.result import MetricResult, read_results
@@ -110,6 +111,14 @@ class Run:
     def _data(self) -> Mapping[str, Any]:
         data = self.metadata.get("data", {})
         return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def train_size(self) -> int | None:
+        """Rows that training was limited to by the config; None for all that there are."""
+        found: Any = yaml.safe_load(self.config) if self.config else None
+        for key in ("data", "init_args", "train_size"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found if isinstance(found, int) else None
 
     def unit(self, target: str) -> str:
         """Unit of a target, from the artifact; empty if unknown."""

@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import TextIOBase
 from pathlib import Path
@@ -82,7 +82,7 @@ class Stage:
         root = ["--trainer.default_root_dir", str(self.folder)]
         with (self.folder / "log.txt").open("w", encoding="utf-8") as file:
             log = _Log(file, progress)
-            with redirect_stdout(log), redirect_stderr(log):
+            with redirect_stdout(log), redirect_stderr(log), _one_thread():
                 for command in (["fit"], ["test", "--ckpt_path", "best"]):
                     self._command([*command, "--config", str(config), *root])
         write_text(self.folder / _DONE, json.dumps({"key": self.key()}) + "\n")
@@ -103,6 +103,19 @@ class Stage:
             ) from error
         if status:
             raise StageError(f"{self.title}: {arguments[0]} ended with status {status}; see {log}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keeps torch from sharing out matrices so small that its threads mostly wait."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Log(TextIOBase):
