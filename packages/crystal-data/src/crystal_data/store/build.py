@@ -23,11 +23,16 @@ from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.properties import PropertySchema
-from crystal_data.store.rejections import REJECTED as REJECTED
-from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
-from crystal_data.store.rejections import OnInvalid, report_rejected
+from crystal_data.store.rejections import (
+    REJECTED,
+    InvalidSourceError,
+    OnInvalid,
+    report_rejected,
+)
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
+
+__all__ = ["REJECTED", "InvalidSourceError", "open_store", "store_folder"]
 
 Item = Record | Rejection
 
