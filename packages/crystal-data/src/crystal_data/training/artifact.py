@@ -133,7 +133,7 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
             return place
     if folder.exists():
         raise ArtifactError(
-            f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is no artifact and no finished run"
+            f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is neither artifact nor run"
         )
     name = str(path_or_hub_id)
     if isinstance(path_or_hub_id, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
