@@ -120,8 +120,8 @@ def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:
         return ["own", hashlib.sha256(np.ascontiguousarray(own[item]).data).hexdigest()]
     if not Path(item).is_file():
         raise FileNotFoundError(
-            f"exclude: {item!r} is neither {' nor '.join(own)} nor a file of identifiers; another "
-            "source is given by its class_path"
+            f"exclude: {item!r} is neither {' nor '.join(own)} nor a file of identifiers, which "
+            "is given in brackets, [ids.txt]; another source is given by its class_path"
         )
     return ["ids", hash_file(Path(item))]
 

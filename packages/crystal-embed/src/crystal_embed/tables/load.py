@@ -59,10 +59,10 @@ def load_table(name_or_path: str | Path) -> ElementTable:
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
         return _artifact_table(name)
     near = get_close_matches(name, _NAMES, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(_NAMES)}"
+    hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(_NAMES)}."
     raise ValueError(
-        f"no element table '{name}'; {hint}, and files end in {', '.join(SUFFIXES)}; "
-        "an artifact is given by its folder"
+        f"no element table '{name}'; {hint} Files end in {', '.join(SUFFIXES)}, and an artifact is "
+        "given by its folder"
     )
 
 
