@@ -16,8 +16,8 @@ from pyarrow import parquet
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.parse import parse_record
 from crystal_data.sources import CrystalSource, Record, TableSource
-from crystal_data.sources.cells import BadCellError, Column, parse_number, parse_vector
 from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.table_cells import BadCellError, Column, parse_number, parse_vector
 
 CIF = """data_NaCl
 _symmetry_space_group_name_H-M   'P 1'

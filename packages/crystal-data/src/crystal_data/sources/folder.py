@@ -9,14 +9,6 @@ from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import (
-    BadCellError,
-    Column,
-    Kind,
-    convert,
-    is_missing,
-    parse_number,
-)
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.json_list import open_text
 from crystal_data.sources.record import Record, Split
@@ -27,6 +19,14 @@ from crystal_data.sources.structure_files import (
     bare_name,
     is_structure_file,
     structures_in,
+)
+from crystal_data.sources.table_cells import (
+    BadCellError,
+    Column,
+    Kind,
+    convert,
+    is_missing,
+    parse_number,
 )
 
 

@@ -11,16 +11,23 @@ from typing import ClassVar
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import BadCellError, Column, Kind, convert, is_missing, parse_text
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.record import Record, Split, StructureFormat
-from crystal_data.sources.sites import (
+from crystal_data.sources.site_lists import (
     OPTIMADE_COLUMNS,
     crystal_from_jarvis,
     crystal_from_optimade,
 )
 from crystal_data.sources.split_paths import SplitPaths
-from crystal_data.sources.tables import Row, column_names, read_rows
+from crystal_data.sources.table_cells import (
+    BadCellError,
+    Column,
+    Kind,
+    convert,
+    is_missing,
+    parse_text,
+)
+from crystal_data.sources.table_rows import Row, column_names, read_rows
 
 logger = logging.getLogger(__name__)
 

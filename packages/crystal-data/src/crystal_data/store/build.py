@@ -17,11 +17,11 @@ from crystal_data.io.rejected import write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.sources.homes import cache_home
 from crystal_data.sources.record import Record
-from crystal_data.store.console import progress, say
 from crystal_data.store.folders import build_folder, locked
 from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
+from crystal_data.store.progress import progress, say
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.rejections import (
     REJECTED,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from crystal_data.store.console import say
 from crystal_data.store.manifest import sync_folder
+from crystal_data.store.progress import say
 
 # Long enough that a build which is about to end goes without a message.
 _PATIENCE_SECONDS = 2.0

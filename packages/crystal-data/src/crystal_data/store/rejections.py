@@ -6,7 +6,7 @@ from typing import Literal
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.rejected import read_rejected
-from crystal_data.store.console import say
+from crystal_data.store.progress import say
 from crystal_data.store.store import CrystalStore
 
 OnInvalid = Literal["error", "skip"]
