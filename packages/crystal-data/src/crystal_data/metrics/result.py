@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,6 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.io.files import write_text
 
-_LIBRARIES = (
-    "crystal-data",
-    "numpy",
-    "scipy",
-    "torch",
-    "lightning",
-    "torch-geometric",
-    "pymatgen-core",
-    "moyopy",
-    "spglib",
-    "smact",
-)
 FORMAT_VERSION = 1
 
 
@@ -76,17 +63,6 @@ class Evaluation:
             if result.metric == metric:
                 return result.value
         raise KeyError(f"{metric!r} is not among {[result.metric for result in self.results]}")
-
-
-def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
-    """Versions of those libraries that are installed, without importing them."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def hash_crystals(crystals: Iterable[Crystal | None]) -> str:

@@ -20,8 +20,8 @@ from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
     hash_crystals,
-    library_versions,
 )
+from crystal_data.versions import library_versions
 
 OxidationStates = Literal["smact14", "icsd24", "icsd24_medium"]
 MAX_COMBINATIONS = 10_000_000

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 "built anew"
             )
     return manifest
-
-
-def library_versions(*names: str) -> dict[str, str]:
-    """Installed versions of the named distributions."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # run from a source tree that is not installed
-            versions[name] = "unknown"
-    return versions
