@@ -1,13 +1,16 @@
 """Bytes of a file to text; files and folders that are whole or absent."""
 
+import csv
 import gzip
+import io
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason
 
@@ -138,3 +141,12 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text in one step: the file has all of it or is as it was."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as the text of a CSV file, with line feeds on every system."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,8 +1,6 @@
 """Crystals to a folder of ordinary files."""
 
-import csv
 import gzip
-import io
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +13,7 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.io.ase import to_extxyz
 from crystal_data.io.cif import to_cif
-from crystal_data.io.files import atomic_folder, atomic_path, write_text
+from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_text
 from crystal_data.io.pymatgen import to_json
 
 _UNSAFE = set('<>:"/\\|?*#%& ')
@@ -115,22 +113,13 @@ def _distinct(names: Sequence[str], *, fold: bool = False) -> list[str]:
 
 def _summary(crystals: Sequence[Crystal], files: Sequence[str]) -> str:
     names = list(dict.fromkeys(key for c in crystals for key in _scalars(c)))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SUMMARY_COLUMNS, *names])
+    rows = []
     for crystal, file in zip(crystals, files, strict=True):
         scalars = _scalars(crystal)
-        writer.writerow(
-            [
-                crystal.identifier,
-                f"cif/{file}",
-                crystal.formula,
-                crystal.num_atoms,
-                *(f"{x:.6f}" for x in _sizes(crystal)),
-                *(scalars.get(name, "") for name in names),
-            ]
-        )
-    return text.getvalue()
+        about = (crystal.identifier, f"cif/{file}", crystal.formula, crystal.num_atoms)
+        sizes = (f"{x:.6f}" for x in _sizes(crystal))
+        rows.append([*about, *sizes, *(scalars.get(name, "") for name in names)])
+    return csv_text((*SUMMARY_COLUMNS, *names), rows)
 
 
 def _sizes(crystal: Crystal) -> tuple[float, ...]:

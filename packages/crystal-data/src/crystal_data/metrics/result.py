@@ -1,8 +1,6 @@
 """Numbers with their provenance, and the files that hold them."""
 
-import csv
 import hashlib
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 
 FORMAT_VERSION = 1
 
@@ -98,7 +96,7 @@ def write_results(
     if path.suffix == ".csv":
         raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
     if per_structure is not None:
-        write_text(path.with_suffix(".csv"), _csv_text(per_structure))
+        write_text(path.with_suffix(".csv"), _table_text(per_structure))
     rows = []
     for result in results:
         row = asdict(result)
@@ -131,16 +129,12 @@ def read_results(path: str | Path) -> list[MetricResult]:
     return results
 
 
-def _csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
+def _table_text(columns: Mapping[str, Sequence[Any]]) -> str:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of the per-structure table differ in length: {lengths}")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([_cell(value) for value in row])
-    return buffer.getvalue()
+    rows = zip(*columns.values(), strict=True)
+    return csv_text(columns, (map(_cell, row) for row in rows))
 
 
 def _cell(value: Any) -> Any:
