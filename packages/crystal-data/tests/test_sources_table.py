@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import Reason, Rejection, SourceError
 from crystal_data.io.parse import parse_record
 from crystal_data.sources import CrystalSource, Record, TableSource
 from crystal_data.sources.json_list import iter_json_list
@@ -229,6 +229,15 @@ def test_messages_name_what_is_wrong(tmp_path: Path) -> None:
     cut.write_bytes(gzip.compress(whole.read_bytes() * 50)[:-20])
     with pytest.raises(ValueError, match=r"d\.csv\.gz is damaged"):
         list(TableSource(cut).records())
+    torn = tmp_path / "f.parquet"
+    parquet.write_table(pa.table({"id": ["a"], "cif": [CIF]}), torn)
+    torn.write_bytes(torn.read_bytes()[:-10])
+    with pytest.raises(SourceError, match=r"f\.parquet is damaged"):
+        list(TableSource(torn).records())
+    deep = tmp_path / "g.jsonl"
+    deep.write_text('{"id": ' + "[" * 100_000 + "\n")
+    with pytest.raises(SourceError, match=r"g\.jsonl, line 1 is not JSON"):
+        list(TableSource(deep).records())
     latin = tmp_path / "e.csv"
     latin.write_bytes(f"id,cif\n\xe4,{QUOTED}\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"e\.csv is not text in UTF-8"):

@@ -1,6 +1,5 @@
 """The user's own folders of structure files, with or without a table of properties."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import Reason, Rejection, SourceError
 from crystal_data.io.formats import SUFFIXES, format_of_name, without_suffix
 from crystal_data.io.read import records_of_file
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
@@ -24,6 +23,7 @@ from crystal_data.sources.table_cells import (
     is_missing,
     parse_number,
 )
+from crystal_data.sources.table_rows import csv_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class FolderSource(CrystalSource):
                     found[name].add(cell)
         unknown = sorted(self._declared.keys() - found.keys())
         if unknown:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: columns= names {', '.join(unknown)}, but the columns are "
                 f"{', '.join(found) or 'none'}"
             )
@@ -174,20 +174,21 @@ class FolderSource(CrystalSource):
         self, table: Path, present: Mapping[str, Path]
     ) -> tuple[list[str], list[tuple[int, list[str]]]]:
         with open_text(table) as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+            rows = [(line, [cell.strip() for cell in row]) for line, row in csv_cells(file, table)]
         if not rows:
-            raise ValueError(f"{table} is empty; expected rows of a file's name and its properties")
+            raise SourceError(
+                f"{table} is empty; expected rows of a file's name and its properties"
+            )
         width = len(rows[0][1])
         for line, cells in rows:
             if len(cells) != width:
-                raise ValueError(
+                raise SourceError(
                     f"{table}, line {line}: {len(cells)} cells, but {width} in the first row"
                 )
         header = rows.pop(0)[1] if _is_header(rows[0][1], present) else None
         names = self._targets or (header[1:] if header else _default_names(width - 1))
         if len(names) != width - 1:
-            raise ValueError(
+            raise SourceError(
                 f"{table} has {width - 1} columns of properties, but targets= names {len(names)}: "
                 f"{', '.join(names)}"
             )

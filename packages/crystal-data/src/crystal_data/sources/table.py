@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.record import Record, Split, StructureFormat
@@ -160,14 +160,14 @@ class TableSource(CrystalSource):
         split = self._find("split", ("split",), present)
         parent = self._find("parent", ("parent",), present)
         if structure is None and not set(OPTIMADE_COLUMNS) <= set(present):
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: no column of structures among {', '.join(present)}; expected one "
                 f"of {', '.join(STRUCTURE_COLUMNS)} or the OPTIMADE columns "
                 f"{', '.join(OPTIMADE_COLUMNS)}; name it with structure="
             )
         absent = [name for name in self._declared if name not in present]
         if absent and not self._columns_may_lack:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: columns= names {', '.join(absent)}, but the columns are "
                 f"{', '.join(present)}"
             )
@@ -186,7 +186,7 @@ class TableSource(CrystalSource):
         if chosen is None:
             return next((name for name in usual if name in present), None)
         if chosen not in present:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: there is no column {chosen!r} for {role}=; "
                 f"the columns are {', '.join(present)}"
             )
