@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
-from crystal_data.sources.matching import Candidates, MatcherOptions, find_same
+from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.sources.split import read_ids
 
 logger = logging.getLogger(__name__)
