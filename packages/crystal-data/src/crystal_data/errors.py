@@ -40,6 +40,10 @@ class InvalidCrystalError(ValueError):
         return f"{self.identifier or 'structure'}: {self.detail} [{self.reason}]"
 
 
+class SourceError(ValueError):
+    """A file or folder that cannot be read at all; the message names it and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One row of ``rejected.csv``: a structure that was left out, and why."""

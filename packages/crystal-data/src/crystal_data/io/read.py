@@ -1,12 +1,14 @@
 """Crystals from whatever a user has: files, folders, patterns, and objects of other libraries."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core.structure import Structure
 
+logger = logging.getLogger(__name__)
+
 OnInvalid = Literal["error", "skip"]
 CrystalInput: TypeAlias = Union[str, Path, Crystal, Mapping[str, Any], "Structure", "Atoms"]
 _IDENTIFIER_KEYS = ("identifier", "material_id", "entry_id", "id", "jid")
+# What ASE's calculators give for each atom.
+_ATOM_RESULTS = ("forces", "magmoms", "charges", "energies", "stresses")
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,9 @@ def raise_unless_skipped(
 def iter_records(path: str | Path) -> Iterator[Record | Rejection]:
     """Records of a file, or of the files of a folder by name, not parsed more than needed.
 
-    Properties are those that extended XYZ and JSON carry beside the structure: numbers, strings
-    and vectors. What is not a structure in a folder is passed over.
+    Properties are those that extended XYZ and JSON carry beside the structure: numbers, strings,
+    vectors, and values of each atom as ``[num_atoms, k]``; for anything else there is a warning.
+    What is not a structure in a folder is passed over.
 
     Args:
         path: A file or a folder.
@@ -182,7 +189,7 @@ def _of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record | Reje
 
 def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:
     if not path.is_dir():
-        yield from _of_file(path)
+        yield from records_of_file(path)
         return
     found = False
     for file in sorted(path.iterdir()):
@@ -192,7 +199,7 @@ def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:
             ignored.append(str(file))
             continue
         found = True
-        yield from _of_file(file)
+        yield from records_of_file(file)
     if not found:
         yield _rejection(path, Reason.EMPTY, f"the folder {path} holds no structure files")
 
@@ -204,45 +211,59 @@ def _looks_like_structure(path: Path) -> bool:
         return False
 
 
-def _of_file(path: Path) -> Iterator[Record | Rejection]:
-    name = identifier_of(path)
+def records_of_file(path: Path, identifier: str | None = None) -> Iterator[Record | Rejection]:
+    """Records of one file, as :func:`iter_records` gives them.
+
+    Args:
+        path: A file; a wrong ending does no harm.
+        identifier: Of the structure, or what stands before the ``#`` of several. By default what
+            a frame or JSON value calls itself, else the file's name.
+    """
+    name = identifier or identifier_of(path)
     try:
         text = read_text(path, name)
         kind = format_of_text(text) or format_of_name(path)
         if kind is None:
             detail = "neither name nor content is of a known format: CIF, POSCAR, extxyz, JSON"
             raise InvalidCrystalError(name, Reason.UNREADABLE, detail)
-        yield from _of_text(text, kind, name, str(path))
+        yield from _of_text(text, kind, name, str(path), is_fixed=identifier is not None)
     except InvalidCrystalError as error:
         yield rejection_of(error, str(path))
 
 
-def _of_text(text: str, kind: FileFormat, name: str, file: str) -> Iterator[Record | Rejection]:
+def _of_text(
+    text: str, kind: FileFormat, name: str, file: str, *, is_fixed: bool
+) -> Iterator[Record | Rejection]:
     if kind == "cif":
         for part_name, part in split_cif(text, name):
             yield Record(part_name, part, "cif", file=file)
     elif kind == "poscar":
         yield Record(name, text, "poscar", file=file)
     elif kind == "extxyz":
-        yield from _of_frames(read_extxyz(text, name), name, file)
+        yield from _of_frames(read_extxyz(text, name), name, file, is_fixed=is_fixed)
     else:
         values = _json_values(text, kind, name)
         for place, value in enumerate(values):
             structure, own_name, properties = _unwrapped(value)
             default = name if len(values) == 1 else f"{name}#{place}"
-            yield Record(own_name or default, _dumped(structure), "json", properties, file=file)
+            chosen = default if is_fixed else own_name or default
+            yield Record(chosen, _dumped(structure), "json", properties, file=file)
 
 
-def _of_frames(frames: list["Atoms"], name: str, file: str) -> Iterator[Record | Rejection]:
+def _of_frames(
+    frames: list["Atoms"], name: str, file: str, *, is_fixed: bool
+) -> Iterator[Record | Rejection]:
     for place, atoms in enumerate(frames):
-        own_name = str(atoms.info.get("identifier", ""))
-        frame_name = own_name or (name if len(frames) == 1 else f"{name}#{place}")
+        default = name if len(frames) == 1 else f"{name}#{place}"
+        key, own_name = _own_name(atoms.info)
+        frame_name = default if is_fixed else own_name or default
         try:
             crystal = from_ase(atoms, frame_name, min_distance=0.0)
         except InvalidCrystalError as error:
             yield rejection_of(error, file)
         else:
-            properties = _record_properties(crystal.properties)
+            said = {name: value for name, value in crystal.properties.items() if name != key}
+            properties = _record_properties(said, len(atoms), {*atoms.arrays, *_ATOM_RESULTS})
             yield Record(frame_name, crystal, "crystal", properties, file=file)
 
 
@@ -269,32 +290,61 @@ def _unwrapped(value: Any) -> tuple[Any, str, dict[str, PropertyValue]]:
     properties = dict(kept) if isinstance(kept, Mapping) else {}
     if structure is inner:
         properties.update({key: x for key, x in value.items() if key != "structure"})
-    names = [properties.get(key) or value.get(key) for key in _IDENTIFIER_KEYS]
-    name = next((str(x) for x in names if isinstance(x, (str, int))), "")
-    properties.pop("identifier", None)
-    return structure, name, _record_properties(properties)
+    key, name = _own_name({**value, **properties})
+    properties.pop(key, None)
+    sites = structure.get("sites")
+    num_atoms = len(sites) if isinstance(sites, list) else 0
+    return structure, name, _record_properties(properties, num_atoms, _ATOM_RESULTS)
 
 
-def _record_properties(properties: Mapping[str, Any]) -> dict[str, PropertyValue]:
+def _own_name(values: Mapping[str, Any]) -> tuple[str, str]:
+    """Key and value of the first entry that names the structure; empty if none does."""
+    for key in _IDENTIFIER_KEYS:
+        value = values.get(key)
+        if isinstance(value, (str, int, np.integer)) and value != "":
+            return key, str(value)
+    return "", ""
+
+
+def _record_properties(
+    properties: Mapping[str, Any], num_atoms: int, of_atoms: Collection[str]
+) -> dict[str, PropertyValue]:
+    """What a record can carry of what stands beside a structure; the rest is logged.
+
+    Args:
+        properties: Any values.
+        num_atoms: Atoms of the structure.
+        of_atoms: Names of which a value for each atom may be one number.
+    """
     kept: dict[str, PropertyValue] = {}
     for key, value in properties.items():
-        if key.startswith("@"):
+        if key.startswith("@") or value is None:
             continue
         if isinstance(value, str):
             kept[key] = value
-        elif isinstance(value, (bool, int, float, np.number, np.bool_)):
-            kept[key] = float(value)
-        elif isinstance(value, (list, np.ndarray)):
-            array = np.asarray(value) if _is_numeric(value) else np.empty((0, 0))
-            if array.ndim == 1 and array.size:
-                kept[key] = array.astype(np.float64)
+            continue
+        array = _numbers(value)
+        if array is None or array.ndim > 2 or array.size == 0:
+            logger.warning("%s is neither numbers nor text, and is left out", key)
+        elif array.ndim == 0:
+            kept[key] = float(array)
+        elif key == "stress":  # a matrix even where there are three atoms
+            kept[key] = array.reshape(-1)
+        elif len(array) == num_atoms and (array.ndim == 2 or key in of_atoms):
+            kept[key] = array.reshape(num_atoms, -1)
+        elif array.ndim == 1 or array.shape == (3, 3):
+            kept[key] = array.reshape(-1)
+        else:
+            logger.warning("%s has the shape %s, and is left out", key, array.shape)
     return kept
 
 
-def _is_numeric(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind in "fiub"
-    return all(isinstance(x, (bool, int, float)) for x in value)
+def _numbers(value: Any) -> NDArray[np.float64] | None:
+    try:
+        array: NDArray[Any] = np.asarray(value)
+    except ValueError:  # lists of unlike lengths
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "fiub" else None
 
 
 def _dumped(structure: Any) -> str:

@@ -22,7 +22,7 @@ from crystal_data.loading.splits import ChosenRows, choose_rows
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.split import SPLIT_NAMES, SplitName, Splitter
 from crystal_data.store.build import open_store, store_folder
-from crystal_data.store.console import say
+from crystal_data.store.progress import say
 from crystal_data.store.rejections import REJECTED, OnInvalid
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform

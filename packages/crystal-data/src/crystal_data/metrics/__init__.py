@@ -9,7 +9,6 @@ from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
     hash_crystals,
-    library_versions,
     read_results,
     write_results,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "hash_crystals",
     "is_composition_valid",
     "is_structure_valid",
-    "library_versions",
     "match",
     "match_pairs",
     "match_rate",

@@ -22,13 +22,13 @@ from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
     hash_crystals,
-    library_versions,
 )
 from crystal_data.metrics.validity import (
     OxidationStates,
     is_composition_valid,
     is_structure_valid,
 )
+from crystal_data.versions import library_versions
 
 Variant = Literal["plain", "both_valid", "prediction_valid"]
 

@@ -1,8 +1,6 @@
 """The guard against leakage: training rows that an evaluation set knows in another guise."""
 
-import csv
 import hashlib
-import io
 import logging
 import os
 from collections import defaultdict
@@ -15,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
-from crystal_data.sources.matching import Candidates, MatcherOptions, find_same
+from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.sources.split import read_ids
 
 logger = logging.getLogger(__name__)
@@ -114,14 +112,13 @@ class ExclusionReport:
     @property
     def table(self) -> str:
         """Text of ``excluded.csv``."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["id", "matched_id", "evaluation_set", "how"])
-        writer.writerows(
-            (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
-            for leak in self.leaks
+        return csv_text(
+            ("id", "matched_id", "evaluation_set", "how"),
+            (
+                (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
+                for leak in self.leaks
+            ),
         )
-        return out.getvalue()
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,8 @@ from gzip import BadGzipFile, GzipFile
 from pathlib import Path
 from typing import IO, Any, cast
 
+from crystal_data.errors import SourceError
+
 _CHUNK = 1 << 20
 _SPACE = " \t\r\n"
 
@@ -20,7 +22,7 @@ def open_packed(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading bytes, out of a ``.gz`` or a ``.zip`` that holds one file.
 
     Raises:
-        ValueError: If a ``.zip`` holds none or several files, or the file is damaged.
+        SourceError: If a ``.zip`` holds none or several files, or the file is damaged.
     """
     try:
         if path.suffix == ".zip":
@@ -33,15 +35,15 @@ def open_packed(path: Path) -> Iterator[io.BufferedReader]:
             with path.open("rb") as plain:
                 yield plain
     except (BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}; fetch or pack it anew") from error
+        raise SourceError(f"{path} is damaged: {error}; fetch or pack it anew") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
+        raise SourceError(f"{path} is not text in UTF-8: {error}") from error
 
 
 def _only_name(archive: zipfile.ZipFile, path: Path) -> str:
     names = [name for name in archive.namelist() if not name.endswith("/")]
     if len(names) != 1:
-        raise ValueError(f"{path} holds {len(names)} files; expected exactly one")
+        raise SourceError(f"{path} holds {len(names)} files; expected exactly one")
     return names[0]
 
 
@@ -61,13 +63,13 @@ def iter_json_list(path: Path) -> Iterator[Any]:
         path: A ``.json`` file, or one inside ``.gz`` or ``.zip``.
 
     Raises:
-        ValueError: If the file does not hold a list, or ends within it.
+        SourceError: If the file does not hold a list, or ends within it.
     """
     decoder = json.JSONDecoder()
     with open_text(path) as file:
         buffer = file.read(_CHUNK).lstrip(_SPACE)
         if not buffer.startswith("["):
-            raise ValueError(f"{path} does not hold a JSON list: it begins {buffer[:40]!r}")
+            raise SourceError(f"{path} does not hold a JSON list: it begins {buffer[:40]!r}")
         position, ended = 1, False
         while True:
             position = _skip(buffer, position, _SPACE + ",")
@@ -77,7 +79,7 @@ def iter_json_list(path: Path) -> Iterator[Any]:
                 value, after = decoder.raw_decode(buffer, position)
             except json.JSONDecodeError as error:
                 if ended:
-                    raise ValueError(f"{path} is not complete JSON: {error}") from None
+                    raise SourceError(f"{path} is not complete JSON: {error}") from None
             else:
                 # Only what follows tells that a number does not go on in the next chunk.
                 if buffer.startswith(("]", ","), _skip(buffer, after, _SPACE)):
@@ -85,7 +87,7 @@ def iter_json_list(path: Path) -> Iterator[Any]:
                     position = after
                     continue
                 if ended:
-                    raise ValueError(f"{path} ends within its list")
+                    raise SourceError(f"{path} ends within its list")
             chunk = file.read(max(_CHUNK, len(buffer) - position))
             ended = not chunk
             buffer, position = buffer[position:] + chunk, 0

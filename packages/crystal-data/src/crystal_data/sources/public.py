@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import BadCellError, convert
 from crystal_data.sources.download import RemoteFile, fetch, find_file
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.homes import data_home
 from crystal_data.sources.json_list import iter_json_list, open_text
 from crystal_data.sources.record import Record, Split, StructureFormat
 from crystal_data.sources.registry import JARVIS_SPLIT, MEGNET_SPLIT, DatasetInfo, describe
-from crystal_data.sources.sites import crystal_from_jarvis
+from crystal_data.sources.site_lists import crystal_from_jarvis
 from crystal_data.sources.table import TableSource
+from crystal_data.sources.table_cells import BadCellError, convert
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crystal_data.sources.cells import Kind
 from crystal_data.sources.download import RemoteFile
+from crystal_data.sources.table_cells import Kind
 
 _CDVAE = "https://raw.githubusercontent.com/txie-93/cdvae/main/data"
 _DIFFCSP = "https://raw.githubusercontent.com/jiaor17/DiffCSP/main/data"

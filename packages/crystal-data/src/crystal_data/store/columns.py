@@ -1,6 +1,5 @@
 """Columns on disk: plain ``.npy`` files that grow by appending and are read through memory maps."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -59,11 +58,9 @@ class NpyWriter:
         self._rows += len(values)
 
     def finish(self) -> None:
-        """Completes the header and brings the file to the disk."""
+        """Completes the header."""
         self._file.seek(0)
         self._write_header()
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self.close()
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.store.folders import build_folder, locked
+from crystal_data.io.files import atomic_folder
+from crystal_data.store.locking import locked
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.writer import Chunk, StoreWriter
 
@@ -83,7 +84,7 @@ def write_store(
     with locked(folder):
         if folder.exists():
             raise FileExistsError(f"{folder} exists; give the store a folder of its own")
-        with build_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             return _write(temporary, schema, chunk, description)
 
 
