@@ -55,6 +55,13 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+def one_error(capsys):
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+    return error
+
+
 def changed(**places):
     """The config with values set at dotted places."""
     config = json.loads(json.dumps(CONFIG))
@@ -216,11 +223,11 @@ def test_test_without_a_run_says_what_to_give(capsys):
     assert "--init_from" in error
 
 
-def test_a_checkpoint_of_other_targets_is_refused():
+def test_a_checkpoint_of_other_targets_is_refused(capsys):
     assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
     write(changed(model__init_args__targets=["gap"]), "toy.yaml")
-    with pytest.raises(ValueError, match="predicts energy, the config asks for gap"):
-        main(["test", "--config", "toy.yaml"])
+    assert main(["test", "--config", "toy.yaml"]) == 1
+    assert "predicts energy, the config asks for gap" in one_error(capsys)
 
 
 def test_print_config_is_a_config(capsys):
@@ -262,14 +269,18 @@ def own_folder(rows, labels):
     return str(place)
 
 
-def test_own_folder_through_the_data_module(monkeypatch, capsys):
-    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(Path("cache").absolute()))
-    source = {"class_path": "crystal_data.FolderSource", "init_args": {}}
-    source["init_args"] = {"path": own_folder(48, labels=True), "units": {"target": "eV"}}
+def own_config(path):
+    source = {"class_path": "crystal_data.FolderSource", "init_args": {"path": path}}
+    source["init_args"]["units"] = {"target": "eV"}
     data = {"class_path": "crystal_data.CrystalDataModule"}
     data["init_args"] = {"source": source, "batch_size": 8}
     config = changed(model__init_args__targets=["target"], trainer__max_epochs=20, data=data)
     write(config, "own.yaml")
+
+
+def test_own_folder_through_the_data_module(monkeypatch, capsys):
+    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(Path("cache").absolute()))
+    own_config(own_folder(48, labels=True))
     assert main(["fit", "--config", "own.yaml"]) == 0
     assert main(["test", "--config", "own.yaml"]) == 0
     run = Path("runs/own/001")
@@ -278,10 +289,22 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
     assert len(results["test/mae/target"].data_hash) == 64
     metadata = json.loads((run / "artifact/metadata.json").read_text(encoding="utf-8"))
     assert metadata["data"]["source"] == "mine"
-    own = ["--data.source.init_args.path", own_folder(5, labels=False)]
+    capsys.readouterr()
+    own = ["--data.source.path", own_folder(5, labels=False)]
+    Path("unlabelled/bad.cif").write_text("data_bad\n_cell_length_a 3\n", encoding="utf-8")
+    # A crystal that cannot be used is left out of predictions, and of nothing else.
     assert main(["predict", "--config", "own.yaml", *own]) == 0
+    captured = capsys.readouterr()
+    assert "unlabelled: 1 of 6 structures left out" in captured.err
+    assert f"predictions: {run / 'predictions/predict.csv'}" in captured.out
     table = rows_of(run / "predictions/predict.csv")
     assert [row["id"] for row in table] == [f"own-{i}" for i in range(5)]
+    assert [row["id"] for row in rows_of(run / "predictions/rejected.csv")] == ["bad"]
+    assert rows_of(run / "rejected.csv") == []
+    for command in ("fit", "validate", "test"):
+        assert main([command, "--config", "own.yaml", *own]) == 1
+        assert "bad (unlabelled/bad.cif)" in capsys.readouterr().err
+    assert main(["predict", "--config", "own.yaml", *own, "--data.on_invalid", "error"]) == 1
     module = PropertyModule.from_pretrained(run / "artifact")
     crystals = read_crystals("unlabelled").crystals
     by_name = dict(
@@ -289,6 +312,22 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
     )
     for row in table:
         assert float(row["prediction"]) == pytest.approx(by_name[row["id"]], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.source.path", "nowhere"], "nowhere"),
+        (["--model.targets", "[targt]"], "did you mean 'target'?"),
+        (["--data.train_size", "1000"], "train_size is 1000"),
+        (["--data.exclude", "[nowhere.txt]"], "nowhere.txt"),
+    ],
+)
+def test_a_mistake_in_the_data_is_one_line(arguments, message, monkeypatch, capsys):
+    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(Path("cache").absolute()))
+    own_config(own_folder(20, labels=True))
+    assert main(["fit", "--config", "own.yaml", *arguments]) == 1
+    assert message in one_error(capsys)
 
 
 def test_a_model_without_a_registry_trains_all_the_same(monkeypatch, capsys):

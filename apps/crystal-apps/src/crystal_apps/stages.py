@@ -131,7 +131,9 @@ class _Log(TextIOBase):
         return int(self._file.write(text))
 
     def flush(self) -> None:
-        self._file.flush()
+        # Python flushes once more when it collects this, after the file has been closed.
+        if not self._file.closed:
+            self._file.flush()
 
     def isatty(self) -> bool:
         return False

@@ -1,12 +1,11 @@
 """`crystal-embed export-table`: an element table as files that other projects read."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from crystal_data.training.registry import ArtifactError
+from crystal_data.commands.mistakes import says_errors
 from crystal_embed.tables.files import SUFFIXES, TableForm, save_table
 from crystal_embed.tables.load import load_table
 from crystal_embed.tables.table import ElementTable
@@ -44,7 +43,8 @@ def export_table(
     return [save_table(table, output / name, chosen) for name, chosen in _FILES.items()]
 
 
-def main(argv: Sequence[str]) -> int:
+@says_errors
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser("crystal-embed export-table", description=__doc__)
     parser.add_argument(
@@ -61,12 +61,8 @@ def main(argv: Sequence[str]) -> int:
         "or by symbol (symbols)",
     )
     arguments = parser.parse_args(argv)
-    try:
-        table = load_table(arguments.source)
-        paths = export_table(table, arguments.output, arguments.form)
-    except (ArtifactError, OSError, ValueError) as error:
-        print(f"crystal-embed export-table: {error}", file=sys.stderr)
-        return 1
+    table = load_table(arguments.source)
+    paths = export_table(table, arguments.output, arguments.form)
     print(f"{table.name}: {len(table)} elements, {table.width} numbers each")
     if random := table.metadata.get("random_elements"):
         print(f"random rows, never seen in training: {' '.join(random)}")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystal_data.commands.inputs import add_input, open_input, parser_for, says_errors
+from crystal_data.commands.inputs import add_input, open_input, parser_for
+from crystal_data.commands.mistakes import says_errors
 
 
 @says_errors

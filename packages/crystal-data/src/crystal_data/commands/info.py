@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from crystal_data.commands.inputs import add_input, open_input, parser_for, says_errors
+from crystal_data.commands.inputs import add_input, open_input, parser_for
+from crystal_data.commands.mistakes import says_errors
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,11 +1,8 @@
 """What `crystal-data` commands take: the name of a data set, a folder, a table or a file."""
 
 import os
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +24,6 @@ SOURCES = {
     "perov_5": "crystal_data.sources:Perov5",
 }
 _TABLES = (".csv", ".parquet", ".jsonl")
-_Main = Callable[[Sequence[str] | None], int]
 
 
 class InputError(ValueError):
@@ -60,22 +56,6 @@ class Opened:
         if self.store is None:
             raise InputError("none of the structures can be used; `crystal-data check` says why")
         return self.store
-
-
-def says_errors(main: _Main) -> _Main:
-    """Makes a command answer with one line where its input is at fault."""
-
-    @wraps(main)
-    def wrapped(argv: Sequence[str] | None = None) -> int:
-        from crystal_data.store.build import InvalidSourceError
-
-        try:
-            return main(argv)
-        except (InputError, InvalidSourceError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-
-    return wrapped
 
 
 def parser_for(name: str, description: str) -> ArgumentParser:

@@ -1,5 +1,6 @@
 """A top level for commands that imports nothing until a subcommand was chosen."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,9 +66,25 @@ def dispatch(
         argv: Arguments after the program's name; those of the process by default.
 
     Returns:
-        Exit status: that of the command, 2 for a command that does not exist.
+        Exit status: that of the command, 2 for a command that does not exist, 130 if interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(program, description, commands, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def _run(
+    program: str, description: str, commands: Mapping[str, Command], arguments: list[str]
+) -> int:
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(_help(program, description, commands))
         return 0

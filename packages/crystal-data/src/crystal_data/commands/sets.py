@@ -7,9 +7,9 @@ from crystal_data.commands.inputs import (
     SOURCES,
     add_data_root,
     parser_for,
-    says_errors,
     source_of,
 )
+from crystal_data.commands.mistakes import says_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

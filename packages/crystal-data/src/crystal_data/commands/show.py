@@ -8,7 +8,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_data.commands.inputs import add_input, open_input, parser_for, says_errors
+from crystal_data.commands.inputs import add_input, open_input, parser_for
+from crystal_data.commands.mistakes import says_errors
 from crystal_data.elements import ATOMIC_NUMBERS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from crystal_data.commands.inputs import (
     add_input,
     open_input,
     parser_for,
-    says_errors,
 )
+from crystal_data.commands.mistakes import says_errors
 
 
 @says_errors

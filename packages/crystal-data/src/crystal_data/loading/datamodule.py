@@ -49,7 +49,8 @@ class CrystalDataModule(LightningDataModule):
             whole sources, ``"val"`` or ``"test"`` of this source, or a file of identifiers.
         transforms: Applied to training batches in this order.
         on_invalid: ``"error"`` refuses a source with structures that cannot be used, ``"skip"``
-            leaves them out and says how many.
+            leaves them out and says how many. None skips where the Trainer predicts, and is an
+            error elsewhere.
         on_disorder: What to do with partly occupied sites.
         min_distance: Atoms closer than this overlap, Å.
         seed: Of shuffling, transforms and drawn splits.
@@ -71,7 +72,7 @@ class CrystalDataModule(LightningDataModule):
         split: Splitter | None = None,
         exclude: Sequence[Excluded] = (),
         transforms: Sequence[Transform] = (),
-        on_invalid: OnInvalid = "error",
+        on_invalid: OnInvalid | None = None,
         on_disorder: OnDisorder = "error",
         min_distance: float = 0.5,
         seed: int = 0,
@@ -91,7 +92,7 @@ class CrystalDataModule(LightningDataModule):
         self.split = split
         self.exclude = tuple(exclude)
         self.transforms = tuple(transforms)
-        self.on_invalid: OnInvalid = on_invalid
+        self.on_invalid = on_invalid
         self.on_disorder: OnDisorder = on_disorder
         self.min_distance = min_distance
         self.seed = seed
@@ -147,7 +148,8 @@ class CrystalDataModule(LightningDataModule):
 
     @override
     def prepare_data(self) -> None:
-        store = self._open(self.source, self.on_invalid)
+        predicts = self.trainer is not None and self.trainer.state.fn == "predict"
+        store = self._open(self.source, self.on_invalid or ("skip" if predicts else "error"))
         if self.graph_spec is not None:
             store.add_edges(self.graph_spec)
         if self.trainer is None or self.trainer.state.fn == "fit":
@@ -181,7 +183,9 @@ class CrystalDataModule(LightningDataModule):
             and is_first
             and not getattr(self.trainer, "fast_dev_run", False)
         ):
-            self._write_reports(store, Path(self.trainer.default_root_dir))
+            # What is predicted may be other data than the run's own, whose table has to stay.
+            folder = "predictions" if stage == "predict" else ""
+            self._write_reports(store, Path(self.trainer.default_root_dir) / folder)
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(

@@ -21,10 +21,9 @@ class MissingColumnError(KeyError):
     def __init__(self, name: str, store: str, existing: Sequence[str]) -> None:
         super().__init__(name, store, tuple(existing))
         alike = get_close_matches(name, existing, n=3, cutoff=0.5)
-        self._message = f"{store} has no column {name!r}; " + (
-            f"did you mean {' or '.join(map(repr, alike))}? " if alike else ""
-        )
-        self._message += f"There are: {', '.join(existing) or 'no properties at all'}"
+        hint = f"did you mean {' or '.join(map(repr, alike))}? There are" if alike else "there are"
+        columns = ", ".join(existing) or "no properties at all"
+        self._message = f"{store} has no column {name!r}; {hint}: {columns}"
 
     def __str__(self) -> str:
         return self._message

@@ -55,7 +55,7 @@ def report_rejected(
         remedy = "not one structure is left, so mend the files"
         raise InvalidSourceError(_refusal(name, rejected, total, path, remedy), path)
     if refused and on_invalid == "error":
-        remedy = "pass on_invalid='skip' to leave them out and count them, or mend the files"
+        remedy = "mend the files, or leave them out with on_invalid='skip' (--data.on_invalid skip)"
         raise InvalidSourceError(_refusal(name, refused, total, path, remedy), path)
     say(f"{name}: {left_out} of {total} structures left out, see {path}")
 

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from crystal_data.errors import InvalidCrystalError
+from crystal_data.commands.mistakes import says_errors
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -247,6 +247,7 @@ def config_files(args: Sequence[str]) -> list[Path]:
     return files
 
 
+@says_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one of `fit`, `validate`, `test` and `predict`.
 
@@ -257,11 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     with _quiet():
-        try:
-            CrystalCLI(argv)
-        except (ArtifactError, InvalidCrystalError, RunError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        CrystalCLI(argv)
     return 0
 
 

@@ -88,7 +88,9 @@ class PredictionWriter(Callback):
             expected = datamodule.sample_ids(split).tolist() if known else None
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
-                write_text(self._shards.parent / f"{split}.csv", table)
+                path = self._shards.parent / f"{split}.csv"
+                write_text(path, table)
+                print(f"predictions: {path}", flush=True)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
 

@@ -16,7 +16,7 @@ from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
-from crystal_embed.tables.load import as_table
+from crystal_embed.tables.load import TableInput, as_table
 from crystal_embed.tables.table import ElementTable
 
 Aggregation = Literal["mean", "sum"]
@@ -100,7 +100,7 @@ class CGCNN(GraphModel):
     def __init__(
         self,
         num_outputs: int = 1,
-        element_table: str | ElementTable = "atom_init",
+        element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
         width: int = 64,
@@ -128,7 +128,7 @@ class CGCNN(GraphModel):
     def published(
         cls,
         num_outputs: int = 1,
-        element_table: str | ElementTable = "atom_init",
+        element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
     ) -> "CGCNN":

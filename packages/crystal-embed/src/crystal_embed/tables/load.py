@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,13 @@ from crystal_embed.tables.table import ElementTable
 
 # The elements that public tables of this field hold, and that public data sets contain.
 NUM_ELEMENTS = 100
+
+if TYPE_CHECKING:
+    TableInput: TypeAlias = str | Path | ElementTable
+else:
+    # What a config can say. A parser that saw the class in a signature would take a path for that
+    # of the class's own config, and put the content of the file in its place.
+    TableInput = str
 
 _NAMES = ("atom_init", "one_hot", "random:<width>")
 
@@ -58,7 +66,7 @@ def load_table(name_or_path: str | Path) -> ElementTable:
     )
 
 
-def as_table(element_table: str | Path | ElementTable) -> ElementTable:
+def as_table(element_table: TableInput) -> ElementTable:
     """The table itself, or the one that a name or path means; errors as ``load_table``."""
     return element_table if isinstance(element_table, ElementTable) else load_table(element_table)
 

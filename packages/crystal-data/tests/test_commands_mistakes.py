@@ -1,0 +1,76 @@
+"""What a user reads after a mistake of her own, and what a developer reads after one of ours."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystal_data.commands.lazy import Command, dispatch
+from crystal_data.commands.mistakes import says_errors
+from crystal_data.crystal import Crystal
+
+COMMANDS = {"interrupt": Command("", "test_commands_mistakes:interrupt")}
+
+
+def interrupt(arguments):
+    raise KeyboardInterrupt
+
+
+def wrapped():
+    try:
+        Crystal(np.eye(3), [[0, 0, 0]], [0])
+    except ValueError as error:
+        raise RuntimeError("a library could not build it") from error
+
+
+def missing_file():
+    Path("nowhere.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("action", "message"), [(wrapped, "an atomic number is outside"), (missing_file, "nowhere.txt")]
+)
+def test_a_mistake_is_one_line(action, message, capsys):
+    assert says_errors(lambda argv: action())([]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, RuntimeError])
+def test_a_fault_keeps_its_traceback(error):
+    def action(argv):
+        raise error("of a library")
+
+    with pytest.raises(error):
+        says_errors(action)([])
+
+
+def test_a_fault_in_our_own_code_keeps_its_traceback():
+    # np.array fails inside of Crystal, which raises nothing itself.
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        says_errors(lambda argv: Crystal(np.eye(3), [[0, 0, 0], [0]], [1, 1]))([])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"]])
+def test_a_reader_that_leaves_is_no_error(arguments):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "crystal_data", *arguments],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.stderr == b""
+
+
+def test_interrupted(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "test_commands_mistakes", sys.modules[__name__])
+    assert dispatch("toy", "", COMMANDS, ["interrupt"]) == 130
+    assert capsys.readouterr().err == "toy: interrupted\n"
