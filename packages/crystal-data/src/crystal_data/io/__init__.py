@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
     from crystal_data.io.read import CrystalInput as CrystalInput
     from crystal_data.io.read import ReadResult as ReadResult
-    from crystal_data.io.read import iter_records as iter_records
     from crystal_data.io.read import read_crystals as read_crystals
+    from crystal_data.io.records import iter_records as iter_records
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
     from crystal_data.io.write import WrittenCrystals as WrittenCrystals
@@ -38,7 +38,7 @@ _EXPORTS = {
     "from_ase": "crystal_data.io.ase",
     "from_pymatgen": "crystal_data.io.pymatgen",
     "from_pymatgen_dict": "crystal_data.io.pymatgen",
-    "iter_records": "crystal_data.io.read",
+    "iter_records": "crystal_data.io.records",
     "parse_cif": "crystal_data.io.cif",
     "parse_json": "crystal_data.io.pymatgen",
     "parse_poscar": "crystal_data.io.poscar",

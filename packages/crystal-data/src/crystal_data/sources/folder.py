@@ -9,7 +9,7 @@ from typing import Any
 from crystal_data.crystal import Crystal
 from crystal_data.errors import Reason, Rejection, SourceError
 from crystal_data.io.formats import SUFFIXES, format_of_name, without_suffix
-from crystal_data.io.read import records_of_file
+from crystal_data.io.records import records_of_file
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.json_list import open_text
@@ -39,8 +39,8 @@ class _Entry:
 class FolderSource(CrystalSource):
     """A folder of CIF, POSCAR, pymatgen-JSON or extxyz files, and ``id_prop.csv`` if there is one.
 
-    Files are read as :func:`crystal_data.io.read.iter_records` does, so they may be packed by gzip,
-    hold several structures, or have a wrong ending.
+    Files are read as :func:`crystal_data.io.records.iter_records` does, so they may be packed by
+    gzip, hold several structures, or have a wrong ending.
 
     The table's first column is a file's name, with its suffix (as ALIGNN has it) or without (as
     CGCNN has it); the others are properties. A first row without any number names the columns.
