@@ -13,7 +13,8 @@ from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject
 from crystal_data.sources.download import RemoteFile, fetch, find_file
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.homes import data_home
-from crystal_data.sources.json_list import iter_json_list, open_text
+from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.packed import open_text
 from crystal_data.sources.record import SPLIT_NAMES, Record, Split, StructureFormat
 from crystal_data.sources.registry import JARVIS_SPLIT, MEGNET_SPLIT, DatasetInfo, describe
 from crystal_data.sources.site_lists import crystal_from_jarvis

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.sources.compositions import CrystalTable, table_composition_keys
-from crystal_data.sources.json_list import open_text
+from crystal_data.sources.packed import open_text
 from crystal_data.sources.record import SPLIT_NAMES, SplitName
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_data.errors import SourceError
-from crystal_data.sources.json_list import iter_json_list, open_text
+from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.packed import open_text
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

@@ -25,15 +25,9 @@ from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.progress import progress, say
 from crystal_data.store.properties import PropertySchema
-from crystal_data.store.rejections import (
-    REJECTED,
-    InvalidSourceError,
-    report_rejected,
-)
+from crystal_data.store.rejections import REJECTED, report_rejected
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
-
-__all__ = ["REJECTED", "InvalidSourceError", "open_store", "store_folder"]
 
 Item = Record | Rejection
 
