@@ -108,6 +108,8 @@ class StringColumn(Sequence[str]):
     @overload
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
+        if row == slice(None):
+            return self.data.tobytes().decode().split("\0")[:-1]
         if isinstance(row, slice):
             return self.take(np.arange(*row.indices(len(self))))
         if not -len(self) <= row < len(self):
@@ -122,10 +124,6 @@ class StringColumn(Sequence[str]):
         starts = self.offsets[rows]
         positions = ragged_positions(starts, self.offsets[rows + 1] - starts)
         return self.data[positions].tobytes().decode().split("\0")[:-1]
-
-    def to_list(self) -> list[str]:
-        """All strings."""
-        return self.data.tobytes().decode().split("\0")[:-1]
 
 
 def encode_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
