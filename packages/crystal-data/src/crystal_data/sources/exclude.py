@@ -12,7 +12,7 @@ from typing import Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.crystal import Crystal
+from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
 from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
@@ -70,13 +70,12 @@ class CrystalSet:
         cls, name: str, crystals: Sequence[Crystal], parents: Sequence[str] | None = None
     ) -> Self:
         """Crystals at hand."""
-        numbers = [np.empty(0, dtype=np.int64), *(crystal.atomic_numbers for crystal in crystals)]
-        counts = np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64)
+        arrays = end_to_end(crystals)
         return cls(
             name,
             [crystal.identifier for crystal in crystals],
             parents or [""] * len(crystals),
-            composition_keys(np.concatenate(numbers), counts),
+            composition_keys(arrays.atomic_numbers, arrays.num_atoms),
             crystals.__getitem__,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.crystal import Crystal
+from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.io.files import atomic_folder
 from crystal_data.store.locking import locked
 from crystal_data.store.properties import PropertySchema
@@ -48,12 +48,7 @@ def write_store(
             raise ValueError(f"{crystal.identifier or f'crystal {row}'}: {problem}")
     nothing = [""] * len(crystals)
     chunk = Chunk(
-        lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
-        frac_coords=np.concatenate([np.empty((0, 3)), *(c.frac_coords for c in crystals)]),
-        atomic_numbers=np.concatenate(
-            [np.empty(0, dtype=np.int64), *(c.atomic_numbers for c in crystals)]
-        ),
-        num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+        **end_to_end(crystals)._asdict(),
         strings={
             "identifier": [crystal.identifier for crystal in crystals],
             "parent": nothing if parent is None else parent,
