@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+# What becomes of structures that cannot be used: an exception, or a row of rejected.csv.
+OnInvalid = Literal["error", "skip"]
 
 
 class Reason(StrEnum):

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidCrystalError, OnInvalid, Reason, Rejection
 from crystal_data.io.ase import from_ase, read_extxyz
 from crystal_data.io.cif import split_cif
 from crystal_data.io.disorder import OnDisorder
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OnInvalid = Literal["error", "skip"]
 CrystalInput: TypeAlias = Union[str, Path, Crystal, Mapping[str, Any], "Structure", "Atoms"]
 _IDENTIFIER_KEYS = ("identifier", "material_id", "entry_id", "id", "jid")
 # What ASE's calculators give for each atom.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.distances import nearest_distances
+from crystal_data.io.distances import MIN_DISTANCE, nearest_distances
 from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
@@ -25,6 +25,7 @@ from crystal_data.metrics.result import (
 from crystal_data.versions import library_versions
 
 OxidationStates = Literal["smact14", "icsd24", "icsd24_medium"]
+MIN_VOLUME = 0.1  # Å³
 MAX_COMBINATIONS = 10_000_000
 _PAIRS_AT_ONCE = 100_000  # distances held at once
 
@@ -46,7 +47,7 @@ def min_pair_distance(crystal: Crystal) -> float:
 
 
 def is_structure_valid(
-    crystal: Crystal, *, min_distance: float = 0.5, min_volume: float = 0.1
+    crystal: Crystal, *, min_distance: float = MIN_DISTANCE, min_volume: float = MIN_VOLUME
 ) -> bool:
     """Whether no two atoms are closer than 0.5 Å and the cell holds at least 0.1 Å³."""
     return crystal.volume >= min_volume and min_pair_distance(crystal) >= min_distance
@@ -82,7 +83,10 @@ def is_composition_valid(composition: Mapping[str, int], oxidation_states: Oxida
 
 
 def structure_validity(
-    crystals: Sequence[Crystal | None], *, min_distance: float = 0.5, min_volume: float = 0.1
+    crystals: Sequence[Crystal | None],
+    *,
+    min_distance: float = MIN_DISTANCE,
+    min_volume: float = MIN_VOLUME,
 ) -> Evaluation:
     """Share of structures that pass `is_structure_valid`; metric ``struct_valid``.
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import OnInvalid, Reason, Rejection
 from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.distances import MIN_DISTANCE
 from crystal_data.io.files import atomic_folder
 from crystal_data.io.rejected import write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
@@ -27,7 +28,6 @@ from crystal_data.store.properties import PropertySchema
 from crystal_data.store.rejections import (
     REJECTED,
     InvalidSourceError,
-    OnInvalid,
     report_rejected,
 )
 from crystal_data.store.store import CrystalStore
@@ -47,7 +47,7 @@ def open_store(
     *,
     on_invalid: OnInvalid = "error",
     on_disorder: OnDisorder = "error",
-    min_distance: float = 0.5,
+    min_distance: float = MIN_DISTANCE,
     cache: str | Path | None = None,
     num_workers: int | None = None,
 ) -> CrystalStore:
@@ -89,7 +89,7 @@ def store_folder(
     source: CrystalSource,
     *,
     on_disorder: OnDisorder = "error",
-    min_distance: float = 0.5,
+    min_distance: float = MIN_DISTANCE,
     cache: str | Path | None = None,
 ) -> Path:
     """Where the store of a source and these options is or will be; the source is prepared."""

@@ -27,16 +27,7 @@ def write_store(
     units: Mapping[str, str] | None = None,
     name: str = "crystals",
 ) -> Written:
-    """Writes crystals as the columns of a store.
-
-    Args:
-        crystals: The rows, in this order; their own properties become columns.
-        path: Folder to create; None keeps everything in memory.
-        properties: Further columns, one value for each crystal; they win over the crystals'.
-        split: Split of each crystal.
-        parent: Material that each crystal was made from.
-        units: Unit of each property that has one.
-        name: What the store is called in messages and results.
+    """Writes what :meth:`CrystalStore.from_crystals` was given; there the arguments are explained.
 
     Returns:
         The manifest, and the columns if there is no path.

@@ -8,12 +8,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from crystal_data.sources.record import SPLIT_NAMES
 from crystal_data.store.columns import ArrayWriter, MemoryWriter, NpyWriter, encode_strings
 from crystal_data.store.manifest import write_manifest
 from crystal_data.store.properties import PropertyColumn, PropertySchema
 from crystal_data.versions import library_versions
 
-SPLITS = ("", "train", "val", "test")
+# A store keeps places in this list, so an entry never moves.
+SPLITS = ("", *SPLIT_NAMES)
 STRINGS = ("identifier", "parent", "file")
 
 
