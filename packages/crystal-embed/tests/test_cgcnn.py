@@ -5,9 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
 from crystal_data.testing import (
     InvariantModelContract,
     isolated_atom,

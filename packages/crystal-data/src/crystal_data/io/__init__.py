@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
     from crystal_data.io.distances import check_distances as check_distances
+    from crystal_data.io.files import write_text as write_text
     from crystal_data.io.parse import parse_record as parse_record
     from crystal_data.io.parse import parse_records as parse_records
     from crystal_data.io.poscar import parse_poscar as parse_poscar
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
+    "write_text": "crystal_data.io.files",
     "CrystalInput": "crystal_data.io.read",
     "ReadResult": "crystal_data.io.read",
     "WrittenCrystals": "crystal_data.io.write",
