@@ -203,7 +203,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, model):
 def test_what_is_neither_folder_nor_hub_id(tmp_path):
     with pytest.raises(ArtifactError, match="no such folder, and not a hub id"):
         find_artifact(tmp_path / "nothing")
-    with pytest.raises(ArtifactError, match=r"no config\.json in it"):
+    with pytest.raises(ArtifactError, match=r"no config\.json in it or in artifact/"):
         find_artifact(tmp_path)
 
 

@@ -118,6 +118,11 @@ def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:
         return ["source", item.fingerprint(), ""]
     if item in (own := _own_sets(rows)):
         return ["own", hashlib.sha256(np.ascontiguousarray(own[item]).data).hexdigest()]
+    if not Path(item).is_file():
+        raise FileNotFoundError(
+            f"exclude: {item!r} is neither {' nor '.join(own)} nor a file of identifiers; another "
+            "source is given by its class_path"
+        )
     return ["ids", hash_file(Path(item))]
 
 

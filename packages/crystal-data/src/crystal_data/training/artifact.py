@@ -15,6 +15,7 @@ from crystal_data.training.registry import ArtifactError
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
+ARTIFACT = "artifact"  # its folder within that of a run
 
 # Format version to the function that lifts a config.json of that version to the next one.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -118,16 +119,20 @@ class Artifact:
 
 
 def find_artifact(path_or_hub_id: str | Path) -> Path:
-    """The local folder of an artifact; one named ``owner/name`` is fetched from the hub.
+    """The local folder of an artifact, or that of a run which holds one; ``owner/name`` is fetched.
 
     Raises:
         ArtifactError: If there is no such folder and the hub does not give one.
     """
     folder = Path(path_or_hub_id)
-    if (folder / CONFIG).is_file():
-        return folder
+    for place in (folder, folder / ARTIFACT):
+        if (place / CONFIG).is_file():
+            return place
     if folder.exists():
-        raise ArtifactError(f"{folder}: no {CONFIG} in it, so it is not an artifact")
+        raise ArtifactError(
+            f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is no artifact and no "
+            "finished run"
+        )
     name = str(path_or_hub_id)
     if isinstance(path_or_hub_id, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ArtifactError(

@@ -16,8 +16,9 @@ from crystal_data.metrics.result import (
     read_results,
     write_results,
 )
+from crystal_data.training.artifact import ARTIFACT
 from crystal_data.training.registry import ArtifactError
-from crystal_data.training.runs import ARTIFACT, RESULTS, is_trial, run_folder
+from crystal_data.training.runs import RESULTS, is_trial, run_folder
 from crystal_data.versions import library_versions
 
 

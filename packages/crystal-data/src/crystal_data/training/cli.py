@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -40,7 +41,9 @@ from crystal_data.training.runs import (
     run_of_checkpoint,
 )
 from crystal_data.training.suggest import explain
+from crystal_data.training.wrong_value import condense
 
+_CONFIG = ("--config", "-c")
 _COMMANDS = ("fit", "validate", "test", "predict")
 _TRAINER_DEFAULTS = {
     # Our sampler deals out batches by rank; Lightning's would repeat samples.
@@ -104,7 +107,7 @@ class CrystalCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str] | None = None, *, run: bool = True) -> None:
-        self._args = list(sys.argv[1:] if args is None else args)
+        self._args = configs_first(sys.argv[1:] if args is None else args)
         options = {"exit_on_error": False, "default_env": False}
         super().__init__(
             LightningModule,
@@ -147,7 +150,7 @@ class CrystalCLI(LightningCLI):
             parsers = getattr(self, "_subcommand_parsers", {})
             chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
             known = [action.dest for action in chosen._actions]
-            _refuse(explain(config_files(args), args, known) or str(error))
+            _refuse(explain(config_files(args), args, known) or _advice(condense(str(error))))
 
     @override
     def before_instantiate_classes(self) -> None:
@@ -236,11 +239,30 @@ class CrystalCLI(LightningCLI):
             print(f"run: {folder}", flush=True)
 
 
+def configs_first(args: Sequence[str]) -> list[str]:
+    """The arguments with all ``--config`` and ``-c`` in front, behind the subcommand.
+
+    The parser reads from left to right: an option before the config that says which class it
+    belongs to cannot be understood, and one before the config that it overrides has no effect.
+    """
+    left = list(args)
+    first = [left.pop(0)] if left and left[0] in _COMMANDS else []
+    configs: list[str] = []
+    others: list[str] = []
+    while left:
+        arg = left.pop(0)
+        chosen = configs if arg.startswith("--config=") or arg in _CONFIG else others
+        chosen.append(arg)
+        if arg in _CONFIG and left:
+            chosen.append(left.pop(0))
+    return [*first, *configs, *others]
+
+
 def config_files(args: Sequence[str]) -> list[Path]:
     """Files given by ``--config`` or ``-c``, in order."""
     files = []
     for index, arg in enumerate(args):
-        if arg in {"--config", "-c"} and index + 1 < len(args):
+        if arg in _CONFIG and index + 1 < len(args):
             files.append(Path(args[index + 1]))
         elif arg.startswith("--config="):
             files.append(Path(arg.partition("=")[2]))
@@ -258,7 +280,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     with _quiet():
-        CrystalCLI(argv)
+        try:
+            CrystalCLI(argv)
+        except MisconfigurationException as error:
+            # What Lightning says of options of the Trainer that do not go together.
+            raise RunError(" ".join(str(error).split())) from error
     return 0
 
 
@@ -281,6 +307,12 @@ def _loggers(given: Any, root: Path) -> list[Logger]:
     if given is None or isinstance(given, bool):
         return [own]
     return [own, *(given if isinstance(given, list) else [given])]
+
+
+def _advice(message: str) -> str:
+    if "arguments are required" in message:
+        return f"{message}; give a config with --config FILE.yaml"
+    return message
 
 
 def _refuse(message: str) -> NoReturn:

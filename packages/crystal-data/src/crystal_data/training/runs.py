@@ -13,13 +13,13 @@ from typing_extensions import override
 from crystal_data.io.files import csv_text, write_text
 
 RUNS = Path("runs")
-CHECKPOINTS, ARTIFACT = "checkpoints", "artifact"
+CHECKPOINTS = "checkpoints"
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
 
 
 class RunError(ValueError):
-    """A run, or a checkpoint of one, that is asked for and is not there."""
+    """A run that cannot be made as asked for, or one, or its checkpoint, that is not there."""
 
 
 def is_first_process() -> bool:

@@ -6,11 +6,13 @@ proposal. It runs only after parsing has failed, so it can never refuse what is 
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -31,12 +33,15 @@ def explain(configs: Sequence[Path], args: Sequence[str], known: Iterable[str]) 
     for config in configs:
         try:
             content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            return f"{config}: {error}"
-        if isinstance(content, dict):
-            merged |= content
-            lines += [f"{config}: {line}" for line in _check_root(content, known)]
-    given = _from_arguments(args, merged)
+        except OSError as error:
+            return f"{config}: {error.strerror}"
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            return f"{config}: not YAML: {' '.join(str(error).split())}"
+        if not isinstance(content, dict):
+            return f"{config}: expected keys such as model, data and trainer, not {content!r:.60}"
+        merged = _merged(merged, content)
+        lines += [f"{config}: {line}" for line in _check_root(content, known)]
+    given = _with_arguments(merged, args)
     lines += [line for line in _check_root(given, known) if line not in "\n".join(lines)]
     return "\n".join(lines) or None
 
@@ -61,26 +66,37 @@ def _check_root(content: Mapping[str, Any], known: Sequence[str]) -> Iterator[st
             yield from _check_value(value, key)
 
 
-def _check_value(value: Any, path: str) -> Iterator[str]:
+def _check_value(value: Any, path: str, default: type | None = None) -> Iterator[str]:
+    """Checks a value for a class whose ``class_path`` may be left out if it can only be one."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _check_value(item, f"{path}[{index}]")
-    if not isinstance(value, Mapping) or not isinstance(value.get("class_path"), str):
+    if not isinstance(value, Mapping):
+        return
+    if "class_path" not in value:
+        if default is not None:
+            yield from _check_arguments(value, path, default)
         return
     for key in value:
         if key not in _CLASS_KEYS:
             yield _proposal(f"{path}.{key}", key, "a class", _CLASS_KEYS)
     arguments = value.get("init_args") or {}
-    found = _find_class(value["class_path"])
+    found = _find(str(value["class_path"]))
     if isinstance(found, str):
         yield f"{path}.class_path: {found}"
     elif found is not None and isinstance(arguments, Mapping):
-        names = _argument_names(found)
-        for name, argument in arguments.items():
-            if names is not None and name not in names:
-                yield _proposal(f"{path}.init_args.{name}", name, found.__name__, names)
-            else:
-                yield from _check_value(argument, f"{path}.init_args.{name}")
+        yield from _check_arguments(arguments, f"{path}.init_args", found)
+
+
+def _check_arguments(
+    arguments: Mapping[str, Any], path: str, found: Callable[..., Any]
+) -> Iterator[str]:
+    names = _argument_names(found)
+    for name, argument in arguments.items():
+        if names is not None and name not in names:
+            yield _proposal(f"{path}.{name}", name, found.__name__, names)
+        else:
+            yield from _check_value(argument, f"{path}.{name}", _only_class(found, name))
 
 
 def _proposal(path: str, wrong: str, owner: str, right: Iterable[str]) -> str:
@@ -90,59 +106,112 @@ def _proposal(path: str, wrong: str, owner: str, right: Iterable[str]) -> str:
     return f"{path}: {owner} has no '{wrong}'; {hint}"
 
 
-def _find_class(class_path: str) -> type | str | None:
-    module_name, _, name = class_path.rpartition(".")
-    if not module_name:
+def _find(class_path: str) -> Callable[..., Any] | str | None:
+    """The class or function of that path, what is wrong with it, or None where nobody can tell."""
+    if "." not in class_path:
         return None
-    try:
-        module = import_module(module_name)
-    except ImportError as error:
-        return f"cannot import {module_name}: {error}"
-    found = getattr(module, name, None)
-    if found is None:
-        near = get_close_matches(name, dir(module), n=1)
-        hint = f"; did you mean '{module_name}.{near[0]}'?" if near else ""
-        return f"{module_name} has no '{name}'{hint}"
-    return found if isinstance(found, type) else None
+    module, names = _import(class_path.split("."))
+    if module is None:
+        return f"cannot import {class_path.rpartition('.')[0]}"
+    found, place = module, module.__name__
+    for name in names:
+        if not hasattr(found, name):
+            near = get_close_matches(name, dir(found), n=1)
+            hint = f"; did you mean '{place}.{near[0]}'?" if near else ""
+            return f"{place} has no '{name}'{hint}"
+        found, place = getattr(found, name), f"{place}.{name}"
+    return found if callable(found) else None
 
 
-def _argument_names(found: type) -> list[str] | None:
-    """Constructor arguments, through ``**kwargs`` to the bases; None if anything may come."""
-    names: list[str] = []
-    for base in found.__mro__:
-        if "__init__" not in vars(base):
+def _import(names: Sequence[str]) -> tuple[Any, Sequence[str]]:
+    """The longest module that the names start with, and the names that are left."""
+    for length in range(len(names) - 1, 0, -1):
+        try:
+            return import_module(".".join(names[:length])), names[length:]
+        except ImportError:
             continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        names += [p.name for p in parameters if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}]
+    return None, names
+
+
+def _argument_names(found: Callable[..., Any]) -> list[str] | None:
+    """Arguments, through ``**kwargs`` to the bases of a class; None if anything may come."""
+    names: list[str] = []
+    inits = (
+        [vars(base)["__init__"] for base in found.__mro__ if "__init__" in vars(base)]
+        if isinstance(found, type)
+        else [found]
+    )
+    for init in inits:
+        parameters = list(inspect.signature(init).parameters.values())
+        names += [
+            p.name
+            for p in (parameters[1:] if isinstance(found, type) else parameters)
+            if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}
+        ]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters):
             return names
     return None
 
 
-def _from_arguments(args: Sequence[str], merged: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a command line as the nested mapping that a config would be."""
-    nested: dict[str, Any] = {}
+def _signed(found: Callable[..., Any]) -> Callable[..., Any]:
+    return vars(found).get("__init__", found) if isinstance(found, type) else found
+
+
+def _only_class(found: Callable[..., Any], name: str) -> type | None:
+    """The dataclass that an argument is, if it can be no other class."""
+    try:
+        hint = get_type_hints(_signed(found)).get(name)
+    except (NameError, TypeError):
+        return None
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+    only = kinds[0] if len(kinds) == 1 else None
+    return only if isinstance(only, type) and is_dataclass(only) else None
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _with_arguments(config: Mapping[str, Any], args: Sequence[str]) -> dict[str, Any]:
+    """A config with the options of a command line set, each where the parser would set it."""
+    changed = deepcopy(dict(config))
     for index, arg in enumerate(args):
         if not arg.startswith("--"):
             continue
         key, equals, value = arg[2:].partition("=")
         if not equals:
             value = args[index + 1] if index + 1 < len(args) else ""
-        group, *rest = key.replace("-", "_").split(".")
-        if group in {"config", "help", "print_config"}:
-            continue
-        if not rest:
-            nested[group] = {"class_path": value} if group in {"model", "data"} else value
-            continue
-        if group in {"model", "data"} and rest[0] not in _CLASS_KEYS:
-            rest = ["init_args", *rest]
-        place = nested.setdefault(group, {})
-        if group in {"model", "data"}:
-            place.setdefault("class_path", (merged.get(group) or {}).get("class_path"))
-        for name in rest[:-1]:
-            place = place.setdefault(name, {})
-            if not isinstance(place, dict):
-                break
-        else:
-            place[rest[-1]] = value
-    return nested
+        names = key.replace("-", "_").split(".")
+        if names[0] not in {"config", "help", "print_config"}:
+            _set(changed, names, value)
+    return changed
+
+
+def _set(config: dict[str, Any], names: Sequence[str], value: str) -> None:
+    place = config
+    for name in names[:-1]:
+        place = _arguments(place, name)
+        below = place.get(name)
+        place[name] = {"class_path": below} if isinstance(below, str) else below or {}
+        if not isinstance(place[name], dict):
+            return  # an option of a list
+        place = place[name]
+    place, last = _arguments(place, names[-1]), names[-1]
+    is_class = isinstance(place.get(last), dict) or (place is config and last in {"model", "data"})
+    place[last] = {"class_path": value} if is_class else value
+
+
+def _arguments(place: dict[str, Any], name: str) -> dict[str, Any]:
+    """Where an argument stands: ``init_args`` may be left out on a command line."""
+    if "class_path" not in place or name in _CLASS_KEYS:
+        return place
+    place["init_args"] = place.get("init_args") or {}
+    arguments: dict[str, Any] = place["init_args"]
+    return arguments

@@ -51,7 +51,7 @@ def load_table(name_or_path: str | Path) -> ElementTable:
         return _random_table(name)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        return _artifact_table(path / "artifact" if (path / "artifact").is_dir() else path)
+        return _artifact_table(path)
     if path.suffix in SUFFIXES:
         if not path.is_file():
             raise FileNotFoundError(f"{path.resolve()}: no such file for an element table")

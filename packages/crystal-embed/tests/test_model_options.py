@@ -1,4 +1,4 @@
-"""Every form of an element table, by config and command line, through the command itself."""
+"""Options of the models through the command itself: every form of an element table, typos."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ import yaml
 from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.training.module import PropertyModule
+from crystal_data.training.suggest import explain
 from crystal_embed import CGCNN, load_table, save_table
 from crystal_embed.__main__ import main
 
@@ -88,3 +89,22 @@ def test_a_table_that_is_not_there_is_one_line(element_table, capsys):
     assert error.startswith("error: ")
     assert element_table in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [("cutof", "GraphSpec has no 'cutof'; did you mean 'cutoff'?"), ("cutoff", None)],
+)
+def test_an_option_of_a_dataclass_that_the_config_leaves_out(key, answer):
+    config()
+    found = explain(
+        [Path("own.yaml")], [f"--model.model.graph_spec.{key}", "x"], ["model", "data", "trainer"]
+    )
+    assert found == (answer and f"model.init_args.model.init_args.graph_spec.{key}: {answer}")
+
+
+def test_a_function_of_a_class_is_known():
+    content = {"model": {"class_path": "crystal_embed.CGCNN.published", "init_args": {"width": 3}}}
+    Path("own.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    found = explain([Path("own.yaml")], [], ["model"])
+    assert "published has no 'width'" in found

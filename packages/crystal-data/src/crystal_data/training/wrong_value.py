@@ -1,0 +1,44 @@
+"""Says in one line which value of a config or a command line is of the wrong kind."""
+
+import re
+
+_KEY = re.compile(r'^( *)(?:- )?.*?Parser key "([^"]+)"', re.MULTILINE)
+_EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: .*)?$", re.MULTILINE)
+_GOT = re.compile(r"(?:Got|Given) value: (.*)")
+_NAMES = (
+    (re.compile(r"typing\.Literal\[(.*)\]"), r"\1"),
+    (re.compile(r"<class 'NoneType'>"), "null"),
+    (re.compile(r"<class '([\w.]+)'>"), r"\1"),
+)
+
+
+def condense(message: str) -> str:
+    """The parser's message, which nests one level for each class around the value, as one line.
+
+    Args:
+        message: Of an ``ArgumentError`` of jsonargparse.
+    """
+    keys = list(_KEY.finditer(message))
+    if not keys:
+        return " ".join(message.split())
+    path = ".".join(key[2] for key in keys)
+    block = _deeper_lines(message[keys[-1].end() :], len(keys[-1][1]))
+    expected, got = _EXPECTED.findall(block), _GOT.search(block)
+    if not expected or got is None:
+        return f"{path}: {' '.join(block.removeprefix(':').split())}"
+    return f"{path}: expected {' or '.join(map(_readable, expected))}, got {got[1]}"
+
+
+def _deeper_lines(text: str, indent: int) -> str:
+    first, *others = text.splitlines()
+    for number, line in enumerate(others):
+        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+            others = others[:number]
+            break
+    return "\n".join([first, *others])
+
+
+def _readable(kind: str) -> str:
+    for pattern, name in _NAMES:
+        kind = pattern.sub(name, kind)
+    return kind
