@@ -13,6 +13,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{model: {"crystal_data"} for model in MODELS},
 }
 MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
+# Modules of the command line that packages build theirs on.
+ENTRY_POINTS = {
+    "crystal_data.commands.lazy",
+    "crystal_data.commands.mistakes",
+    "crystal_data.training.cli",
+}
 SOURCES = sorted(ROOT.glob("*/*/src/**/*.py"))
 CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
 
@@ -59,3 +65,13 @@ def test_configs_keep_the_direction(path: Path) -> None:
     ours = roots & set(MAY_IMPORT)
     allowed = {"crystal_data"} | ({f"crystal_{folder}"} & set(MAY_IMPORT))
     assert ours <= allowed, f"{path.name} names {sorted(ours - allowed)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_siblings_use_promised_names_only(path: Path) -> None:
+    """What a package's root and its subpackages export stays; the modules behind may move."""
+    package = package_of(path)
+    modules = imported_modules(path.read_text(encoding="utf-8"))
+    ours = {m for m in modules if m.split(".")[0] in MAY_IMPORT and m.split(".")[0] != package}
+    deep = {module for module in ours if module.count(".") > 1} - ENTRY_POINTS
+    assert not deep, f"{path.name} reaches into {sorted(deep)}"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from crystal_apps import quickstart
 from crystal_apps.stages import Stage, StageError
-from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data import ATOMIC_NUMBERS
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from crystal_apps.clusters import cluster_elements, table_position
 from crystal_apps.figures import Axis, Series, line_chart
 from crystal_apps.report import main, write_report
 from crystal_apps.runs import RunError, read_run
-from crystal_data.elements import SYMBOLS
+from crystal_data import SYMBOLS
 
 TARGET = "formation_energy_per_atom"
 

@@ -50,10 +50,11 @@ def test_a_fault_keeps_its_traceback(error):
         says_errors(action)([])
 
 
-def test_a_fault_in_our_own_code_keeps_its_traceback():
-    # np.array fails inside of Crystal, which raises nothing itself.
-    with pytest.raises(ValueError, match="inhomogeneous"):
-        says_errors(lambda argv: Crystal(np.eye(3), [[0, 0, 0], [0]], [1, 1]))([])
+def test_the_whole_traceback_can_be_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("CRYSTAL_TRACEBACK", "1")
+    with pytest.raises(FileNotFoundError):
+        says_errors(lambda argv: missing_file())([])
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]])

@@ -6,7 +6,7 @@ import torch
 from pymatgen.core import Structure
 
 from crystal_data.crystal import Crystal
-from crystal_data.graphs import _grouping
+from crystal_data.graphs import size_groups
 from crystal_data.graphs.neighbors import NeighborList, neighbor_list
 from crystal_data.graphs.spec import GraphSpec
 
@@ -192,7 +192,7 @@ def test_images_change_shifts_alone(spec):
 def test_a_crystal_larger_than_a_chunk_is_searched_in_parts(monkeypatch):
     crystals = random_crystals(12, seed=6)
     expected = [edges_of(crystals, spec) for spec in (RADIUS, GraphSpec())]
-    monkeypatch.setitem(_grouping._CHUNK, "cpu", 500)
+    monkeypatch.setitem(size_groups._CHUNK, "cpu", 500)
     monkeypatch.setattr("crystal_data.graphs.neighbors._FIRST_VOLUME", 0.2)
     for spec, whole in zip((RADIUS, GraphSpec()), expected, strict=True):
         assert_same(edges_of(crystals, spec), *rows_of(whole))

@@ -8,7 +8,12 @@ import pytest
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io import distances
-from crystal_data.io.distances import check_distances, close_pair, reduced_lattice
+from crystal_data.io.distances import (
+    check_distances,
+    close_pair,
+    nearest_distances,
+    reduced_lattice,
+)
 
 UNIMODULAR = np.array([[1, 0, 0], [3, 1, 0], [-2, 4, 1]])
 
@@ -48,6 +53,18 @@ def test_close_pair_is_exact(seed, limit, monkeypatch):
     sheared = close_pair(UNIMODULAR @ lattice, coords @ np.linalg.inv(UNIMODULAR), expected * 1.001)
     assert sheared is not None
     assert sheared[2] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nearest_distances_are_exact_in_skewed_cells(seed):
+    rng = np.random.default_rng(seed)
+    lattice, first, second = random_cell(rng, 2.0), rng.random((2, 3)), rng.random((3, 3))
+    shifts = np.array(list(product(range(-6, 7), repeat=3)))
+    vectors = (first[:, None, None] - second[:, None] + shifts) @ lattice
+    expected = np.linalg.norm(vectors, axis=-1).min(axis=-1)
+    back = np.linalg.inv(UNIMODULAR)
+    found = nearest_distances(UNIMODULAR @ lattice, first @ back + 3, second @ back)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_many_atoms_go_to_the_tree():

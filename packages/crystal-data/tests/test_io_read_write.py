@@ -18,7 +18,8 @@ from crystal_data.io.files import atomic_path, write_text
 from crystal_data.io.parse import parse_record, parse_records
 from crystal_data.io.poscar import to_poscar
 from crystal_data.io.pymatgen import to_json, to_pymatgen, to_pymatgen_dict
-from crystal_data.io.read import iter_records, read_crystals
+from crystal_data.io.read import read_crystals
+from crystal_data.io.records import iter_records
 from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.io.write import safe_name, write_crystals
 from crystal_data.sources.record import Record

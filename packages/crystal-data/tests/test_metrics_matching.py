@@ -151,6 +151,7 @@ def test_variants_differ_in_who_may_match():
     assert only.value("match_rate/prediction_valid") == pytest.approx(2 / 3)
     assert only.per_structure["outcome"] == ["match", "invalid", "match"]
     assert only.results[0].parameters["oxidation_states"] == "smact14"
+    assert only.results[0].parameters["min_distance"] == 0.5
     assert "oxidation_states" not in plain.results[0].parameters
 
 

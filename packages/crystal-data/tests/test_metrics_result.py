@@ -15,11 +15,11 @@ from crystal_data.metrics import (
     MetricResult,
     bootstrap_interval,
     hash_crystals,
-    library_versions,
     paired_bootstrap_interval,
     read_results,
     write_results,
 )
+from crystal_data.versions import library_versions
 
 RESULTS = [
     MetricResult("metre", 0.5, {"stol": 0.5, "n": [1, 2]}, {"numpy": "2"}, "ab", 7, 3),

@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 from crystal_data.crystal import Crystal
-from crystal_data.sources import MP20, MPTS52, CrystalSet, Record, excluded_rows, find_leaks
-from crystal_data.sources import matching as matching_module
-from crystal_data.sources.matching import Candidates, MatcherOptions, find_same
+from crystal_data.sources import (
+    MP20,
+    MPTS52,
+    CrystalSet,
+    Record,
+    excluded_rows,
+    find_leaks,
+    same_structure,
+)
+from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
 
 
 class Store:
@@ -167,7 +174,7 @@ def test_what_the_matcher_fails_on_counts_as_a_match(monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise RuntimeError("no such cell")
 
-    monkeypatch.setattr(matching_module, "_reduced", fail)
+    monkeypatch.setattr(same_structure, "_reduced", fail)
     report = excluded_rows(
         Store([cesium_chloride("odd")]), np.arange(1), [Store([rock_salt("NaCl")])], num_workers=0
     )
@@ -198,15 +205,15 @@ def test_answers_are_pymatgens_own() -> None:
 
 
 def test_one_failure_does_not_hide_a_match_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    reduced = matching_module._reduced
+    reduced = same_structure._reduced
     bad = disguised(cesium_chloride("bad"), "bad")
 
     def fail(*arrays: bytes) -> Any:
-        if arrays == matching_module._arrays(bad):
+        if arrays == same_structure._arrays(bad):
             raise RuntimeError("no such cell")
         return reduced(*arrays)
 
-    monkeypatch.setattr(matching_module, "_reduced", fail)
+    monkeypatch.setattr(same_structure, "_reduced", fail)
     candidates = {
         0: Candidates(rock_salt("a"), [bad, rock_salt("yes")]),
         1: Candidates(rock_salt("b"), [cesium_chloride("no"), bad]),
@@ -218,7 +225,7 @@ def test_one_failure_does_not_hide_a_match_beside_it(monkeypatch: pytest.MonkeyP
 def test_many_of_one_formula_are_compared_in_several_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matching_module, "_OTHERS_PER_CALL", 2)
+    monkeypatch.setattr(same_structure, "_OTHERS_PER_CALL", 2)
     others = [cesium_chloride("no")] * 5 + [rock_salt("yes"), rock_salt("late")]
     candidates = {7: Candidates(disguised(rock_salt("x"), "x"), others)}
     answers = find_same(candidates, MatcherOptions(), num_workers=0, timeout=10.0)

@@ -1,5 +1,6 @@
 """Folders of the user's own: CGCNN's, ALIGNN's, and files alone."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.parse import parse_record
+from crystal_data.io.pymatgen import to_json
 from crystal_data.sources import FolderSource, Record
+from crystal_data.store import open_store
 
 CIF = """data_{name}
 _cell_length_a   4.1
@@ -146,6 +149,43 @@ def test_extxyz_without_cell_is_rejected_and_the_rest_kept(tmp_path: Path) -> No
     records, rejected = split_up(FolderSource(path))
     assert [r.identifier for r in records] == ["run#0"]
     assert [(r.identifier, r.reason) for r in rejected] == [("run#1", Reason.NO_CELL)]
+
+
+def test_packed_misnamed_and_several_in_one_file(folder: Path) -> None:
+    with gzip.open(folder / "p.cif.gz", "wt") as file:
+        file.write(CIF.format(name="p"))
+    (folder / "q.vasp").write_text(CIF.format(name="q"))
+    crystal = parse_record(Record("x", CIF.format(name="x")))
+    (folder / "r.jsonl").write_text(f"{to_json(crystal)}\n{to_json(crystal)}\n")
+    records, rejected = split_up(FolderSource(folder))
+    assert [r.identifier for r in records] == ["a", "b", "p", "q", "x", "ü"]
+    assert [(r.identifier, r.reason) for r in rejected] == [("x", Reason.DUPLICATE_IDENTIFIER)]
+    table(folder, "p,1.0", "q.vasp,2.0", "r,3.0")
+    records, rejected = split_up(FolderSource(folder))
+    assert not rejected
+    assert [r.identifier for r in records] == ["p", "q", "r#0", "r#1"]
+    assert [r.properties["target"] for r in records] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_values_of_atoms_and_of_frames_have_one_form_whatever_the_number_of_atoms(
+    tmp_path: Path,
+) -> None:
+    cell = 'Lattice="6 0 0 0 6 0 0 0 6" Properties=species:S:1:pos:R:3:layer:R:1'
+    stress = 'stress="1 2 3 2 4 5 3 5 6"'
+    frames = [
+        f"{n}\n{cell} {stress}\n" + "".join(f"H {2 * i} 0 0 {i}\n" for i in range(n))
+        for n in (1, 2, 3)
+    ]
+    path = tmp_path / "run.extxyz"
+    path.write_text("".join(frames))
+    records, rejected = split_up(FolderSource(path))
+    assert not rejected
+    shapes = [(np.shape(r.properties["layer"]), np.shape(r.properties["stress"])) for r in records]
+    assert [layer for layer, _ in shapes] == [(1, 1), (2, 1), (3, 1)]
+    assert len({stress for _, stress in shapes}) == 1
+    store = open_store(FolderSource(path), cache=tmp_path, num_workers=0)
+    assert store.kind("layer") == "per_atom"
+    assert store.kind("stress") == "vector"
 
 
 def test_a_folder_for_each_split(folder: Path, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import Reason, Rejection, SourceError
 from crystal_data.io.parse import parse_record
 from crystal_data.sources import CrystalSource, Record, TableSource
-from crystal_data.sources.cells import BadCellError, Column, parse_number, parse_vector
 from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.table_cells import BadCellError, Column, parse_number, parse_vector
+from crystal_data.store import open_store
 
 CIF = """data_NaCl
 _symmetry_space_group_name_H-M   'P 1'
@@ -163,6 +164,8 @@ def optimade_row(identifier: str, energy: float) -> dict[str, Any]:
         "chemical_formula_reduced": "ClNa",
         "energy": energy,
         "forces": [[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]],
+        "magnetic_moments": [1.0, -1.0],
+        "stress_tensor": [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]],
     }
 
 
@@ -181,8 +184,37 @@ def test_optimade_columns_need_no_mapping(tmp_path: Path, form: str) -> None:
     crystal = parse_record(first)
     assert crystal.formula == "NaCl"
     np.testing.assert_allclose(crystal.cart_coords[1], [2.75, 2.6, 3.0], atol=1e-12)
-    assert "forces" not in first.properties
+    np.testing.assert_array_equal(first.properties["forces"], [[0, 0, 0.1], [0, 0, -0.1]])
+    assert np.shape(second.properties["magnetic_moments"]) == (2, 1)
+    assert np.shape(first.properties["stress_tensor"]) == (9,)
+    assert "elements" not in first.properties
     assert first.properties["chemical_formula_reduced"] == "ClNa"
+
+
+def test_values_of_atoms_reach_the_store_and_gaps_stay_gaps(tmp_path: Path) -> None:
+    rows = [optimade_row("a", 1.0), optimade_row("b", 2.0) | {"forces": None}]
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = open_store(TableSource(path), num_workers=0)
+    forces = np.asarray(store.column("forces"))
+    assert store.kind("forces") == "per_atom"
+    np.testing.assert_array_equal(forces[:2], rows[0]["forces"])
+    assert np.isnan(forces[2:]).all()
+    declared = [{"id": "a", "cif": CIF, "charges": [0.5, -0.5]}, {"id": "b", "cif": CIF}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in declared))
+    store = open_store(TableSource(path, columns={"charges": "per_atom"}), num_workers=0)
+    np.testing.assert_array_equal(np.asarray(store.column("charges"))[:2, 0], [0.5, -0.5])
+
+
+def test_lists_that_cannot_be_columns_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"id": "a", "cif": CIF, "bonds": [1, 2]}, {"id": "b", "cif": CIF, "bonds": [1]}]
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "bonds" not in records(TableSource(path))[0].properties
+    assert "columns bonds are neither numbers" in caplog.text
+    assert "columns={'bonds': 'per_atom'}" in caplog.text
 
 
 def test_optimade_faults_are_rejected(tmp_path: Path) -> None:
@@ -229,6 +261,15 @@ def test_messages_name_what_is_wrong(tmp_path: Path) -> None:
     cut.write_bytes(gzip.compress(whole.read_bytes() * 50)[:-20])
     with pytest.raises(ValueError, match=r"d\.csv\.gz is damaged"):
         list(TableSource(cut).records())
+    torn = tmp_path / "f.parquet"
+    parquet.write_table(pa.table({"id": ["a"], "cif": [CIF]}), torn)
+    torn.write_bytes(torn.read_bytes()[:-10])
+    with pytest.raises(SourceError, match=r"f\.parquet is damaged"):
+        list(TableSource(torn).records())
+    deep = tmp_path / "g.jsonl"
+    deep.write_text('{"id": ' + "[" * 100_000 + "\n")
+    with pytest.raises(SourceError, match=r"g\.jsonl, line 1 is not JSON"):
+        list(TableSource(deep).records())
     latin = tmp_path / "e.csv"
     latin.write_bytes(f"id,cif\n\xe4,{QUOTED}\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"e\.csv is not text in UTF-8"):

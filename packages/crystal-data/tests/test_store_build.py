@@ -13,6 +13,8 @@ import pytest
 from crystal_data.crystal import Crystal
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.cif import to_cif
+from crystal_data.io.poscar import to_poscar
+from crystal_data.io.pymatgen import to_json
 from crystal_data.io.rejected import read_rejected
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.record import Record
@@ -95,6 +97,17 @@ def test_columns_hold_what_the_source_says(tmp_path):
     assert about["counts"]["crystals"] == 7
     assert about["options"] == {"on_disorder": "error", "min_distance": 0.5}
     assert ":" not in store.path.name
+
+
+@pytest.mark.parametrize("form", ["crystal", "cif", "poscar", "json"])
+def test_overlaps_below_the_usual_bound_can_be_allowed(tmp_path, form):
+    close = Crystal(np.eye(3) * 5.0, [[0, 0, 0], [0.08, 0, 0]], [1, 1])  # 0.4 Å
+    structure = {"crystal": close, "cif": to_cif(close), "poscar": to_poscar(close),
+                 "json": to_json(close)}[form]  # fmt: skip
+    source = ListSource([Record("h2", structure, form)])
+    assert len(open_store(source, cache=tmp_path, min_distance=0.3, num_workers=0)) == 1
+    with pytest.raises(InvalidSourceError, match=r"0\.400 Å apart, the minimum is 0\.5 Å"):
+        open_store(source, cache=tmp_path, num_workers=0)
 
 
 def test_second_opening_reads_nothing_and_other_options_build_anew(tmp_path):

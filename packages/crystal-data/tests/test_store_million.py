@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from crystal_data.io.files import atomic_folder
 from crystal_data.store import CrystalStore
-from crystal_data.store.folders import build_folder
 from crystal_data.store.properties import PropertySchema, PropertyType
 from crystal_data.store.writer import Chunk, StoreWriter
 
@@ -34,7 +34,7 @@ def write_million(folder):
     schema = PropertySchema()
     schema.types = {"energy": PropertyType("scalar"), "formula": PropertyType("text")}
     rng = np.random.default_rng(0)
-    with build_folder(folder) as temporary, StoreWriter(temporary, schema) as writer:
+    with atomic_folder(folder) as temporary, StoreWriter(temporary, schema) as writer:
         for start in range(0, CRYSTALS, CHUNK):
             writer.append(
                 Chunk(

@@ -5,9 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
 from crystal_data.testing import (
     InvariantModelContract,
     isolated_atom,
@@ -69,6 +68,7 @@ def test_published_preset_depends_on_the_order_of_atoms():
     Oxygen in a perovskite has eight oxygen and four A neighbours at one distance, of which the
     twelve nearest hold ten. The change was measured as 0.08, predictions spread over 0.6.
     """
+    torch.manual_seed(0)
     crystal = perovskite()
     orders = [permute_atoms(crystal, np.random.default_rng(seed)) for seed in range(8)]
     changes = {}

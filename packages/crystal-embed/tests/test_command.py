@@ -60,7 +60,7 @@ def test_export_of_one_file(tmp_path, capsys):
         (["nothing", "--output", "out"], "no element table 'nothing'"),
         (["one_hot", "--output", "out", "--form", "csv"], "a folder gets every form"),
         (["table.csv", "--output", "out"], "no such file"),
-        ([".", "--output", "out"], "not an artifact"),
+        ([".", "--output", "out"], "no artifact"),
     ],
 )
 def test_export_errors_are_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):

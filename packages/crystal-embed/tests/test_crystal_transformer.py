@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from crystal_data import ELECTRONEGATIVITY, CrystalBatch
 from crystal_data.crystal import Crystal
-from crystal_data.elements import ELECTRONEGATIVITY
-from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.testing import MOVES, InvariantModelContract, change_images, random_crystals
 from crystal_data.training.masked import masked_loss
 from crystal_data.transforms import (

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_apps.figures import NUM_COLOURS
-from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data import ATOMIC_NUMBERS
 
 
 @dataclass(frozen=True)

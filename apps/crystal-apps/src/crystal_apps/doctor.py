@@ -150,7 +150,7 @@ def _threads() -> dict[str, str]:
 
 
 def _homes() -> dict[str, Path]:
-    from crystal_data.sources.homes import cache_home, data_home
+    from crystal_data.sources import cache_home, data_home
 
     return {"CRYSTAL_DATA_HOME": data_home(), "CRYSTAL_CACHE_HOME": cache_home()}
 

@@ -22,8 +22,8 @@ from crystal_apps.figures import (
     parity_limits,
 )
 from crystal_apps.runs import Predictions, Run, RunError, read_run
-from crystal_data.elements import SYMBOLS
-from crystal_data.io.files import write_text
+from crystal_data import SYMBOLS
+from crystal_data.io import write_text
 
 
 @dataclass(frozen=True)

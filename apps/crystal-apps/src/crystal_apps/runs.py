@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from crystal_data.metrics.result import MetricResult, read_results
+from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
 

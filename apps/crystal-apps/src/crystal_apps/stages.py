@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from crystal_data.io.files import write_text
+from crystal_data.io import write_text
 
 _DONE = "stage.json"
 _EPOCH = re.compile(r"epoch (\d+)/(\d+)")
@@ -48,7 +48,7 @@ class Stage:
 
     def key(self) -> str:
         """Hash of all that the result follows from; the data's own hash among it."""
-        from crystal_data.builtin.source import BuiltinSource
+        from crystal_data import BuiltinSource
 
         digest = hashlib.sha256(BuiltinSource().fingerprint().encode())
         digest.update(json.dumps(self.config, sort_keys=True).encode())
@@ -131,7 +131,9 @@ class _Log(TextIOBase):
         return int(self._file.write(text))
 
     def flush(self) -> None:
-        self._file.flush()
+        # Python flushes once more when it collects this, after the file has been closed.
+        if not self._file.closed:
+            self._file.flush()
 
     def isatty(self) -> bool:
         return False

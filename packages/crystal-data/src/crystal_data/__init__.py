@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from crystal_data.builtin.source import BuiltinSource as BuiltinSource
     from crystal_data.crystal import Crystal as Crystal
     from crystal_data.crystal import Trajectory as Trajectory
+    from crystal_data.elements import ATOMIC_NUMBERS as ATOMIC_NUMBERS
+    from crystal_data.elements import ELECTRONEGATIVITY as ELECTRONEGATIVITY
+    from crystal_data.elements import SYMBOLS as SYMBOLS
     from crystal_data.errors import InvalidCrystalError as InvalidCrystalError
     from crystal_data.errors import Reason as Reason
     from crystal_data.errors import Rejection as Rejection
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
 
 # Heavy parts load on first use, so that `crystal-data --help` stays quick.
 _EXPORTS = {
+    "ELECTRONEGATIVITY": "crystal_data.elements",
+    "ATOMIC_NUMBERS": "crystal_data.elements",
+    "SYMBOLS": "crystal_data.elements",
     "BuiltinSource": "crystal_data.builtin.source",
     "Carbon24": "crystal_data.sources.public",
     "ColumnSplit": "crystal_data.sources.split",

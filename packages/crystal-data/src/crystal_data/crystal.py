@@ -1,11 +1,11 @@
 """The one value that passes between packages, readers, models and writers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import gcd
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -156,6 +156,26 @@ class Trajectory:
         for step, frame in enumerate(self.frames):
             if not np.array_equal(frame.atomic_numbers, self.frames[0].atomic_numbers):
                 raise ValueError(f"trajectory {self.group}: frame {step} has other atoms")
+
+
+class CrystalArrays(NamedTuple):
+    """Many crystals end to end."""
+
+    lattice: NDArray[np.float64]  # [num_crystals, 3, 3], Å
+    frac_coords: NDArray[np.float64]  # [num_atoms of all, 3], dimensionless
+    atomic_numbers: NDArray[np.int64]  # [num_atoms of all]
+    num_atoms: NDArray[np.int64]  # [num_crystals]
+
+
+def end_to_end(crystals: Sequence[Crystal]) -> CrystalArrays:
+    """The arrays of many crystals, or of none, one after the other."""
+    no_numbers = np.empty(0, dtype=np.int64)
+    return CrystalArrays(
+        np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
+        np.concatenate([np.empty((0, 3)), *(crystal.frac_coords for crystal in crystals)]),
+        np.concatenate([no_numbers, *(crystal.atomic_numbers for crystal in crystals)]),
+        np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+    )
 
 
 def lattice_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np.float64]:

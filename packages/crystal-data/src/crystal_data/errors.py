@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+# What becomes of structures that cannot be used: an exception, or a row of rejected.csv.
+OnInvalid = Literal["error", "skip"]
 
 
 class Reason(StrEnum):
@@ -38,6 +42,10 @@ class InvalidCrystalError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.identifier or 'structure'}: {self.detail} [{self.reason}]"
+
+
+class SourceError(ValueError):
+    """A file or folder that cannot be read at all; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ def open_input(args: Namespace) -> Opened:
         InputError: If it does not exist or has no structures.
     """
     from crystal_data.io.rejected import read_rejected
-    from crystal_data.store.build import REJECTED, InvalidSourceError, open_store
+    from crystal_data.store.build import open_store
+    from crystal_data.store.rejections import REJECTED, InvalidSourceError
 
     source = source_of(args.input, args.data_root)
     try:

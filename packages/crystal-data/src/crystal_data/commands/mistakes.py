@@ -1,12 +1,12 @@
 """Answers a user's own mistake with one line; a fault of the program keeps its traceback."""
 
-import dis
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 
 _Main = Callable[[Sequence[str] | None], int]
-_RAISE = dis.opmap["RAISE_VARARGS"]
+_TRACEBACK = "CRYSTAL_TRACEBACK"  # environment variable: any value asks for the whole traceback
 
 
 def says_errors(main: _Main) -> _Main:
@@ -18,7 +18,7 @@ def says_errors(main: _Main) -> _Main:
             return main(argv)
         except Exception as error:
             message = mistake(error)
-            if message is None:
+            if message is None or _TRACEBACK in os.environ:
                 raise
             print(f"error: {message}", file=sys.stderr)
             return 1
@@ -29,17 +29,17 @@ def says_errors(main: _Main) -> _Main:
 def mistake(error: BaseException) -> str | None:
     """What to tell the user, or None for an error that only a developer understands.
 
-    Libraries wrap what a constructor of ours raises, so causes are searched too. An error is a
-    message to the user if a ``raise`` statement of these packages made it, or the system did.
+    A message to the user is what the system says of files, an error of a class of these packages,
+    or a ``ValueError`` that their own code raised. Libraries wrap what a constructor raises, so
+    causes are searched too.
     """
     for one in _causes(error):
         if isinstance(one, BrokenPipeError):
             return None
-        if isinstance(one, OSError):
-            return str(one)
-        if isinstance(one, (ValueError, KeyError, TypeError)) and _is_ours(one):
-            # str() of a plain KeyError puts quotes around the message.
-            return str(one.args[0] if type(one) is KeyError else one)
+        is_ours = _is_our_module(type(one).__module__)
+        if isinstance(one, OSError) or is_ours or (type(one) is ValueError and _raised_here(one)):
+            # str() of a KeyError puts quotes around the message.
+            return str(one.args[0]) if type(one).__str__ is KeyError.__str__ else str(one)
     return None
 
 
@@ -49,11 +49,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _is_ours(error: BaseException) -> bool:
+def _raised_here(error: BaseException) -> bool:
     trace = error.__traceback__
-    if trace is None:
-        return False
-    while trace.tb_next is not None:
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__"))
-    return module.startswith("crystal_") and code.co_code[trace.tb_lasti] == _RAISE
+    return trace is not None and _is_our_module(str(trace.tb_frame.f_globals.get("__name__")))
+
+
+def _is_our_module(name: str) -> bool:
+    return name.startswith("crystal_")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from crystal_data.crystal import Crystal
 
 _ON_FACE = 1e-3  # of a cell edge; atoms on a face are drawn on the opposite one too
-_NOBLE_GASES = (2, 10, 18, 36, 54, 86)
-_GOLDEN_ANGLE = 137.508  # degrees between hues, so that neighbours in the table differ
 _MAX_PROPERTIES = 8
 
 
@@ -86,7 +84,11 @@ def _card(place: int, crystal: "Crystal", units: dict[str, str]) -> str:
         ("volume", f"{crystal.volume:.2f} Å³"),
         *_properties(crystal, units),
     ]
-    cells = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in rows)
+    cells = "".join(
+        # Long column names break between their words.
+        f"<tr><td>{escape(k).replace('_', '_<wbr>')}</td><td>{escape(v)}</td></tr>"
+        for k, v in rows
+    )
     legend = "".join(
         f'<li><span style="background:{_colors(ATOMIC_NUMBERS[symbol])[0]}"></span>{symbol}</li>'
         for symbol in crystal.composition
@@ -134,11 +136,20 @@ def _images(frac: Any) -> Any:
 
 
 def _colors(z: int) -> tuple[str, str]:
-    hue = z * _GOLDEN_ANGLE % 360
-    return f"hsl({hue:.0f} 62% 52%)", f"hsl({hue:.0f} 62% 28%)"
+    """Colour of an element as Jmol draws it, and a darker one for its rim."""
+    from ase.data.colors import jmol_colors
+
+    # The last elements have no colour of their own and share that of the last one that has.
+    color = jmol_colors[min(z, len(jmol_colors) - 1)]
+    red, green, blue = (round(100 * share) for share in color)
+    return (
+        f"rgb({red}% {green}% {blue}%)",
+        f"rgb({red // 2}% {green // 2}% {blue // 2}%)",
+    )
 
 
 def _radius(z: int) -> dict[str, float]:
-    # Grows with the period: a picture, not a measurement.
-    period = 1 + sum(z > noble for noble in _NOBLE_GASES)
-    return {"radius": round(0.25 + 0.09 * period, 2)}
+    from ase.data import covalent_radii
+
+    # Small enough that atoms behind a bond length stay in sight.
+    return {"radius": round(0.15 + 0.35 * float(covalent_radii[z]), 2)}

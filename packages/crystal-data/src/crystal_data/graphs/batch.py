@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crystal_data.crystal import Crystal
+from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.graphs.line_graph import line_graph_index
 from crystal_data.graphs.neighbors import neighbor_list
 from crystal_data.graphs.spec import GraphSpec
@@ -89,10 +89,7 @@ class CrystalBatch(Data):
     def from_crystals(cls, crystals: Sequence[Crystal]) -> Self:
         """Builds a batch without edges or targets."""
         return cls.from_arrays(
-            lattice=np.stack([crystal.lattice for crystal in crystals]),
-            frac_coords=np.concatenate([crystal.frac_coords for crystal in crystals]),
-            atomic_numbers=np.concatenate([crystal.atomic_numbers for crystal in crystals]),
-            num_atoms=np.array([crystal.num_atoms for crystal in crystals]),
+            **end_to_end(crystals)._asdict(),
             identifier=[crystal.identifier for crystal in crystals],
         )
 

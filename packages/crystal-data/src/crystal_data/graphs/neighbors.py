@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from crystal_data.graphs._grouping import groups_of_like_size, max_candidates
-from crystal_data.graphs._images import (
+from crystal_data.graphs.neighbor_selection import Candidates, select_neighbors
+from crystal_data.graphs.periodic_images import (
     Images,
     images_within,
     plane_spacings,
@@ -16,7 +16,7 @@ from crystal_data.graphs._images import (
     squared_norms,
     times_matrix,
 )
-from crystal_data.graphs._selection import Candidates, select_neighbors
+from crystal_data.graphs.size_groups import groups_of_like_size, max_candidates
 from crystal_data.graphs.spec import GraphSpec
 
 # Atoms this close to the cutoff count as within it, so that rounding decides nothing (as pymatgen).

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
     from crystal_data.io.distances import check_distances as check_distances
+    from crystal_data.io.files import write_text as write_text
     from crystal_data.io.parse import parse_record as parse_record
     from crystal_data.io.parse import parse_records as parse_records
     from crystal_data.io.poscar import parse_poscar as parse_poscar
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
     from crystal_data.io.read import CrystalInput as CrystalInput
     from crystal_data.io.read import ReadResult as ReadResult
-    from crystal_data.io.read import iter_records as iter_records
     from crystal_data.io.read import read_crystals as read_crystals
+    from crystal_data.io.records import iter_records as iter_records
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
     from crystal_data.io.write import WrittenCrystals as WrittenCrystals
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
+    "write_text": "crystal_data.io.files",
     "CrystalInput": "crystal_data.io.read",
     "ReadResult": "crystal_data.io.read",
     "WrittenCrystals": "crystal_data.io.write",
@@ -38,7 +40,7 @@ _EXPORTS = {
     "from_ase": "crystal_data.io.ase",
     "from_pymatgen": "crystal_data.io.pymatgen",
     "from_pymatgen_dict": "crystal_data.io.pymatgen",
-    "iter_records": "crystal_data.io.read",
+    "iter_records": "crystal_data.io.records",
     "parse_cif": "crystal_data.io.cif",
     "parse_json": "crystal_data.io.pymatgen",
     "parse_poscar": "crystal_data.io.poscar",

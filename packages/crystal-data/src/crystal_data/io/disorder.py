@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.distances import nearest_distances
 
 OnDisorder = Literal["error", "skip", "majority", "order"]
 ON_DISORDER: tuple[OnDisorder, ...] = ("error", "skip", "majority", "order")
@@ -160,7 +161,7 @@ def _spread(
     lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], amounts: dict[int, int]
 ) -> NDArray[np.int64]:
     """Atomic number of each site: every species as far from itself as the free sites allow."""
-    distances = _image_distances(lattice, frac_coords)
+    distances = nearest_distances(lattice, frac_coords, frac_coords)
     free = np.ones(len(frac_coords), dtype=bool)
     numbers = np.zeros(len(frac_coords), dtype=np.int64)
     for z, amount in sorted(amounts.items(), key=lambda item: (item[1], item[0])):
@@ -188,18 +189,6 @@ def _swapped(distances: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDAr
         if change[first, second] > -1e-6:
             return numbers
         numbers[[first, second]] = numbers[[second, first]]
-
-
-def _image_distances(
-    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    delta = frac_coords[:, None] - frac_coords
-    delta -= np.rint(delta)
-    squares = np.full(delta.shape[:2], np.inf)
-    for shift in product((-1, 0, 1), repeat=3):
-        vectors = (delta + shift) @ lattice
-        np.minimum(squares, np.einsum("ijk,ijk->ij", vectors, vectors), out=squares)
-    return np.sqrt(squares)
 
 
 def _ordered(

@@ -128,6 +128,34 @@ def _close_pair_by_tree(
     return pair[0], pair[1], float(distances[first, 1])
 
 
+def nearest_distances(
+    lattice: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
+    others: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Distance from each atom of one list to the nearest image of each of another.
+
+    Args:
+        lattice: Rows a, b, c, any cell; shape ``[3, 3]``, Å.
+        frac_coords: Shape ``[n, 3]``, any images.
+        others: Shape ``[m, 3]``, any images.
+
+    Returns:
+        Shape ``[n, m]``, Å.
+    """
+    reduced = reduced_lattice(lattice)
+    delta = frac_coords[:, None] - others
+    # The nearest image differs by at most one cell once the cell is reduced.
+    delta = delta @ np.rint(lattice @ np.linalg.inv(reduced))
+    delta -= np.rint(delta)
+    vectors = delta @ reduced
+    squares = np.full(delta.shape[:2], np.inf)
+    for image in np.array(list(product((-1.0, 0.0, 1.0), repeat=3))) @ reduced:
+        shifted = vectors + image
+        np.minimum(squares, np.einsum("ijk,ijk->ij", shifted, shifted), out=squares)
+    return np.sqrt(squares)
+
+
 def plane_spacings(lattice: NDArray[np.float64]) -> tuple[float, float, float]:
     """Distance between neighbouring lattice planes along each axis, Å."""
     # Plain numbers: three cross products take NumPy five times as long.

@@ -1,12 +1,16 @@
-"""Bytes of a file to text, and text to a file that is whole or absent."""
+"""Bytes of a file to text; files and folders that are whole or absent."""
 
+import csv
 import gzip
+import io
 import os
+import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason
 
@@ -78,14 +82,71 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{token_hex(8)}.tmp")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync_file(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that takes its place when the block ends well, and vanishes when it does not.
+
+    What stands there already is replaced: processes that have mapped its files keep them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.building-{token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync_file(file)
+        _replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    # A folder that is not empty cannot be replaced in one step, so the old one is moved aside.
+    retired = new.with_name(f"{new.name}-old")
+    if path.exists():
+        path.replace(retired)
+    try:
+        new.replace(path)
+    except OSError:
+        if retired.exists():
+            retired.replace(path)
+        raise
+    _sync_folder(path.parent)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # cannot do that
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text in one step: the file has all of it or is as it was."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as the text of a CSV file, with line feeds on every system."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -6,11 +6,12 @@ from typing import Literal
 
 FileFormat = Literal["cif", "poscar", "extxyz", "json", "jsonl"]
 
-_SUFFIXES: dict[str, FileFormat] = {
+SUFFIXES: dict[str, FileFormat] = {
     ".cif": "cif",
     ".mcif": "cif",
     ".vasp": "poscar",
     ".poscar": "poscar",
+    ".contcar": "poscar",
     ".extxyz": "extxyz",
     ".xyz": "extxyz",
     ".json": "json",
@@ -24,18 +25,22 @@ def format_of_name(path: Path) -> FileFormat | None:
     """Format that a file's name promises; None if it promises none."""
     if path.name.upper().startswith(_VASP_NAMES):
         return "poscar"
-    return _SUFFIXES.get(Path(_unpacked(path)).suffix.lower())
+    return SUFFIXES.get(Path(_unpacked(path)).suffix.lower())
 
 
 def identifier_of(path: Path) -> str:
     """The file's name without its ending; a bare POSCAR or CONTCAR takes that of its folder."""
-    name = _unpacked(path)
+    name = without_suffix(path.name)
     if name.upper() in _VASP_NAMES:
         name = path.absolute().parent.name or name
-    elif format_of_name(path) and not name.upper().startswith(_VASP_NAMES):
-        name = Path(name).stem
     # Linux lets a name be bytes of any encoding; those that are no UTF-8 cannot be written.
     return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def without_suffix(name: str) -> str:
+    """A file's name without the ending of its format; dots in the rest stay."""
+    path = Path(_unpacked(Path(name)))
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def _unpacked(path: Path) -> str:

@@ -1,31 +1,24 @@
 """Crystals from whatever a user has: files, folders, patterns, and objects of other libraries."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
-from crystal_data.io.ase import from_ase, read_extxyz
-from crystal_data.io.cif import split_cif
+from crystal_data.errors import InvalidCrystalError, OnInvalid, Reason, Rejection
+from crystal_data.io.ase import from_ase
 from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.files import read_text
-from crystal_data.io.formats import FileFormat, format_of_name, format_of_text, identifier_of
 from crystal_data.io.parse import parse_records, rejection_of
 from crystal_data.io.pymatgen import from_pymatgen
-from crystal_data.sources.record import PropertyValue, Record
+from crystal_data.io.records import record_of_json, records_of_pattern
+from crystal_data.sources.record import Record
 
 if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core.structure import Structure
 
-OnInvalid = Literal["error", "skip"]
 CrystalInput: TypeAlias = Union[str, Path, Crystal, Mapping[str, Any], "Structure", "Atoms"]
-_IDENTIFIER_KEYS = ("identifier", "material_id", "entry_id", "id", "jid")
 
 
 @dataclass(frozen=True)
@@ -113,28 +106,13 @@ def raise_unless_skipped(
     )
 
 
-def iter_records(path: str | Path) -> Iterator[Record | Rejection]:
-    """Records of a file, or of the files of a folder by name, not parsed more than needed.
-
-    Properties are those that extended XYZ and JSON carry beside the structure: numbers, strings
-    and vectors. What is not a structure in a folder is passed over.
-
-    Args:
-        path: A file or a folder.
-
-    Yields:
-        A record for each structure, a rejection for each file that cannot be read.
-    """
-    yield from _of_path(Path(path), [])
-
-
 def _items(
     inputs: Any, on_disorder: OnDisorder, ignored: list[str]
 ) -> Iterator[Record | Rejection]:
     is_one = isinstance(inputs, (str, Path, Crystal, Mapping)) or _is_structure(inputs)
     for place, value in enumerate([inputs] if is_one or _is_atoms(inputs) else inputs):
         if isinstance(value, (str, Path)):
-            yield from _of_pattern(value, ignored)
+            yield from records_of_pattern(value, ignored)
         else:
             yield _of_object(value, f"structure-{place}", on_disorder)
 
@@ -151,8 +129,7 @@ def _of_object(value: Any, default_name: str, on_disorder: OnDisorder) -> Record
     if isinstance(value, Crystal):
         return Record(value.identifier or default_name, value, "crystal")
     if isinstance(value, Mapping):
-        structure, name, properties = _unwrapped(value)
-        return Record(name or default_name, _dumped(structure), "json", properties)
+        return record_of_json(value, default_name)
     try:
         if _is_structure(value):
             crystal = from_pymatgen(value, on_disorder=on_disorder, min_distance=0.0)
@@ -166,144 +143,3 @@ def _of_object(value: Any, default_name: str, on_disorder: OnDisorder) -> Record
     except InvalidCrystalError as error:
         return rejection_of(error, identifier=error.identifier or default_name)
     return Record(crystal.identifier or default_name, crystal, "crystal")
-
-
-def _of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record | Rejection]:
-    path = Path(value).expanduser()
-    if not path.exists() and any(wildcard in str(path) for wildcard in "*?["):
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not found:
-            yield _rejection(path, Reason.MISSING_FILE, f"no file matches {path}")
-        for file in found:
-            yield from _of_path(file, ignored)
-        return
-    yield from _of_path(path, ignored)
-
-
-def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:
-    if not path.is_dir():
-        yield from _of_file(path)
-        return
-    found = False
-    for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
-            continue
-        if format_of_name(file) is None and not _looks_like_structure(file):
-            ignored.append(str(file))
-            continue
-        found = True
-        yield from _of_file(file)
-    if not found:
-        yield _rejection(path, Reason.EMPTY, f"the folder {path} holds no structure files")
-
-
-def _looks_like_structure(path: Path) -> bool:
-    try:
-        return format_of_text(read_text(path)) in ("cif", "poscar")
-    except InvalidCrystalError:
-        return False
-
-
-def _of_file(path: Path) -> Iterator[Record | Rejection]:
-    name = identifier_of(path)
-    try:
-        text = read_text(path, name)
-        kind = format_of_text(text) or format_of_name(path)
-        if kind is None:
-            detail = "neither name nor content is of a known format: CIF, POSCAR, extxyz, JSON"
-            raise InvalidCrystalError(name, Reason.UNREADABLE, detail)
-        yield from _of_text(text, kind, name, str(path))
-    except InvalidCrystalError as error:
-        yield rejection_of(error, str(path))
-
-
-def _of_text(text: str, kind: FileFormat, name: str, file: str) -> Iterator[Record | Rejection]:
-    if kind == "cif":
-        for part_name, part in split_cif(text, name):
-            yield Record(part_name, part, "cif", file=file)
-    elif kind == "poscar":
-        yield Record(name, text, "poscar", file=file)
-    elif kind == "extxyz":
-        yield from _of_frames(read_extxyz(text, name), name, file)
-    else:
-        values = _json_values(text, kind, name)
-        for place, value in enumerate(values):
-            structure, own_name, properties = _unwrapped(value)
-            default = name if len(values) == 1 else f"{name}#{place}"
-            yield Record(own_name or default, _dumped(structure), "json", properties, file=file)
-
-
-def _of_frames(frames: list["Atoms"], name: str, file: str) -> Iterator[Record | Rejection]:
-    for place, atoms in enumerate(frames):
-        own_name = str(atoms.info.get("identifier", ""))
-        frame_name = own_name or (name if len(frames) == 1 else f"{name}#{place}")
-        try:
-            crystal = from_ase(atoms, frame_name, min_distance=0.0)
-        except InvalidCrystalError as error:
-            yield rejection_of(error, file)
-        else:
-            properties = _record_properties(crystal.properties)
-            yield Record(frame_name, crystal, "crystal", properties, file=file)
-
-
-def _json_values(text: str, kind: FileFormat, name: str) -> list[Any]:
-    try:
-        if kind == "jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidCrystalError(name, Reason.UNREADABLE, f"not JSON: {error}") from error
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise InvalidCrystalError(name, Reason.EMPTY, "the list holds no structures")
-    return values
-
-
-def _unwrapped(value: Any) -> tuple[Any, str, dict[str, PropertyValue]]:
-    """Structure, identifier and properties of a pymatgen dict, or of one that holds it."""
-    if not isinstance(value, Mapping):
-        return value, "", {}
-    inner = value.get("structure")
-    structure = inner if isinstance(inner, Mapping) else value
-    kept = structure.get("properties")
-    properties = dict(kept) if isinstance(kept, Mapping) else {}
-    if structure is inner:
-        properties.update({key: x for key, x in value.items() if key != "structure"})
-    names = [properties.get(key) or value.get(key) for key in _IDENTIFIER_KEYS]
-    name = next((str(x) for x in names if isinstance(x, (str, int))), "")
-    properties.pop("identifier", None)
-    return structure, name, _record_properties(properties)
-
-
-def _record_properties(properties: Mapping[str, Any]) -> dict[str, PropertyValue]:
-    kept: dict[str, PropertyValue] = {}
-    for key, value in properties.items():
-        if key.startswith("@"):
-            continue
-        if isinstance(value, str):
-            kept[key] = value
-        elif isinstance(value, (bool, int, float, np.number, np.bool_)):
-            kept[key] = float(value)
-        elif isinstance(value, (list, np.ndarray)):
-            array = np.asarray(value) if _is_numeric(value) else np.empty((0, 0))
-            if array.ndim == 1 and array.size:
-                kept[key] = array.astype(np.float64)
-    return kept
-
-
-def _is_numeric(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind in "fiub"
-    return all(isinstance(x, (bool, int, float)) for x in value)
-
-
-def _dumped(structure: Any) -> str:
-    return json.dumps(structure, default=_as_list)
-
-
-def _as_list(value: Any) -> Any:
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
-
-
-def _rejection(path: Path, reason: Reason, detail: str) -> Rejection:
-    return Rejection(identifier_of(path), str(path), "read", reason, detail)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crystal_data.errors import Reason, Rejection
-from crystal_data.io.files import atomic_path
+from crystal_data.io.files import csv_text, write_text
 
 COLUMNS = ("id", "file", "stage", "reason", "detail")
 
@@ -16,17 +16,11 @@ def write_rejected(path: str | Path, rejections: Iterable[Rejection]) -> int:
     Returns:
         How many rows it has.
     """
-    count = 0
-    with (
-        atomic_path(Path(path)) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rejections:
-            writer.writerow((row.identifier, row.file, row.stage, row.reason.value, row.detail))
-            count += 1
-    return count
+    rows = [(x.identifier, x.file, x.stage, x.reason.value, x.detail) for x in rejections]
+    # A file name may have bytes that are no text.
+    text = csv_text(COLUMNS, rows).encode("utf-8", "backslashreplace").decode("utf-8")
+    write_text(Path(path), text)
+    return len(rows)
 
 
 def read_rejected(path: str | Path) -> list[Rejection]:

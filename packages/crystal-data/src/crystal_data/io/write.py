@@ -1,16 +1,11 @@
 """Crystals to a folder of ordinary files."""
 
-import csv
 import gzip
-import io
-import os
-import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -18,7 +13,7 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.io.ase import to_extxyz
 from crystal_data.io.cif import to_cif
-from crystal_data.io.files import atomic_path, write_text
+from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_text
 from crystal_data.io.pymatgen import to_json
 
 _UNSAFE = set('<>:"/\\|?*#%& ')
@@ -77,7 +72,9 @@ def write_crystals(crystals: Iterable[Crystal], folder: str | Path) -> WrittenCr
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     (target / "summary.csv").unlink(missing_ok=True)
-    _write_cif_folder(named, files, target / "cif")
+    with atomic_folder(target / "cif") as cif_folder:
+        for crystal, file in zip(named, files, strict=True):
+            (cif_folder / file).write_text(to_cif(crystal), encoding="utf-8", newline="\n")
     write_text(target / "structures.extxyz", to_extxyz(named))
     with atomic_path(target / "structures.jsonl.gz") as temporary:
         lines = "".join(f"{to_json(crystal)}\n" for crystal in named)
@@ -114,42 +111,15 @@ def _distinct(names: Sequence[str], *, fold: bool = False) -> list[str]:
     return distinct
 
 
-def _write_cif_folder(crystals: Sequence[Crystal], files: Sequence[str], target: Path) -> None:
-    temporary = target.with_name(f".{token_hex(8)}.tmp")
-    old = target.with_name(f".{token_hex(8)}.tmp")
-    temporary.mkdir()
-    try:
-        for crystal, file in zip(crystals, files, strict=True):
-            with (temporary / file).open("w", encoding="utf-8", newline="\n") as stream:
-                stream.write(to_cif(crystal))
-                stream.flush()
-                os.fsync(stream.fileno())
-        if target.exists():
-            target.replace(old)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _summary(crystals: Sequence[Crystal], files: Sequence[str]) -> str:
     names = list(dict.fromkeys(key for c in crystals for key in _scalars(c)))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SUMMARY_COLUMNS, *names])
+    rows = []
     for crystal, file in zip(crystals, files, strict=True):
         scalars = _scalars(crystal)
-        writer.writerow(
-            [
-                crystal.identifier,
-                f"cif/{file}",
-                crystal.formula,
-                crystal.num_atoms,
-                *(f"{x:.6f}" for x in _sizes(crystal)),
-                *(scalars.get(name, "") for name in names),
-            ]
-        )
-    return text.getvalue()
+        about = (crystal.identifier, f"cif/{file}", crystal.formula, crystal.num_atoms)
+        sizes = (f"{x:.6f}" for x in _sizes(crystal))
+        rows.append([*about, *sizes, *(scalars.get(name, "") for name in names)])
+    return csv_text((*SUMMARY_COLUMNS, *names), rows)
 
 
 def _sizes(crystal: Crystal) -> tuple[float, ...]:

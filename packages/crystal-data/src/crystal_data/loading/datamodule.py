@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from crystal_data.errors import OnInvalid
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.disorder import OnDisorder
@@ -20,10 +21,11 @@ from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.loading.splits import ChosenRows, choose_rows
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.split import SPLIT_NAMES, SplitName, Splitter
+from crystal_data.sources.record import SPLIT_NAMES, SplitName
+from crystal_data.sources.split import Splitter
 from crystal_data.store.build import open_store, store_folder
-from crystal_data.store.console import say
-from crystal_data.store.rejections import REJECTED, OnInvalid
+from crystal_data.store.progress import say
+from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
 

@@ -17,7 +17,7 @@ from crystal_data.sources.exclude import CrystalSet, excluded_rows
 from crystal_data.sources.hashing import hash_file
 from crystal_data.sources.record import Split
 from crystal_data.sources.split import SplitRows
-from crystal_data.store.folders import locked
+from crystal_data.store.locking import locked
 from crystal_data.store.store import CrystalStore
 
 

@@ -1,66 +1,62 @@
 """Validity, structure matching and METRe; results with their provenance; bootstrap intervals."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from crystal_data.metrics.match_rates import Variant, match_rate, match_rate_at_k, metre
-from crystal_data.metrics.matching import MatchSettings, Outcome, PairMatch, match, match_pairs
-from crystal_data.metrics.result import (
-    Evaluation,
-    MetricResult,
-    hash_crystals,
-    library_versions,
-    read_results,
-    write_results,
-)
-from crystal_data.metrics.statistics import (
-    Interval,
-    bootstrap_interval,
-    paired_bootstrap_interval,
-)
-from crystal_data.metrics.validity import (
-    OxidationStates,
-    composition_validity,
-    is_composition_valid,
-    is_structure_valid,
-    min_pair_distance,
-    structure_validity,
-)
+from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from crystal_data.metrics.validity_rate import ValidityRate
+    from crystal_data.metrics.match_rates import Variant as Variant
+    from crystal_data.metrics.match_rates import match_rate as match_rate
+    from crystal_data.metrics.match_rates import match_rate_at_k as match_rate_at_k
+    from crystal_data.metrics.match_rates import metre as metre
+    from crystal_data.metrics.matching import MatchSettings as MatchSettings
+    from crystal_data.metrics.matching import Outcome as Outcome
+    from crystal_data.metrics.matching import PairMatch as PairMatch
+    from crystal_data.metrics.matching import match as match
+    from crystal_data.metrics.matching import match_pairs as match_pairs
+    from crystal_data.metrics.result import Evaluation as Evaluation
+    from crystal_data.metrics.result import MetricResult as MetricResult
+    from crystal_data.metrics.result import hash_crystals as hash_crystals
+    from crystal_data.metrics.result import read_results as read_results
+    from crystal_data.metrics.result import write_results as write_results
+    from crystal_data.metrics.statistics import Interval as Interval
+    from crystal_data.metrics.statistics import bootstrap_interval as bootstrap_interval
+    from crystal_data.metrics.statistics import (
+        paired_bootstrap_interval as paired_bootstrap_interval,
+    )
+    from crystal_data.metrics.validity import OxidationStates as OxidationStates
+    from crystal_data.metrics.validity import composition_validity as composition_validity
+    from crystal_data.metrics.validity import is_composition_valid as is_composition_valid
+    from crystal_data.metrics.validity import is_structure_valid as is_structure_valid
+    from crystal_data.metrics.validity import min_pair_distance as min_pair_distance
+    from crystal_data.metrics.validity import structure_validity as structure_validity
+    from crystal_data.metrics.validity_rate import ValidityRate as ValidityRate
 
-__all__ = [
-    "Evaluation",
-    "Interval",
-    "MatchSettings",
-    "MetricResult",
-    "Outcome",
-    "OxidationStates",
-    "PairMatch",
-    "ValidityRate",
-    "Variant",
-    "bootstrap_interval",
-    "composition_validity",
-    "hash_crystals",
-    "is_composition_valid",
-    "is_structure_valid",
-    "library_versions",
-    "match",
-    "match_pairs",
-    "match_rate",
-    "match_rate_at_k",
-    "metre",
-    "min_pair_distance",
-    "paired_bootstrap_interval",
-    "read_results",
-    "structure_validity",
-    "write_results",
-]
-
-
-def __getattr__(name: str) -> object:
-    # torch and torchmetrics take seconds to import, and workers that match need neither.
-    if name == "ValidityRate":
-        return import_module("crystal_data.metrics.validity_rate").ValidityRate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Matching waits for pymatgen, ValidityRate for torchmetrics.
+_EXPORTS = {
+    "Evaluation": "crystal_data.metrics.result",
+    "Interval": "crystal_data.metrics.statistics",
+    "MatchSettings": "crystal_data.metrics.matching",
+    "MetricResult": "crystal_data.metrics.result",
+    "Outcome": "crystal_data.metrics.matching",
+    "OxidationStates": "crystal_data.metrics.validity",
+    "PairMatch": "crystal_data.metrics.matching",
+    "ValidityRate": "crystal_data.metrics.validity_rate",
+    "Variant": "crystal_data.metrics.match_rates",
+    "bootstrap_interval": "crystal_data.metrics.statistics",
+    "composition_validity": "crystal_data.metrics.validity",
+    "hash_crystals": "crystal_data.metrics.result",
+    "is_composition_valid": "crystal_data.metrics.validity",
+    "is_structure_valid": "crystal_data.metrics.validity",
+    "match": "crystal_data.metrics.matching",
+    "match_pairs": "crystal_data.metrics.matching",
+    "match_rate": "crystal_data.metrics.match_rates",
+    "match_rate_at_k": "crystal_data.metrics.match_rates",
+    "metre": "crystal_data.metrics.match_rates",
+    "min_pair_distance": "crystal_data.metrics.validity",
+    "paired_bootstrap_interval": "crystal_data.metrics.statistics",
+    "read_results": "crystal_data.metrics.result",
+    "structure_validity": "crystal_data.metrics.validity",
+    "write_results": "crystal_data.metrics.result",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

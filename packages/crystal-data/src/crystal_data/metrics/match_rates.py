@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crystal_data.crystal import Crystal
+from crystal_data.io.distances import MIN_DISTANCE
 from crystal_data.metrics.matching import (
     DEFAULT_SETTINGS,
     MatchSettings,
@@ -22,13 +23,15 @@ from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
     hash_crystals,
-    library_versions,
 )
 from crystal_data.metrics.validity import (
+    MAX_COMBINATIONS,
+    MIN_VOLUME,
     OxidationStates,
     is_composition_valid,
     is_structure_valid,
 )
+from crystal_data.versions import library_versions
 
 Variant = Literal["plain", "both_valid", "prediction_valid"]
 
@@ -218,7 +221,12 @@ def _best_of(
     flat = [sample for samples in predictions for sample in samples]
     parameters = _parameters(settings, flat, matches)
     if variant != "plain":
-        parameters["oxidation_states"] = oxidation_states
+        parameters |= {
+            "min_distance": MIN_DISTANCE,
+            "min_volume": MIN_VOLUME,
+            "oxidation_states": oxidation_states,
+            "max_combinations": MAX_COMBINATIONS,
+        }
     values = {
         f"match_rate{suffix}/{variant}": float(matched.mean()),
         f"rmse{suffix}/{variant}": _mean(best[matched]),

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from math import gcd
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.io.pymatgen import to_pymatgen
 from crystal_data.metrics.pool import Failure, map_with_timeout
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure_matcher import StructureMatcher
 
 Pair = tuple[Crystal | None, Crystal]
 
@@ -89,7 +92,9 @@ def match(
     """
     if reduced_composition(pred) != reduced_composition(true):
         return None
-    found = _matcher(stol, angle_tol, ltol).get_rms_dist(to_pymatgen(pred), to_pymatgen(true))
+    found = structure_matcher(stol, angle_tol, ltol).get_rms_dist(
+        to_pymatgen(pred), to_pymatgen(true)
+    )
     return None if found is None else float(found[0])
 
 
@@ -122,7 +127,7 @@ def match_pairs(
         arguments,
         timeout=settings.timeout,
         num_workers=settings.num_workers,
-        prepare=_import_matcher,
+        prepare=import_matcher,
     )
     for index, answer in zip(wanted, answers, strict=True):
         results[index] = _pair_match(answer)
@@ -144,12 +149,14 @@ def _pair_match(answer: float | Failure | None) -> PairMatch:
     return PairMatch(Outcome.MATCH, answer)
 
 
-def _import_matcher() -> None:
-    _matcher(0.5, 10.0, 0.3)
+def import_matcher() -> None:
+    """Loads what a comparison needs, before its time is taken."""
+    from pymatgen.core.structure_matcher import StructureMatcher  # noqa: F401
 
 
 @lru_cache(maxsize=8)
-def _matcher(stol: float, angle_tol: float, ltol: float) -> Any:
+def structure_matcher(stol: float, angle_tol: float, ltol: float) -> "StructureMatcher":
+    """Pymatgen's matcher with these tolerances; see :class:`MatchSettings`."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     return StructureMatcher(stol=stol, angle_tol=angle_tol, ltol=ltol)

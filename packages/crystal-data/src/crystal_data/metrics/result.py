@@ -1,33 +1,18 @@
 """Numbers with their provenance, and the files that hold them."""
 
-import csv
 import hashlib
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 
-_LIBRARIES = (
-    "crystal-data",
-    "numpy",
-    "scipy",
-    "torch",
-    "lightning",
-    "torch-geometric",
-    "pymatgen-core",
-    "moyopy",
-    "spglib",
-    "smact",
-)
 FORMAT_VERSION = 1
 
 
@@ -78,17 +63,6 @@ class Evaluation:
         raise KeyError(f"{metric!r} is not among {[result.metric for result in self.results]}")
 
 
-def library_versions(names: Iterable[str] = _LIBRARIES) -> dict[str, str]:
-    """Versions of those libraries that are installed, without importing them."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 def hash_crystals(crystals: Iterable[Crystal | None]) -> str:
     """SHA-256 of identifiers, lattices, coordinates and elements, in order."""
     digest = hashlib.sha256()
@@ -122,7 +96,7 @@ def write_results(
     if path.suffix == ".csv":
         raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
     if per_structure is not None:
-        write_text(path.with_suffix(".csv"), _csv_text(per_structure))
+        write_text(path.with_suffix(".csv"), _table_text(per_structure))
     rows = []
     for result in results:
         row = asdict(result)
@@ -155,16 +129,12 @@ def read_results(path: str | Path) -> list[MetricResult]:
     return results
 
 
-def _csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
+def _table_text(columns: Mapping[str, Sequence[Any]]) -> str:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of the per-structure table differ in length: {lengths}")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([_cell(value) for value in row])
-    return buffer.getvalue()
+    rows = zip(*columns.values(), strict=True)
+    return csv_text(columns, (map(_cell, row) for row in rows))
 
 
 def _cell(value: Any) -> Any:

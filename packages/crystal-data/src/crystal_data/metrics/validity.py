@@ -16,19 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.io.distances import MIN_DISTANCE, nearest_distances
 from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,
     hash_crystals,
-    library_versions,
 )
+from crystal_data.versions import library_versions
 
 OxidationStates = Literal["smact14", "icsd24", "icsd24_medium"]
+MIN_VOLUME = 0.1  # Å³
 MAX_COMBINATIONS = 10_000_000
-_PAIRS_AT_ONCE = 2_000_000  # image distances held at once
-
-# Images that can be nearest once the lattice is Minkowski reduced and differences lie in ±1/2.
-_IMAGES = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(27, 3)
+_PAIRS_AT_ONCE = 100_000  # distances held at once
 
 
 def min_pair_distance(crystal: Crystal) -> float:
@@ -36,27 +35,19 @@ def min_pair_distance(crystal: Crystal) -> float:
 
     An atom and its own image do not count, as in the published metric. Infinite for one atom.
     """
-    import moyopy
-
-    lattice, transformation = moyopy.minkowski_reduce(crystal.lattice.tolist())
-    frac_coords = crystal.frac_coords @ np.linalg.inv(np.array(transformation, np.float64).T)
-    images = _IMAGES @ np.array(lattice)
     smallest = np.inf
-    rows = max(1, _PAIRS_AT_ONCE // (27 * crystal.num_atoms))
+    rows = max(1, _PAIRS_AT_ONCE // crystal.num_atoms)
     for start in range(0, crystal.num_atoms - 1, rows):
-        block = frac_coords[start : start + rows]
-        delta = frac_coords[None, start:] - block[:, None]
-        delta -= np.rint(delta)
+        block, rest = crystal.frac_coords[start : start + rows], crystal.frac_coords[start:]
+        distances = nearest_distances(crystal.lattice, block, rest)
         # Only pairs above the diagonal: each once, and no atom with itself.
-        upper = np.triu(np.ones(delta.shape[:2], dtype=bool), k=1)
-        vectors = (delta[upper] @ np.array(lattice))[:, None] + images
-        if len(vectors):
-            smallest = min(smallest, float((vectors**2).sum(axis=-1).min()))
-    return float(np.sqrt(smallest))
+        distances[np.tri(*distances.shape, dtype=np.bool_)] = np.inf
+        smallest = min(smallest, float(distances.min()))
+    return smallest
 
 
 def is_structure_valid(
-    crystal: Crystal, *, min_distance: float = 0.5, min_volume: float = 0.1
+    crystal: Crystal, *, min_distance: float = MIN_DISTANCE, min_volume: float = MIN_VOLUME
 ) -> bool:
     """Whether no two atoms are closer than 0.5 Å and the cell holds at least 0.1 Å³."""
     return crystal.volume >= min_volume and min_pair_distance(crystal) >= min_distance
@@ -92,7 +83,10 @@ def is_composition_valid(composition: Mapping[str, int], oxidation_states: Oxida
 
 
 def structure_validity(
-    crystals: Sequence[Crystal | None], *, min_distance: float = 0.5, min_volume: float = 0.1
+    crystals: Sequence[Crystal | None],
+    *,
+    min_distance: float = MIN_DISTANCE,
+    min_volume: float = MIN_VOLUME,
 ) -> Evaluation:
     """Share of structures that pass `is_structure_valid`; metric ``struct_valid``.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from crystal_data.sources.folder import FolderSource as FolderSource
     from crystal_data.sources.homes import cache_home as cache_home
     from crystal_data.sources.homes import data_home as data_home
-    from crystal_data.sources.matching import MatcherOptions as MatcherOptions
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
     from crystal_data.sources.public import MPTS52 as MPTS52
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from crystal_data.sources.registry import DatasetInfo as DatasetInfo
     from crystal_data.sources.registry import available as available
     from crystal_data.sources.registry import describe as describe
+    from crystal_data.sources.same_structure import MatcherOptions as MatcherOptions
     from crystal_data.sources.split import ColumnSplit as ColumnSplit
     from crystal_data.sources.split import IdSplit as IdSplit
     from crystal_data.sources.split import RatioSplit as RatioSplit
@@ -54,7 +54,7 @@ _EXPORTS = {
     "MP20": "crystal_data.sources.public",
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",
-    "MatcherOptions": "crystal_data.sources.matching",
+    "MatcherOptions": "crystal_data.sources.same_structure",
     "Perov5": "crystal_data.sources.public",
     "RatioSplit": "crystal_data.sources.split",
     "Record": "crystal_data.sources.record",

@@ -1,8 +1,6 @@
 """The guard against leakage: training rows that an evaluation set knows in another guise."""
 
-import csv
 import hashlib
-import io
 import logging
 import os
 from collections import defaultdict
@@ -14,10 +12,10 @@ from typing import Literal, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.crystal import Crystal
-from crystal_data.io.files import write_text
+from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.io.files import csv_text, write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
-from crystal_data.sources.matching import Candidates, MatcherOptions, find_same
+from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.sources.split import read_ids
 
 logger = logging.getLogger(__name__)
@@ -72,13 +70,12 @@ class CrystalSet:
         cls, name: str, crystals: Sequence[Crystal], parents: Sequence[str] | None = None
     ) -> Self:
         """Crystals at hand."""
-        numbers = [np.empty(0, dtype=np.int64), *(crystal.atomic_numbers for crystal in crystals)]
-        counts = np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64)
+        arrays = end_to_end(crystals)
         return cls(
             name,
             [crystal.identifier for crystal in crystals],
             parents or [""] * len(crystals),
-            composition_keys(np.concatenate(numbers), counts),
+            composition_keys(arrays.atomic_numbers, arrays.num_atoms),
             crystals.__getitem__,
         )
 
@@ -114,14 +111,13 @@ class ExclusionReport:
     @property
     def table(self) -> str:
         """Text of ``excluded.csv``."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["id", "matched_id", "evaluation_set", "how"])
-        writer.writerows(
-            (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
-            for leak in self.leaks
+        return csv_text(
+            ("id", "matched_id", "evaluation_set", "how"),
+            (
+                (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
+                for leak in self.leaks
+            ),
         )
-        return out.getvalue()
 
     @property
     def sha256(self) -> str:

@@ -1,15 +1,21 @@
 """The user's own folders of structure files, with or without a table of properties."""
 
-import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.crystal import Crystal
+from crystal_data.errors import Reason, Rejection, SourceError
+from crystal_data.io.formats import SUFFIXES, format_of_name, without_suffix
+from crystal_data.io.records import records_of_file
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import (
+from crystal_data.sources.hashing import hash_files
+from crystal_data.sources.packed import open_text
+from crystal_data.sources.record import Record, Split
+from crystal_data.sources.split_paths import SplitPaths
+from crystal_data.sources.table_cells import (
     BadCellError,
     Column,
     Kind,
@@ -17,17 +23,7 @@ from crystal_data.sources.cells import (
     is_missing,
     parse_number,
 )
-from crystal_data.sources.hashing import hash_files
-from crystal_data.sources.json_list import open_text
-from crystal_data.sources.record import Record, Split
-from crystal_data.sources.split_paths import SplitPaths
-from crystal_data.sources.structure_files import (
-    STRUCTURE_SUFFIXES,
-    Found,
-    bare_name,
-    is_structure_file,
-    structures_in,
-)
+from crystal_data.sources.table_rows import csv_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,9 @@ class _Entry:
 
 class FolderSource(CrystalSource):
     """A folder of CIF, POSCAR, pymatgen-JSON or extxyz files, and ``id_prop.csv`` if there is one.
+
+    Files are read as :func:`crystal_data.io.records.iter_records` does, so they may be packed by
+    gzip, hold several structures, or have a wrong ending.
 
     The table's first column is a file's name, with its suffix (as ALIGNN has it) or without (as
     CGCNN has it); the others are properties. A first row without any number names the columns.
@@ -119,26 +118,17 @@ class FolderSource(CrystalSource):
                     row = dict(zip(names, entry.cells, strict=True))
                     properties = convert(row, kinds, widths) if names else {}
                 except BadCellError as error:
-                    yield Rejection(
-                        bare_name(Path(entry.name)),
-                        entry.place,
-                        "read",
-                        Reason.BAD_VALUE,
-                        str(error),
-                    )
+                    yield _rejection(entry, Reason.BAD_VALUE, str(error))
                     continue
-                for found in self._structures(entry, folder):
-                    yield _record(found, properties, split, entry)
-
-    def _structures(self, entry: _Entry, folder: Path) -> Iterator[Found]:
-        if entry.file is None:
-            tried = f"{entry.name} and {entry.name} with {', '.join(STRUCTURE_SUFFIXES)}"
-            detail = f"{entry.place} names {entry.name!r}, but {folder} has no file {tried}"
-            error = InvalidCrystalError(entry.name, Reason.MISSING_FILE, detail)
-            return iter([Found(entry.name, error)])
-        # A table names a structure; where none does, a frame of an extxyz may name itself.
-        listed = bare_name(Path(entry.name)) if (folder / self._table).is_file() else None
-        return structures_in(entry.file, listed)
+                if entry.file is None:
+                    tried = f"{entry.name} and {entry.name} with {', '.join(SUFFIXES)}"
+                    detail = f"{entry.place} names {entry.name!r}, but {folder} has no file {tried}"
+                    yield _rejection(entry, Reason.MISSING_FILE, detail)
+                    continue
+                # A table names its structures; where there is none, they may name themselves.
+                listed = without_suffix(entry.name) if (folder / self._table).is_file() else None
+                for item in records_of_file(entry.file, listed):
+                    yield item if isinstance(item, Rejection) else _with(item, properties, split)
 
     @cached_property
     def _kinds(self) -> tuple[dict[str, Kind], dict[str, int]]:
@@ -152,7 +142,7 @@ class FolderSource(CrystalSource):
                     found[name].add(cell)
         unknown = sorted(self._declared.keys() - found.keys())
         if unknown:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: columns= names {', '.join(unknown)}, but the columns are "
                 f"{', '.join(found) or 'none'}"
             )
@@ -167,11 +157,11 @@ class FolderSource(CrystalSource):
         table = folder / self._table
         present = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
         if not table.is_file():
-            files = [path for path in present.values() if is_structure_file(path)]
+            files = [path for path in present.values() if format_of_name(path)]
             if not files:
                 raise FileNotFoundError(
                     f"{folder.absolute()} has neither {self._table} nor files with "
-                    f"{', '.join(STRUCTURE_SUFFIXES)} or named POSCAR"
+                    f"{', '.join(SUFFIXES)} or named POSCAR"
                 )
             return [], [_Entry(path.name, (), str(path), path) for path in files]
         names, rows = self._read_table(table, present)
@@ -184,20 +174,21 @@ class FolderSource(CrystalSource):
         self, table: Path, present: Mapping[str, Path]
     ) -> tuple[list[str], list[tuple[int, list[str]]]]:
         with open_text(table) as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+            rows = [(line, [cell.strip() for cell in row]) for line, row in csv_cells(file, table)]
         if not rows:
-            raise ValueError(f"{table} is empty; expected rows of a file's name and its properties")
+            raise SourceError(
+                f"{table} is empty; expected rows of a file's name and its properties"
+            )
         width = len(rows[0][1])
         for line, cells in rows:
             if len(cells) != width:
-                raise ValueError(
+                raise SourceError(
                     f"{table}, line {line}: {len(cells)} cells, but {width} in the first row"
                 )
         header = rows.pop(0)[1] if _is_header(rows[0][1], present) else None
         names = self._targets or (header[1:] if header else _default_names(width - 1))
         if len(names) != width - 1:
-            raise ValueError(
+            raise SourceError(
                 f"{table} has {width - 1} columns of properties, but targets= names {len(names)}: "
                 f"{', '.join(names)}"
             )
@@ -224,22 +215,18 @@ def _is_number(cell: str) -> bool:
 
 
 def _file_of(name: str, present: Mapping[str, Path]) -> Path | None:
-    candidates = (name, *(f"{name}{suffix}" for suffix in STRUCTURE_SUFFIXES))
+    endings = (f"{suffix}{packing}" for suffix in SUFFIXES for packing in ("", ".gz"))
+    candidates = (name, *(f"{name}{ending}" for ending in endings))
     return next((present[candidate] for candidate in candidates if candidate in present), None)
 
 
-def _record(
-    found: Found, properties: Mapping[str, Any], split: Split, entry: _Entry
-) -> Record | Rejection:
-    file = str(entry.file) if entry.file is not None else entry.place
-    if isinstance(found.structure, InvalidCrystalError):
-        error = found.structure
-        return Rejection(found.identifier, file, "read", error.reason, error.detail)
-    return Record(
-        found.identifier,
-        found.structure,
-        found.format,
-        {**found.properties, **properties},
-        split,
-        file=file,
-    )
+def _rejection(entry: _Entry, reason: Reason, detail: str) -> Rejection:
+    return Rejection(without_suffix(entry.name), entry.place, "read", reason, detail)
+
+
+def _with(record: Record, properties: Mapping[str, Any], split: Split) -> Record:
+    structure = record.structure
+    if isinstance(structure, Crystal):
+        structure = structure.replace(properties={})  # the record has them, in the forms of columns
+    properties = {**record.properties, **properties}
+    return replace(record, structure=structure, properties=properties, split=split)

@@ -9,9 +9,6 @@ from pathlib import Path
 from crystal_data.io.files import write_text
 from crystal_data.sources.homes import cache_home
 
-# The name by which loading and training write their small files.
-write_atomic = write_text
-
 # A file that was changed this recently may change again without a new time stamp.
 _SETTLED_SECONDS = 2.0
 

@@ -1,57 +1,15 @@
 """JSON lists that are too large to hold, read one element at a time."""
 
-import codecs
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from gzip import BadGzipFile, GzipFile
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
+
+from crystal_data.errors import SourceError
+from crystal_data.sources.packed import open_text
 
 _CHUNK = 1 << 20
 _SPACE = " \t\r\n"
-
-
-@contextmanager
-def open_packed(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file for reading bytes, out of a ``.gz`` or a ``.zip`` that holds one file.
-
-    Raises:
-        ValueError: If a ``.zip`` holds none or several files, or the file is damaged.
-    """
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive, archive.open(_only_name(archive, path)) as file:
-                yield io.BufferedReader(cast(io.RawIOBase, file))
-        elif path.suffix == ".gz":
-            with GzipFile(path) as unpacked:
-                yield io.BufferedReader(cast(io.RawIOBase, unpacked))
-        else:
-            with path.open("rb") as plain:
-                yield plain
-    except (BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}; fetch or pack it anew") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
-
-
-def _only_name(archive: zipfile.ZipFile, path: Path) -> str:
-    names = [name for name in archive.namelist() if not name.endswith("/")]
-    if len(names) != 1:
-        raise ValueError(f"{path} holds {len(names)} files; expected exactly one")
-    return names[0]
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a text file, packed or not, in UTF-8 or in UTF-16 with its mark, line ends as stored."""
-    with open_packed(path) as file:
-        wide = file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        with io.TextIOWrapper(file, "utf-16" if wide else "utf-8-sig", newline="") as text:
-            yield text
 
 
 def iter_json_list(path: Path) -> Iterator[Any]:
@@ -61,13 +19,13 @@ def iter_json_list(path: Path) -> Iterator[Any]:
         path: A ``.json`` file, or one inside ``.gz`` or ``.zip``.
 
     Raises:
-        ValueError: If the file does not hold a list, or ends within it.
+        SourceError: If the file does not hold a list, or ends within it.
     """
     decoder = json.JSONDecoder()
     with open_text(path) as file:
         buffer = file.read(_CHUNK).lstrip(_SPACE)
         if not buffer.startswith("["):
-            raise ValueError(f"{path} does not hold a JSON list: it begins {buffer[:40]!r}")
+            raise SourceError(f"{path} does not hold a JSON list: it begins {buffer[:40]!r}")
         position, ended = 1, False
         while True:
             position = _skip(buffer, position, _SPACE + ",")
@@ -77,7 +35,7 @@ def iter_json_list(path: Path) -> Iterator[Any]:
                 value, after = decoder.raw_decode(buffer, position)
             except json.JSONDecodeError as error:
                 if ended:
-                    raise ValueError(f"{path} is not complete JSON: {error}") from None
+                    raise SourceError(f"{path} is not complete JSON: {error}") from None
             else:
                 # Only what follows tells that a number does not go on in the next chunk.
                 if buffer.startswith(("]", ","), _skip(buffer, after, _SPACE)):
@@ -85,7 +43,7 @@ def iter_json_list(path: Path) -> Iterator[Any]:
                     position = after
                     continue
                 if ended:
-                    raise ValueError(f"{path} ends within its list")
+                    raise SourceError(f"{path} ends within its list")
             chunk = file.read(max(_CHUNK, len(buffer) - position))
             ended = not chunk
             buffer, position = buffer[position:] + chunk, 0

@@ -10,19 +10,18 @@ from typing import Any, ClassVar
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import BadCellError, convert
 from crystal_data.sources.download import RemoteFile, fetch, find_file
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.homes import data_home
-from crystal_data.sources.json_list import iter_json_list, open_text
-from crystal_data.sources.record import Record, Split, StructureFormat
+from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.packed import open_text
+from crystal_data.sources.record import SPLIT_NAMES, Record, Split, StructureFormat
 from crystal_data.sources.registry import JARVIS_SPLIT, MEGNET_SPLIT, DatasetInfo, describe
-from crystal_data.sources.sites import crystal_from_jarvis
+from crystal_data.sources.site_lists import crystal_from_jarvis
 from crystal_data.sources.table import TableSource
+from crystal_data.sources.table_cells import BadCellError, convert
 
 logger = logging.getLogger(__name__)
-
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def _present(file: RemoteFile, root: str | Path | None) -> Path:
@@ -58,7 +57,7 @@ class _PublicTable(TableSource):
     def files(self) -> list[tuple[Split, Path]]:
         """The files of train, val and test in the data home."""
         files = describe(self.dataset).files
-        return [(s, _present(f, self._root)) for s, f in zip(_SPLITS, files, strict=True)]
+        return [(s, _present(f, self._root)) for s, f in zip(SPLIT_NAMES, files, strict=True)]
 
     def prepare(self) -> None:
         """Download the files that are not in the data home."""
@@ -215,7 +214,7 @@ class _LeaderboardSource(CrystalSource):
         with open_text(_present(self.split_file, self._root)) as file:
             listed = json.load(file)
         splits: dict[str, Split] = {}
-        for split in _SPLITS:
+        for split in SPLIT_NAMES:
             doubled = sorted(splits.keys() & listed[split].keys())
             if doubled:
                 logger.warning(

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 
 StructureFormat = Literal["cif", "poscar", "json", "crystal"]
-Split = Literal["train", "val", "test", ""]
+SplitName = Literal["train", "val", "test"]
+Split = SplitName | Literal[""]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 PropertyValue = float | str | NDArray[np.float64]
 
 

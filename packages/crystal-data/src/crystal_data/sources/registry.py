@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crystal_data.sources.cells import Kind
 from crystal_data.sources.download import RemoteFile
+from crystal_data.sources.record import SPLIT_NAMES
+from crystal_data.sources.table_cells import Kind
 
 _CDVAE = "https://raw.githubusercontent.com/txie-93/cdvae/main/data"
 _DIFFCSP = "https://raw.githubusercontent.com/jiaor17/DiffCSP/main/data"
@@ -16,7 +17,6 @@ _LEADERBOARD = (
 )
 _MATERIALS_PROJECT = "10.1063/1.4812323"
 _JARVIS = "10.1038/s41524-020-00440-1"
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class DatasetInfo:
 def _csv_files(name: str, base: str | None) -> tuple[RemoteFile, ...]:
     return tuple(
         RemoteFile(f"{name}/{split}.csv", (f"{base}/{name}/{split}.csv",) if base else ())
-        for split in _SPLITS
+        for split in SPLIT_NAMES
     )
 
 

@@ -7,19 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.sources.compositions import CrystalTable, table_composition_keys
-from crystal_data.sources.json_list import open_text
+from crystal_data.sources.packed import open_text
+from crystal_data.sources.record import SPLIT_NAMES, SplitName
 
 logger = logging.getLogger(__name__)
 
-SplitName = Literal["train", "val", "test"]
 SplitRows = dict[SplitName, NDArray[np.int64]]
-SPLIT_NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class Splitter(ABC):

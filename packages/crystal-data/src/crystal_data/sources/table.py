@@ -9,31 +9,35 @@ from pathlib import Path
 from typing import ClassVar
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.cells import BadCellError, Column, Kind, convert, is_missing, parse_text
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.record import Record, Split, StructureFormat
-from crystal_data.sources.sites import (
+from crystal_data.sources.site_lists import (
     OPTIMADE_COLUMNS,
     crystal_from_jarvis,
     crystal_from_optimade,
 )
 from crystal_data.sources.split_paths import SplitPaths
-from crystal_data.sources.tables import Row, column_names, read_rows
+from crystal_data.sources.table_cells import (
+    BadCellError,
+    Column,
+    Kind,
+    convert,
+    is_missing,
+    parse_text,
+)
+from crystal_data.sources.table_rows import Row, column_names, read_rows
 
 logger = logging.getLogger(__name__)
 
 IDENTIFIER_COLUMNS = ("identifier", "id", "material_id", "immutable_id", "jid")
 STRUCTURE_COLUMNS = ("cif", "structure", "poscar", "atoms", "cif_string", "LeMatStructs")
-# What a row says of its structure again, and what belongs to atoms; never a target of a crystal.
-_ABOUT_SITES = frozenset(
-    {
-        *OPTIMADE_COLUMNS,
-        *("species", "dimension_types", "elements", "elements_ratios", "forces"),
-        *("stress_tensor", "magnetic_moments", "last_modified"),
-    }
+# What a row of OPTIMADE says of its structure again.
+_RESTATED = frozenset(
+    {*OPTIMADE_COLUMNS, "species", "dimension_types", "elements", "elements_ratios"}
 )
+_OF_ATOMS = ("forces", "magnetic_moments")
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -63,7 +67,9 @@ class TableSource(CrystalSource):
 
     The structure is a column of CIF, POSCAR or pymatgen-JSON texts, the ``atoms`` of JARVIS, or the
     three OPTIMADE columns ``lattice_vectors``, ``cartesian_site_positions``, ``species_at_sites``.
-    Every other column is a property by its name.
+    Every other column is a property by its name, except OPTIMADE's ``species``, ``elements``,
+    ``elements_ratios`` and ``dimension_types``, which repeat the structure; OPTIMADE's ``forces``
+    and ``magnetic_moments`` are values of atoms.
 
     Args:
         path: One file for everything; or give a file for each split.
@@ -77,8 +83,8 @@ class TableSource(CrystalSource):
         split: Column of train, val and test; by default the one of this name, if there.
         parent: Column of the material each structure was made from; by default the one of this
             name, if there.
-        columns: What columns hold, where looking at their cells finds another kind; ``skip``
-            leaves one out.
+        columns: What columns hold, where looking at their cells finds another kind:
+            ``per_atom`` for lists with a value or a vector for each atom; ``skip`` leaves one out.
         units: Unit of each property that has one.
         name: Short name; by default that of the file.
     """
@@ -153,25 +159,26 @@ class TableSource(CrystalSource):
         split = self._find("split", ("split",), present)
         parent = self._find("parent", ("parent",), present)
         if structure is None and not set(OPTIMADE_COLUMNS) <= set(present):
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: no column of structures among {', '.join(present)}; expected one "
                 f"of {', '.join(STRUCTURE_COLUMNS)} or the OPTIMADE columns "
                 f"{', '.join(OPTIMADE_COLUMNS)}; name it with structure="
             )
         absent = [name for name in self._declared if name not in present]
         if absent and not self._columns_may_lack:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: columns= names {', '.join(absent)}, but the columns are "
                 f"{', '.join(present)}"
             )
         used = {identifier, structure, split, parent}
-        about_sites = _ABOUT_SITES if structure is None else frozenset()
+        restated = _RESTATED if structure is None else frozenset()
         names_left = [
             name
             for name in present
-            if name in self._declared or (name not in used and name not in about_sites)
+            if name in self._declared or (name not in used and name not in restated)
         ]
-        kinds, widths = self._kinds(names_left)
+        of_atoms = [name for name in _OF_ATOMS if name in names_left and structure is None]
+        kinds, widths = self._kinds(names_left, of_atoms)
         return _Layout(identifier, structure, split, parent, kinds, widths)
 
     def _find(self, role: str, usual: Sequence[str], present: Sequence[str]) -> str | None:
@@ -179,14 +186,17 @@ class TableSource(CrystalSource):
         if chosen is None:
             return next((name for name in usual if name in present), None)
         if chosen not in present:
-            raise ValueError(
+            raise SourceError(
                 f"{self.name}: there is no column {chosen!r} for {role}=; "
                 f"the columns are {', '.join(present)}"
             )
         return chosen
 
-    def _kinds(self, names: Sequence[str]) -> tuple[dict[str, Kind], dict[str, int]]:
-        kinds: dict[str, Kind] = dict(self._declared)
+    def _kinds(
+        self, names: Sequence[str], of_atoms: Sequence[str]
+    ) -> tuple[dict[str, Kind], dict[str, int]]:
+        kinds: dict[str, Kind] = dict.fromkeys(of_atoms, "per_atom")
+        kinds |= self._declared
         # A vector's length is seen in its cells alone, even where its kind is known.
         looked_at = [name for name in names if kinds.get(name, "vector") == "vector"]
         widths: dict[str, int] = {}
@@ -202,9 +212,11 @@ class TableSource(CrystalSource):
         skipped = [name for name in names if kinds[name] == "skip" and name not in self._declared]
         if skipped:
             logger.warning(
-                "%s: columns %s are neither numbers nor fixed vectors nor text, and are left out",
+                "%s: columns %s are neither numbers nor fixed vectors nor text, and are left out; "
+                "declare values of atoms with columns={%r: 'per_atom'}",
                 self.name,
                 ", ".join(skipped),
+                skipped[0],
             )
         return {name: kind for name, kind in kinds.items() if kind != "skip"}, widths
 

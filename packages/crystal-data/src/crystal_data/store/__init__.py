@@ -7,7 +7,6 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.store.build import open_store as open_store
     from crystal_data.store.build import store_folder as store_folder
-    from crystal_data.store.crystals import write_store as write_store
     from crystal_data.store.manifest import StoreError as StoreError
     from crystal_data.store.properties import MissingColumnError as MissingColumnError
     from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
@@ -21,6 +20,5 @@ _EXPORTS = {
     "StoreError": "crystal_data.store.manifest",
     "open_store": "crystal_data.store.build",
     "store_folder": "crystal_data.store.build",
-    "write_store": "crystal_data.store.crystals",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -11,28 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import OnInvalid, Reason, Rejection
 from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.files import atomic_folder
 from crystal_data.io.rejected import write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.sources.homes import cache_home
 from crystal_data.sources.record import Record
-from crystal_data.store.console import progress, say
-from crystal_data.store.folders import build_folder, locked
+from crystal_data.store.locking import locked
 from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parallel import map_in_order
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
+from crystal_data.store.progress import progress, say
 from crystal_data.store.properties import PropertySchema
-from crystal_data.store.rejections import (
-    REJECTED,
-    InvalidSourceError,
-    OnInvalid,
-    report_rejected,
-)
+from crystal_data.store.rejections import REJECTED, report_rejected
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
-
-__all__ = ["REJECTED", "InvalidSourceError", "open_store", "store_folder"]
 
 Item = Record | Rejection
 
@@ -46,7 +41,7 @@ def open_store(
     *,
     on_invalid: OnInvalid = "error",
     on_disorder: OnDisorder = "error",
-    min_distance: float = 0.5,
+    min_distance: float = MIN_DISTANCE,
     cache: str | Path | None = None,
     num_workers: int | None = None,
 ) -> CrystalStore:
@@ -77,7 +72,7 @@ def open_store(
         with locked(folder):
             store = _opened(folder)  # perhaps built while this process waited
             if store is None:
-                with build_folder(folder) as temporary:
+                with atomic_folder(folder) as temporary:
                     _Build(source, temporary, on_disorder, min_distance, num_workers).run()
                 store = CrystalStore.open(folder)
     report_rejected(store, folder / REJECTED, on_invalid, on_disorder)
@@ -88,7 +83,7 @@ def store_folder(
     source: CrystalSource,
     *,
     on_disorder: OnDisorder = "error",
-    min_distance: float = 0.5,
+    min_distance: float = MIN_DISTANCE,
     cache: str | Path | None = None,
 ) -> Path:
     """Where the store of a source and these options is or will be; the source is prepared."""

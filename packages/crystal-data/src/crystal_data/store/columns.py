@@ -1,6 +1,5 @@
 """Columns on disk: plain ``.npy`` files that grow by appending and are read through memory maps."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -59,11 +58,9 @@ class NpyWriter:
         self._rows += len(values)
 
     def finish(self) -> None:
-        """Completes the header and brings the file to the disk."""
+        """Completes the header."""
         self._file.seek(0)
         self._write_header()
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self.close()
 
     def close(self) -> None:
@@ -111,6 +108,8 @@ class StringColumn(Sequence[str]):
     @overload
     def __getitem__(self, row: slice) -> list[str]: ...
     def __getitem__(self, row: int | slice) -> str | list[str]:
+        if row == slice(None):
+            return self.data.tobytes().decode().split("\0")[:-1]
         if isinstance(row, slice):
             return self.take(np.arange(*row.indices(len(self))))
         if not -len(self) <= row < len(self):
@@ -125,10 +124,6 @@ class StringColumn(Sequence[str]):
         starts = self.offsets[rows]
         positions = ragged_positions(starts, self.offsets[rows + 1] - starts)
         return self.data[positions].tobytes().decode().split("\0")[:-1]
-
-    def to_list(self) -> list[str]:
-        """All strings."""
-        return self.data.tobytes().decode().split("\0")[:-1]
 
 
 def encode_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

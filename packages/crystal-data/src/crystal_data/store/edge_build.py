@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.io.files import atomic_folder
 from crystal_data.store.columns import map_array
-from crystal_data.store.console import progress, say
 from crystal_data.store.edges import EdgeChunk, EdgeColumns, edge_key, find_edges, write_edges
-from crystal_data.store.folders import build_folder, locked
+from crystal_data.store.locking import locked
 from crystal_data.store.manifest import StoreError, read_manifest
 from crystal_data.store.parallel import map_in_order
+from crystal_data.store.progress import progress, say
 
 # Enough atoms to make good use of array operations, few enough that a chunk's pairs fit memory.
 _ATOMS_PER_CHUNK = 16_384
@@ -40,7 +41,7 @@ def ensure_edges(store: Path, spec: GraphSpec, num_workers: int | None = None) -
     with locked(folder):
         if _is_whole(folder):
             return
-        with build_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             offsets = map_array(store / "offsets.npy")
             largest = int(np.diff(offsets).max(initial=1))
             write_edges(temporary, _chunks(store, offsets, spec, num_workers), largest, spec)

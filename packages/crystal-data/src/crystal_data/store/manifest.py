@@ -1,9 +1,7 @@
 """``manifest.json``: what a folder of columns holds, and the check that all of it is there."""
 
 import json
-import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,10 @@ class StoreError(RuntimeError):
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes the manifest, with the size of every other file of the folder, and syncs all of it."""
+    """Writes the manifest, with the size of every other file of the folder."""
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
     text = json.dumps({"format_version": FORMAT_VERSION, **content, "files": sizes}, indent=1)
-    with (folder / MANIFEST).open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
+    (folder / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -59,25 +53,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 "built anew"
             )
     return manifest
-
-
-def sync_folder(folder: Path) -> None:
-    """Brings the entries of a folder to the disk, where the system can do that."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def library_versions(*names: str) -> dict[str, str]:
-    """Installed versions of the named distributions."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:  # run from a source tree that is not installed
-            versions[name] = "unknown"
-    return versions

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.crystal import Crystal
+from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import Rejection
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.parse import parse_records
@@ -53,14 +53,13 @@ def parse_chunk(task: ParseTask) -> Parsed:
     )
     kept = [place for place, result in enumerate(results) if isinstance(result, Crystal)]
     crystals = [result for result in results if isinstance(result, Crystal)]
+    arrays = end_to_end(crystals)
     return Parsed(
         kept=kept,
-        lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
-        frac_coords=np.concatenate([np.empty((0, 3)), *(c.frac_coords for c in crystals)]),
-        atomic_numbers=np.concatenate(
-            [np.empty(0, dtype=np.int64), *(c.atomic_numbers for c in crystals)]
-        ).astype(np.uint8),
-        num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+        lattice=arrays.lattice,
+        frac_coords=arrays.frac_coords,
+        atomic_numbers=arrays.atomic_numbers.astype(np.uint8),
+        num_atoms=arrays.num_atoms,
         properties=[dict(crystal.properties) for crystal in crystals],
         rejections={
             place: result for place, result in enumerate(results) if isinstance(result, Rejection)

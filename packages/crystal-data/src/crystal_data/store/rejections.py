@@ -1,21 +1,19 @@
 """Says what a build has left out, or refuses the source for it."""
 
 from pathlib import Path
-from typing import Literal
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import OnInvalid, Reason, Rejection, SourceError
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.rejected import read_rejected
-from crystal_data.store.console import say
+from crystal_data.store.progress import say
 from crystal_data.store.store import CrystalStore
 
-OnInvalid = Literal["error", "skip"]
 REJECTED = "rejected.csv"
 
 _NAMED_IN_ERROR = 5
 
 
-class InvalidSourceError(ValueError):
+class InvalidSourceError(SourceError):
     """A source with structures that cannot be used, opened with ``on_invalid="error"``.
 
     Args:

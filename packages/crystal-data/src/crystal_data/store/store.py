@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, map_array, ragged_positions
-from crystal_data.store.crystals import write_store
 from crystal_data.store.edge_build import edge_folder, edges_in_memory, ensure_edges
 from crystal_data.store.edges import EdgeColumns, edge_key
+from crystal_data.store.from_crystals import write_store
 from crystal_data.store.manifest import StoreError, read_manifest
 from crystal_data.store.properties import MissingColumnError
 from crystal_data.store.writer import SPLITS, STRINGS

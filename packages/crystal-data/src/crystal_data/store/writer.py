@@ -8,11 +8,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from crystal_data.sources.record import SPLIT_NAMES
 from crystal_data.store.columns import ArrayWriter, MemoryWriter, NpyWriter, encode_strings
-from crystal_data.store.manifest import library_versions, write_manifest
+from crystal_data.store.manifest import write_manifest
 from crystal_data.store.properties import PropertyColumn, PropertySchema
+from crystal_data.versions import library_versions
 
-SPLITS = ("", "train", "val", "test")
+# A store keeps places in this list, so an entry never moves.
+SPLITS = ("", *SPLIT_NAMES)
 STRINGS = ("identifier", "parent", "file")
 
 
@@ -131,7 +134,7 @@ class StoreWriter:
             **description,
             "counts": counts,
             "columns": {name: column.describe() for name, column in self._properties.items()},
-            "versions": library_versions("crystal-data", "numpy", "gemmi", "pymatgen-core"),
+            "versions": library_versions(("crystal-data", "numpy", "gemmi", "pymatgen-core")),
         }
         if self._folder is not None:
             write_manifest(self._folder, manifest)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.training.artifact import load_state_report as load_state_report
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
+    from crystal_data.training.distributed import world_size as world_size
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.masked import MaskedMAE as MaskedMAE
     from crystal_data.training.masked import masked_loss as masked_loss
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # torch and lightning take seconds to import, so each part loads on first use.
 _EXPORTS = {
+    "world_size": "crystal_data.training.distributed",
     "Artifact": "crystal_data.training.artifact",
     "ArtifactError": "crystal_data.training.registry",
     "CrystalCLI": "crystal_data.training.cli",

@@ -1,9 +1,6 @@
 """What one stage hands to the next or a user publishes: a folder that executes nothing."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crystal_data.io.files import atomic_folder
 from crystal_data.training.card import model_card
 from crystal_data.training.registry import ArtifactError
 
@@ -76,18 +74,17 @@ class Artifact:
 
         folder = Path(folder)
         config, metadata = _to_json(self.config(), CONFIG), _to_json(self.metadata, METADATA)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
+            raise ArtifactError(
+                f"{folder}: holds other files; an artifact needs a folder of its own"
+            )
+        with atomic_folder(folder) as draft:
             # Clones, because safetensors refuses tensors that share memory.
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
             save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
             (draft / CONFIG).write_text(config, encoding="utf-8")
             (draft / METADATA).write_text(metadata, encoding="utf-8")
             (draft / CARD).write_text(model_card(self.config(), self.metadata), encoding="utf-8")
-            _swap_in(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return folder
 
     @classmethod
@@ -133,7 +130,8 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
             return place
     if folder.exists():
         raise ArtifactError(
-            f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is neither artifact nor run"
+            f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is no artifact and no "
+            "finished run"
         )
     name = str(path_or_hub_id)
     if isinstance(path_or_hub_id, Path) or name.count("/") != 1 or name.startswith((".", "/", "~")):
@@ -186,22 +184,6 @@ def _to_json(content: Mapping[str, Any], name: str) -> str:
             f"{name} holds only plain JSON: {error}; give numbers, strings, lists and mappings, "
             "or override artifact_arguments()"
         ) from error
-
-
-def _swap_in(draft: Path, folder: Path) -> None:
-    for path in draft.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    draft.chmod(0o755)  # temporary folders are private
-    if not folder.exists():
-        draft.replace(folder)
-        return
-    if not (folder / CONFIG).is_file() and any(folder.iterdir()):
-        raise ArtifactError(f"{folder}: holds other files; an artifact needs a folder of its own")
-    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    folder.replace(retired / "old")
-    draft.replace(folder)
-    shutil.rmtree(retired, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

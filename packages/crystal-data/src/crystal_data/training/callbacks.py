@@ -13,13 +13,13 @@ from typing_extensions import override
 
 from crystal_data.metrics.result import (
     MetricResult,
-    library_versions,
     read_results,
     write_results,
 )
 from crystal_data.training.artifact import ARTIFACT
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import RESULTS, is_trial, run_folder
+from crystal_data.versions import library_versions
 
 
 @runtime_checkable

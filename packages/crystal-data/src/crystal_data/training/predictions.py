@@ -1,7 +1,6 @@
 """Predictions of all processes as one table, complete and in the order of the input."""
 
 import csv
-import io
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
@@ -13,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 from crystal_data.training.runs import is_trial, run_folder
 
 Split = Literal["test", "predict"]
@@ -154,11 +153,7 @@ def merge_shards(shards: Iterable[Path], expected: Sequence[int] | None) -> str 
             f"({sorted(missing)[:5]}…) and {len(foreign)} came that were not asked for "
             f"({sorted(foreign)[:5]}…); the shards stay in place"
         )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header[1:])
-    writer.writerows(rows[sample_id] for sample_id in order)
-    return text.getvalue()
+    return csv_text(header[1:], (rows[sample_id] for sample_id in order))
 
 
 def _numbers(values: torch.Tensor) -> list[str]:

@@ -1,7 +1,6 @@
 """The folder of one run: where it is, which checkpoint is meant, what a logger leaves in it."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 
 RUNS = Path("runs")
 CHECKPOINTS = "checkpoints"
@@ -143,7 +142,7 @@ class MetricsTable(Logger):
             self._rows = _earlier_rows(self._folder / METRICS, epoch)
         row = self._rows.setdefault(epoch, {"epoch": epoch, "step": step})
         row |= {name: value for name, value in metrics.items() if name != "epoch"}
-        write_text(self._folder / METRICS, _csv_text(list(self._rows.values())))
+        write_text(self._folder / METRICS, _table_text(list(self._rows.values())))
 
 
 def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:
@@ -154,13 +153,9 @@ def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:
     return {number: row for number, row in rows.items() if number < epoch}
 
 
-def _csv_text(rows: list[dict[str, Any]]) -> str:
+def _table_text(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
 def _numbered(group: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.elements import SYMBOLS
+from crystal_data import SYMBOLS
 from crystal_embed.tables.table import ElementTable
 
 MissingElements = Literal["error", "random"]

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from crystal_data.training.distributed import GlobalBatchNorm1d, world_size
+from crystal_data.training import GlobalBatchNorm1d, world_size
 
 
 class BatchNorm(GlobalBatchNorm1d):

@@ -7,9 +7,8 @@ import numpy as np
 from torch import Tensor
 from typing_extensions import override
 
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
-from crystal_data.training.pretrained import PretrainedModel
+from crystal_data import CrystalBatch, GraphSpec
+from crystal_data.training import PretrainedModel
 from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.tables.table import ElementTable
 

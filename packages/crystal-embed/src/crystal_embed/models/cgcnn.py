@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.graphs.spec import GraphSpec
+from crystal_data import CrystalBatch, GraphSpec
 from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements
 from crystal_embed.layers.basis import GaussianBasis

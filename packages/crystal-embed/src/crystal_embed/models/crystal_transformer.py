@@ -8,10 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.elements import SYMBOLS
-from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.training.distributed import world_size
-from crystal_data.training.pretrained import PretrainedModel
+from crystal_data import SYMBOLS, CrystalBatch
+from crystal_data.training import PretrainedModel, world_size
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable
 

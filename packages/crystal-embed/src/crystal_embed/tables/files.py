@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data import ATOMIC_NUMBERS
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.elements import ATOMIC_NUMBERS, SYMBOLS
+from crystal_data import ATOMIC_NUMBERS, SYMBOLS
 
 
 @dataclass(frozen=True, eq=False)

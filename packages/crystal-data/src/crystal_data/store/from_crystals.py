@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.crystal import Crystal
-from crystal_data.store.folders import build_folder, locked
+from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.io.files import atomic_folder
+from crystal_data.store.locking import locked
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.writer import Chunk, StoreWriter
 
@@ -26,16 +27,7 @@ def write_store(
     units: Mapping[str, str] | None = None,
     name: str = "crystals",
 ) -> Written:
-    """Writes crystals as the columns of a store.
-
-    Args:
-        crystals: The rows, in this order; their own properties become columns.
-        path: Folder to create; None keeps everything in memory.
-        properties: Further columns, one value for each crystal; they win over the crystals'.
-        split: Split of each crystal.
-        parent: Material that each crystal was made from.
-        units: Unit of each property that has one.
-        name: What the store is called in messages and results.
+    """Writes what :meth:`CrystalStore.from_crystals` was given; there the arguments are explained.
 
     Returns:
         The manifest, and the columns if there is no path.
@@ -56,12 +48,7 @@ def write_store(
             raise ValueError(f"{crystal.identifier or f'crystal {row}'}: {problem}")
     nothing = [""] * len(crystals)
     chunk = Chunk(
-        lattice=np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3),
-        frac_coords=np.concatenate([np.empty((0, 3)), *(c.frac_coords for c in crystals)]),
-        atomic_numbers=np.concatenate(
-            [np.empty(0, dtype=np.int64), *(c.atomic_numbers for c in crystals)]
-        ),
-        num_atoms=np.array([crystal.num_atoms for crystal in crystals], dtype=np.int64),
+        **end_to_end(crystals)._asdict(),
         strings={
             "identifier": [crystal.identifier for crystal in crystals],
             "parent": nothing if parent is None else parent,
@@ -83,7 +70,7 @@ def write_store(
     with locked(folder):
         if folder.exists():
             raise FileExistsError(f"{folder} exists; give the store a folder of its own")
-        with build_folder(folder) as temporary:
+        with atomic_folder(folder) as temporary:
             return _write(temporary, schema, chunk, description)
 
 

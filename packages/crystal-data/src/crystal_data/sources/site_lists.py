@@ -7,7 +7,7 @@ import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.io.sites import crystal_from_symbols, fractional
 
 OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
 
@@ -39,19 +39,14 @@ def crystal_from_sites(
         raise InvalidCrystalError(
             identifier, Reason.UNREADABLE, f"lattice or coordinates are no numbers: {error}"
         ) from None
-    if cartesian and cell.shape == (3, 3) and sites.ndim == 2 and sites.shape[1] == 3:
-        try:
-            sites = np.asarray(np.linalg.solve(cell.T, sites.T).T, dtype=np.float64)
-        except np.linalg.LinAlgError:
-            raise InvalidCrystalError(
-                identifier, Reason.BAD_CELL, "the lattice vectors lie in one plane"
-            ) from None
     if sites.shape != (len(symbols), 3):
         raise InvalidCrystalError(
             identifier,
             Reason.BAD_COORDINATES,
             f"coordinates of shape {sites.shape} for {len(symbols)} atoms",
         )
+    if cartesian and cell.shape == (3, 3):
+        sites = fractional(sites, cell, identifier)
     # Distances are checked when the record is parsed, as those of any other.
     return crystal_from_symbols(
         identifier, cell, sites, [str(symbol) for symbol in symbols], min_distance=0.0

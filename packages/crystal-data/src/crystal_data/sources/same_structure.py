@@ -9,6 +9,7 @@ import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.io.pymatgen import to_pymatgen
+from crystal_data.metrics.matching import import_matcher, structure_matcher
 from crystal_data.metrics.pool import Failure, map_with_timeout
 
 Verdict = Literal["structure", "timeout", "error"]
@@ -68,7 +69,7 @@ def find_same(
             arguments,
             timeout=timeout,
             num_workers=num_workers,
-            prepare=_import_matcher,
+            prepare=import_matcher,
         )
         return zip(calls, answers, strict=True)
 
@@ -111,22 +112,12 @@ class _Call:
 
 
 def _first_same(crystal: Crystal, others: Sequence[Crystal], options: MatcherOptions) -> int | None:
-    matcher, structure = _matcher(options), _reduced(*_arrays(crystal))
+    matcher = structure_matcher(options.stol, options.angle_tol, options.ltol)
+    structure = _reduced(*_arrays(crystal))
     for position, other in enumerate(others):
         if matcher.fit(structure, _reduced(*_arrays(other)), skip_structure_reduction=True):
             return position
     return None
-
-
-@lru_cache(maxsize=4)
-def _matcher(options: MatcherOptions) -> Any:
-    from pymatgen.core.structure_matcher import StructureMatcher
-
-    return StructureMatcher(ltol=options.ltol, stol=options.stol, angle_tol=options.angle_tol)
-
-
-def _import_matcher() -> None:
-    _matcher(MatcherOptions())
 
 
 def _arrays(crystal: Crystal) -> tuple[bytes, bytes, bytes]:

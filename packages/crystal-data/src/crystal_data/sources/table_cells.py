@@ -1,4 +1,4 @@
-"""What the cells of a table mean: numbers, vectors, text, or nothing."""
+"""What the cells of a table mean: numbers, vectors, values of atoms, text, or nothing."""
 
 import math
 from collections import Counter
@@ -7,10 +7,11 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_data.sources.record import PropertyValue
 
-Kind = Literal["number", "vector", "text", "skip"]
+Kind = Literal["number", "vector", "per_atom", "text", "skip"]
 
 # "Na" is sodium. In text, where NaN may be a formula too, only what is in lower case is missing.
 _MISSING_TEXT = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
@@ -64,6 +65,8 @@ def parse_number(cell: object) -> float:
 def parse_vector(cell: object) -> list[float] | None:
     """The finite numbers of a list, or of a text with ``;`` between them; None where missing.
 
+    A list of three lists of three, such as a stress, is taken row after row.
+
     Raises:
         BadCellError: If there is something else.
     """
@@ -72,7 +75,8 @@ def parse_vector(cell: object) -> list[float] | None:
     if isinstance(cell, str):
         items: Iterable[object] = cell.strip().strip("[]").split(";")
     elif isinstance(cell, list | tuple | np.ndarray):
-        items = cell
+        is_matrix = len(cell) == 3 and all(isinstance(x, list) and len(x) == 3 for x in cell)
+        items = [item for row in cell for item in row] if is_matrix else cell
     else:
         raise BadCellError(f"{_short(cell)} is not a list of numbers")
     values = [parse_number(item) for item in items]
@@ -81,12 +85,30 @@ def parse_vector(cell: object) -> list[float] | None:
     return values
 
 
+def parse_per_atom(cell: object) -> NDArray[np.float64] | None:
+    """Numbers for each atom as ``[num_atoms, k]``, from a list or a list of lists; None if missing.
+
+    Raises:
+        BadCellError: If there is something else.
+    """
+    if is_missing(cell):
+        return None
+    try:
+        values = np.asarray(cell, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadCellError(f"{_short(cell)} does not have the same numbers for each atom") from None
+    if values.ndim not in (1, 2):
+        raise BadCellError(f"{_short(cell)} is not a list with numbers for each atom")
+    return values.reshape(len(values), -1) if values.size else None
+
+
 class Column:
     """Collects the cells of one column and says what the column is.
 
     A column is of numbers if at least half of its cells that are not missing are numbers, so that
     one mistyped cell is found instead of turning the column into text. It is of vectors if all of
-    them are lists of numbers of one length. Other lists, such as forces on atoms, are skipped.
+    them are lists of numbers of one length. Other lists are skipped: how many atoms there are is
+    not known here, so values of atoms have to be declared.
     """
 
     def __init__(self) -> None:
@@ -148,6 +170,9 @@ def convert(
                 properties[name] = parse_number(cell)
             elif kind == "vector":
                 properties[name] = _fixed_vector(cell, widths[name])
+            elif kind == "per_atom":
+                values = parse_per_atom(cell)
+                properties[name] = math.nan if values is None else values
             elif kind == "text":
                 properties[name] = parse_text(cell)
         except BadCellError as error:

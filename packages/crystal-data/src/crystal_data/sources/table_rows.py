@@ -2,11 +2,17 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from crystal_data.sources.json_list import iter_json_list, open_text
+from crystal_data.errors import SourceError
+from crystal_data.sources.json_list import iter_json_list
+from crystal_data.sources.packed import open_text
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 Row = dict[str, Any]
 
@@ -20,13 +26,13 @@ def table_suffix(path: Path) -> str:
     """The suffix that says how a table is written, without that of its packing.
 
     Raises:
-        ValueError: If it is none of those known.
+        SourceError: If it is none of those known.
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _PACKED:
         suffixes.pop()
     if not suffixes or suffixes[-1] not in TABLE_SUFFIXES:
-        raise ValueError(
+        raise SourceError(
             f"{path} is no table that can be read; expected one of {', '.join(TABLE_SUFFIXES)}, "
             "each also with .gz"
         )
@@ -37,12 +43,11 @@ def column_names(path: Path) -> list[str]:
     """Names of a table's columns, in the order in which they come up."""
     suffix = table_suffix(path)
     if suffix == ".parquet":
-        from pyarrow import parquet
-
-        return list(parquet.read_schema(path).names)
+        with _parquet(path) as file:
+            return list(file.schema_arrow.names)
     if suffix == ".csv":
         with open_text(path) as file:
-            return _header(next(csv.reader(file), []), path)
+            return _header(next(csv_cells(file, path), (1, []))[1], path)
     return list(dict.fromkeys(name for row in read_rows(path) for name in row))
 
 
@@ -52,7 +57,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     A first column without a name, which pandas writes for its index, is left out.
 
     Raises:
-        ValueError: If the file is not a table, or a row of a CSV has more or fewer cells than the
+        SourceError: If the file is not a table, or a row of a CSV has more or fewer cells than the
             header.
     """
     suffix = table_suffix(path)
@@ -71,34 +76,57 @@ def _header(cells: list[str], path: Path) -> list[str]:
         names.pop(0)
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise ValueError(f"{path}: several columns are named {', '.join(map(repr, doubled))}")
+        raise SourceError(f"{path}: several columns are named {', '.join(map(repr, doubled))}")
     return names
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(_LARGEST_CELL)
     with open_text(path) as file:
-        reader = csv.reader(file)
-        cells = next(reader, [])
-        names = _header(cells, path)
-        skipped = len(cells) - len(names)
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(cells):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: {len(row)} cells where the header has "
-                    f"{len(cells)}; quote cells that hold commas or line ends"
+        lines = csv_cells(file, path)
+        _, header = next(lines, (1, []))
+        names = _header(header, path)
+        skipped = len(header) - len(names)
+        for number, row in lines:
+            if len(row) != len(header):
+                raise SourceError(
+                    f"{path}, line {number}: {len(row)} cells where the header has "
+                    f"{len(header)}; quote cells that hold commas or line ends"
                 )
             yield dict(zip(names, row[skipped:], strict=True))
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    from pyarrow import parquet
+def csv_cells(file: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each row that is not empty.
 
-    with parquet.ParquetFile(path) as file:
+    Raises:
+        SourceError: If the file is no CSV.
+    """
+    csv.field_size_limit(_LARGEST_CELL)
+    reader = csv.reader(file)
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise SourceError(f"{path}, line {reader.line_num} is no CSV: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    with _parquet(path) as file:
         for batch in file.iter_batches(batch_size=1024):
             yield from batch.to_pylist()
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator["ParquetFile"]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            yield file
+    except ArrowException as error:
+        raise SourceError(f"{path} is damaged: {error}; fetch or write it anew") from error
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
@@ -108,8 +136,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise SourceError(f"{path}, line {number} is not JSON: {error}") from None
             yield _object(row, f"{path}, line {number}")
 
 
@@ -120,5 +148,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 def _object(row: object, place: str) -> Row:
     if not isinstance(row, dict):
-        raise ValueError(f"{place}: expected an object with named fields, not {type(row).__name__}")
+        raise SourceError(
+            f"{place}: expected an object with named fields, not {type(row).__name__}"
+        )
     return row

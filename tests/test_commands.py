@@ -1,0 +1,74 @@
+"""Commands answer quickly, and every shipped config is one that they understand."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from crystal_data.training.cli import CrystalCLI
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "trainer"
+)
+COMMANDS = ["crystal_data", "crystal_embed", "crystal_apps"]
+
+
+@pytest.mark.parametrize("package", COMMANDS)
+@pytest.mark.parametrize("arguments", [["--help"], []])
+def test_help_waits_for_no_heavy_import(package: str, arguments: list[str]) -> None:
+    code = (
+        f"import sys; from {package}.__main__ import main; status = main({arguments!r}); "
+        "heavy = {'torch', 'lightning', 'pymatgen', 'ase', 'numpy'} & set(sys.modules); "
+        "print('heavy:', sorted(heavy)); sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("heavy: []\n")
+    assert "commands:" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["crystal", "crystal-embed", "lightning"])
+def test_help_of_fit_says_what_can_be_set(command: str) -> None:
+    script = Path(sys.executable).parent / command
+    done = subprocess.run([script, "fit", "--help"], capture_output=True, text=True, check=True)
+    for option in ("--config", "--init_from", "--data_root", "--trainer.max_epochs"):
+        assert option in done.stdout
+
+
+def test_there_are_configs() -> None:
+    assert {path.parent.name for path in CONFIGS} >= {"embed"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_printed_config_says_the_same(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = _print_config(path, capsys)
+    shipped = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert _missing(shipped, yaml.safe_load(printed)) == []
+    again = tmp_path / "printed.yaml"
+    again.write_text(printed, encoding="utf-8")
+    assert _print_config(again, capsys) == printed
+
+
+def _print_config(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        CrystalCLI(["fit", "--config", str(path), "--print_config"])
+    assert stop.value.code in {0, None}
+    return capsys.readouterr().out
+
+
+def _missing(wanted: object, got: object, place: str = "") -> list[str]:
+    """Places where ``got`` does not hold what ``wanted`` says; defaults may be added."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return [
+            name
+            for key, value in wanted.items()
+            for name in _missing(value, got.get(key), f"{place}.{key}")
+        ]
+    if isinstance(wanted, list) and isinstance(got, list) and len(wanted) == len(got):
+        pairs = zip(wanted, got, strict=True)
+        return [n for i, (a, b) in enumerate(pairs) for n in _missing(a, b, f"{place}[{i}]")]
+    return [] if wanted == got else [f"{place}: {wanted!r} became {got!r}"]
