@@ -1,7 +1,6 @@
 """Settings that every test shares."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -15,12 +14,3 @@ os.environ.setdefault("COLUMNS", "120")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Stores go to a folder of this run, never to the user's cache."""
     os.environ["CRYSTAL_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture
-def data_home() -> Path:
-    """Folder of the public data sets; the test is skipped where there is none."""
-    home = os.environ.get("CRYSTAL_DATA_HOME")
-    if home is None:
-        pytest.skip("set CRYSTAL_DATA_HOME to a folder with the public data sets")
-    return Path(home)

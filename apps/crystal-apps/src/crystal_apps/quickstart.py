@@ -217,11 +217,11 @@ def _print_table(console: "Console", out: Path, stages: Sequence[Stage]) -> None
     table.add_column(f"test MAE, {unit}", justify="right")
     best = min(test.mae for test in tests)
     for arm, test in zip(arms(out), tests, strict=True):
-        mae = f"{test.mae:.3g}"
+        mae = f"{test.mae:#.3g}"
         table.add_row(
             arm.name, f"[dim]{arm.what}[/]", f"[bold]{mae}[/]" if test.mae == best else mae
         )
-    table.add_row("mean guess", "[dim]the labels' mean for all[/]", f"{tests[0].spread:.3g}")
+    table.add_row("mean guess", "[dim]the labels' mean for all[/]", f"{tests[0].spread:#.3g}")
     console.print(table)
 
 
