@@ -67,6 +67,14 @@ def test_folder(folder):
     assert records[9].properties == {"energy": 2.0}
 
 
+def test_a_table_of_structures_is_named_as_one(tmp_path):
+    table = tmp_path / "some.csv"
+    table.write_text(f'id,cif\na,"{to_cif(salt("a"))}"\n', encoding="utf-8")
+    rejected = read_crystals(table).rejected[0]
+    assert (rejected.reason, "TableSource" in rejected.detail) == (Reason.UNREADABLE, True)
+    assert read_crystals(tmp_path).ignored == [str(table)]
+
+
 def test_paths_patterns_and_lists(folder, monkeypatch):
     assert names(read_crystals(str(folder / "b.cif"))) == ["b"]
     assert names(read_crystals(folder / "[ab].*")) == ["a", "b"]

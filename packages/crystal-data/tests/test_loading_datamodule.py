@@ -249,6 +249,9 @@ def test_exclusion_by_identifier_and_structure(tmp_path, capfd):
     assert info["excluded"] == len(lines) - 1 == 8
     assert len(info["exclusion_sha256"]) == 64
     assert "8 left out of train, see excluded.csv" in capfd.readouterr().err
+    # The table is of this training alone.
+    trainer(tmp_path / "run", max_epochs=1).fit(Tiny(), module(tmp_path))
+    assert not (tmp_path / "run" / "excluded.csv").exists()
 
 
 def test_exclusion_is_recalled_and_depends_on_its_sets(tmp_path, monkeypatch):

@@ -94,6 +94,7 @@ def test_symmetry_survives_a_disguise(number):
     crystal = disguised(symmetric.to_crystal(), rng)
     info = find_symmetry(crystal, symprec=1e-4)
     assert info.space_group_number == number
+    assert len(str(info).splitlines()) == 1
     again = SymmetricCrystal.from_crystal(crystal, symprec=1e-4)
     assert again.space_group_number == number
     assert sorted(again.multiplicity) == sorted(symmetric.multiplicity)

@@ -10,6 +10,10 @@ import torch
 import yaml
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError
+from crystal_data.io.ase import to_ase
+from crystal_data.io.cif import to_cif
+from crystal_data.io.pymatgen import to_pymatgen
 from crystal_data.training import artifact as artifact_module
 from crystal_data.training import registry
 from crystal_data.training.artifact import (
@@ -88,6 +92,35 @@ def test_predictions_come_in_the_targets_units(model, folder):
     np.testing.assert_allclose(got["energy"], raw[:, 0] * 2.0 - 3.0, rtol=1e-5)
     np.testing.assert_allclose(got["gap"], raw[:, 1] * 0.5 + 1.0, rtol=1e-5)
     assert module.predict([])["gap"].shape == (0,)
+
+
+def test_predictions_for_whatever_can_be_read(folder, tmp_path):
+    crystals = [
+        Crystal(4 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17], "a"),
+        Crystal(5 * np.eye(3), [[0, 0, 0]], [26], "b"),
+    ]
+    module = PropertyModule.from_pretrained(folder)
+    expected = module.predict(crystals)["gap"]
+    place = tmp_path / "mine"
+    place.mkdir()
+    for crystal in crystals:
+        (place / f"{crystal.identifier}.cif").write_text(to_cif(crystal), encoding="utf-8")
+    structures = [to_pymatgen(crystal) for crystal in crystals]
+    for inputs in (
+        structures,
+        [structure.as_dict() for structure in structures],
+        [to_ase(crystal) for crystal in crystals],
+        place,
+        str(place / "*.cif"),
+        [place / "a.cif", crystals[1]],
+        iter(crystals),
+    ):
+        np.testing.assert_allclose(module.predict(inputs)["gap"], expected, rtol=1e-6)
+    assert module.predict(crystals[0])["gap"] == pytest.approx(expected[0])
+    np.testing.assert_array_equal(module.predict([crystals[0]] * 2)["gap"], expected[[0, 0]])
+    (place / "c.cif").write_text("data_c\n", encoding="utf-8")
+    with pytest.raises(InvalidCrystalError, match=r"c\.cif: no unit cell.*read_crystals"):
+        module.predict(place)
 
 
 def test_the_card_has_a_yaml_head_and_tables(folder):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -127,6 +128,23 @@ def test_checkpoints_hold_plain_values_and_resume():
     assert torch.load(last, weights_only=True)["epoch"] == 4
     rows = rows_of("runs/toy/001/metrics.csv")
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
+
+
+def test_an_interrupted_fit_says_how_to_go_on(monkeypatch, capsys):
+    def interrupt(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(PropertyModule, "training_step", interrupt)
+    try:
+        # Lightning ends the process, deaf to further interrupts.
+        with pytest.raises(SystemExit) as exit_:
+            main(["fit", "--config", "toy.yaml"])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert exit_.value.code != 0
+    go_on = "--trainer.default_root_dir runs/toy/001 --ckpt_path last"
+    assert capsys.readouterr().err == f"interrupted; to go on: {go_on}\n"
 
 
 def test_init_from_an_artifact(capsys):

@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(table)
         for rejection in opened.rejections[:_SHOWN]:
             where = f" ({rejection.file})" if rejection.file else ""
-            console.print(escape(f"{rejection.identifier}{where}: {rejection.detail}"))
+            line = f"{rejection.identifier}{where}: {rejection.detail}"
+            console.print(escape(line), soft_wrap=True)
         if bad > _SHOWN:
             console.print(f"… and {bad - _SHOWN} more")
     console.print(f"table: {escape(args.out)}")

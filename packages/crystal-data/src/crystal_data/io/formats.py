@@ -18,6 +18,7 @@ SUFFIXES: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
 }
 _BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
+_TABLES = (".csv", ".parquet")
 _VASP_NAMES = ("POSCAR", "CONTCAR")
 
 
@@ -26,6 +27,11 @@ def format_of_name(path: Path) -> FileFormat | None:
     if path.name.upper().startswith(_VASP_NAMES):
         return "poscar"
     return SUFFIXES.get(Path(_unpacked(path)).suffix.lower())
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a table, whatever texts of structures it holds."""
+    return Path(_unpacked(path)).suffix.lower() in _TABLES
 
 
 def identifier_of(path: Path) -> str:

@@ -13,7 +13,13 @@ from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.io.ase import from_ase, read_extxyz
 from crystal_data.io.cif import split_cif
 from crystal_data.io.files import read_text
-from crystal_data.io.formats import FileFormat, format_of_name, format_of_text, identifier_of
+from crystal_data.io.formats import (
+    FileFormat,
+    format_of_name,
+    format_of_text,
+    identifier_of,
+    is_table,
+)
 from crystal_data.io.parse import rejection_of
 from crystal_data.sources.record import PropertyValue, Record
 
@@ -79,6 +85,8 @@ def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:
 
 
 def _looks_like_structure(path: Path) -> bool:
+    if is_table(path):
+        return False
     try:
         return format_of_text(read_text(path)) in ("cif", "poscar")
     except InvalidCrystalError:
@@ -95,6 +103,9 @@ def records_of_file(path: Path, identifier: str | None = None) -> Iterator[Recor
     """
     name = identifier or identifier_of(path)
     try:
+        if is_table(path):
+            detail = "a table of structures, which crystal_data.TableSource reads"
+            raise InvalidCrystalError(name, Reason.UNREADABLE, detail)
         text = read_text(path, name)
         kind = format_of_text(text) or format_of_name(path)
         if kind is None:

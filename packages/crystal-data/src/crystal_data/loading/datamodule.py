@@ -29,6 +29,8 @@ from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
 
+_EXCLUDED = "excluded.csv"
+
 
 class CrystalDataModule(LightningDataModule):
     """Serves one source to any model.
@@ -183,9 +185,7 @@ class CrystalDataModule(LightningDataModule):
             and is_first
             and not getattr(self.trainer, "fast_dev_run", False)
         ):
-            # What is predicted may be other data than the run's own, whose table has to stay.
-            folder = "predictions" if stage == "predict" else ""
-            self._write_reports(store, Path(self.trainer.default_root_dir) / folder)
+            self._write_reports(store, stage, Path(self.trainer.default_root_dir))
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(
@@ -227,13 +227,18 @@ class CrystalDataModule(LightningDataModule):
             parts.append(f"{exclusion.num_excluded} left out of train, see excluded.csv")
         return "; ".join(parts)
 
-    def _write_reports(self, store: CrystalStore, folder: Path) -> None:
+    def _write_reports(self, store: CrystalStore, stage: str | None, run: Path) -> None:
+        # What is predicted may be other data than the run's own, whose table has to stay.
+        folder = run / "predictions" if stage == "predict" else run
         folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
             rejected = (store.path / REJECTED).read_text(encoding="utf-8")
             write_text(folder / REJECTED, rejected)
         if self._exclusion is not None and self._exclusion.table:
-            write_text(folder / "excluded.csv", self._exclusion.table)
+            write_text(folder / _EXCLUDED, self._exclusion.table)
+        elif stage == "fit":
+            # An earlier training in the same folder may have left one.
+            (folder / _EXCLUDED).unlink(missing_ok=True)
 
     def sample_ids(self, split: str) -> NDArray[np.int64]:
         """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.

@@ -1,7 +1,7 @@
 """The space group of a crystal, found with moyo."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -41,9 +41,10 @@ class SymmetryInfo:
     space_group_number: int
     wyckoff_letter_per_atom: tuple[str, ...]
     site_symmetry_per_atom: tuple[str, ...]
-    orbits: NDArray[np.int64]
-    rotations: NDArray[np.int64]
-    translations: NDArray[np.float64]
+    # Arrays would bury the rest when it is printed.
+    orbits: NDArray[np.int64] = field(repr=False)
+    rotations: NDArray[np.int64] = field(repr=False)
+    translations: NDArray[np.float64] = field(repr=False)
     symprec: float
     used_symprec: float
     angle_tolerance: float | None

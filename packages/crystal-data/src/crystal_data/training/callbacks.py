@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,21 @@ class EpochPrinter(Callback):
         ]
         total = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
         print(f"epoch {finished}/{total}  {'  '.join(parts)}  {seconds:.1f} s", flush=True)
+
+
+class InterruptNote(Callback):
+    """Says how to go on with a training that the user has interrupted."""
+
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            run = trainer.default_root_dir
+            print(
+                f"interrupted; to go on: --trainer.default_root_dir {run} --ckpt_path last",
+                file=sys.stderr,
+            )
 
 
 class LearningRate(Callback):

@@ -36,7 +36,7 @@ def _usage(config: Mapping[str, Any]) -> str:
         code = (
             "from crystal_data.training import PropertyModule\n\n"
             "module = PropertyModule.from_pretrained(FOLDER)\n"
-            "module.predict(crystals)  # a list of crystal_data.Crystal"
+            "module.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
         )
     else:
         code = (

@@ -22,6 +22,7 @@ from crystal_data.commands.mistakes import says_errors
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
+    InterruptNote,
     LearningRate,
     ResultsFile,
 )
@@ -203,6 +204,7 @@ class CrystalCLI(LightningCLI):
         if self.subcommand != "fit":
             return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
+            InterruptNote(),
             LearningRate(),
             ResultsFile(),
             ArtifactExport(),

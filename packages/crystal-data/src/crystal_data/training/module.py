@@ -1,6 +1,6 @@
 """The LightningModule that fits properties with any model of any package."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +16,10 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
 from crystal_data.training.masked import LossName, MaskedMAE, masked_loss
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
@@ -230,13 +232,21 @@ class PropertyModule(LightningModule):
 
     @torch.inference_mode()
     def predict(
-        self, crystals: Sequence[Crystal], batch_size: int = 64
+        self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
     ) -> dict[str, NDArray[np.float64]]:
-        """Predicts for crystals in memory, in the targets' own units.
+        """Predicts for crystals in memory or in files, in the targets' own units.
+
+        Args:
+            crystals: What :func:`~crystal_data.io.read.read_crystals` takes.
+            batch_size: Crystals at a time.
 
         Returns:
             Target to values in the order of the crystals; each of shape ``[num_crystals]``.
+
+        Raises:
+            InvalidCrystalError: If one of them cannot be used: values would be out of step.
         """
+        crystals = _all_crystals(crystals)
         was_training = self.training
         self.eval()
         rows = []
@@ -309,6 +319,20 @@ class PropertyModule(LightningModule):
                 "trainer.max_steps"
             )
         return int(steps)
+
+
+def _all_crystals(inputs: CrystalInput | Iterable[CrystalInput]) -> list[Crystal]:
+    if isinstance(inputs, Sequence) and all(isinstance(item, Crystal) for item in inputs):
+        return list(inputs)  # two of one name are welcome here
+    found = read_crystals(inputs)
+    for one in found.rejected:
+        raise InvalidCrystalError(
+            one.identifier,
+            one.reason,
+            f"{one.file + ': ' if one.file else ''}{one.detail}; to leave out what cannot be used, "
+            "predict for read_crystals(…).crystals",
+        )
+    return found.crystals
 
 
 def _check_targets(targets: Sequence[str], weights: Mapping[str, float]) -> None:
