@@ -58,10 +58,13 @@ def break_one(folder):
     (folder / "c3.cif").write_text("data_c3\n_cell_length_a 3\n", encoding="utf-8")
 
 
-def test_check_counts_and_lists(folder, capsys):
+def test_check_counts_and_lists(folder, capsys, monkeypatch):
     break_one(folder)
+    # However narrow the terminal, a fault is one line that can be searched for.
+    monkeypatch.setenv("COLUMNS", "40")
     assert main(["check", str(folder)]) == 0
     printed = capsys.readouterr().out
+    assert re.search(r"^c3 \(mine/c3\.cif\): no unit cell: .* missing$", printed, re.MULTILINE)
     assert "12 structures: 11 usable, 1 not" in printed
     with Path("rejected.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)

@@ -145,9 +145,10 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
         return Path(snapshot_download(name, allow_patterns=files))
     # The hub's client lets errors of several network libraries through.
     except Exception as error:
+        reason, _, _ = str(error).partition("\n")
         raise ArtifactError(
             f"{name}: there is no folder of that name here, and the hub gave nothing "
-            f"({type(error).__name__}: {error}); where the hub cannot be reached, copy the files "
+            f"({type(error).__name__}: {reason}); where the hub cannot be reached, copy the files "
             f"{', '.join(files[:3])} into a folder and give its path"
         ) from error
 
