@@ -20,7 +20,7 @@ else:
     # of the class's own config, and put the content of the file in its place.
     TableInput = str
 
-_NAMES = ("atom_init", "one_hot", "random:<width>")
+_NAMES = ("atom_init", "one_hot", "random:<width>", "permuted:<seed>:<table>")
 
 
 def load_table(name_or_path: str | Path) -> ElementTable:
@@ -32,6 +32,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
             - ``atom_init``: the 92 numbers of CGCNN;
             - ``one_hot``: elements 1 to 100, each a dimension of its own;
             - ``random:<width>`` or ``random:<width>:<seed>``: normal numbers, seed 0 by default;
+            - ``permuted:<seed>:<table>``: another table with its rows dealt out anew among the
+              elements, a control that keeps all numbers and loses their meaning;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
             - an artifact of a model that has a table: its folder, that of the run which holds it,
               or ``owner/name`` on the hub.
@@ -49,6 +51,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
         )
     if name.startswith("random:"):
         return _random_table(name)
+    if name.startswith("permuted:"):
+        return _permuted_table(name)
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return _artifact_table(path)
@@ -78,6 +82,19 @@ def _random_table(name: str) -> ElementTable:
     width, seed = int(parts[0]), int(parts[1]) if len(parts) == 2 else 0
     vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width), dtype=np.float32)
     return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), vectors, {"seed": seed})
+
+
+def _permuted_table(name: str) -> ElementTable:
+    parts = name.split(":", 2)
+    if len(parts) != 3 or not parts[1].isdecimal() or not parts[2]:
+        raise ValueError(f"'{name}': expected permuted:<seed>:<table>, such as permuted:0:atom_init")
+    table = load_table(parts[2])
+    # Rows of elements that were never trained mean nothing; they stay where they are.
+    untrained = table.metadata.get("random_elements", ())
+    rows = np.array([row for row, symbol in enumerate(table.symbols) if symbol not in untrained])
+    vectors = table.vectors.copy()
+    vectors[rows] = table.vectors[np.random.default_rng(int(parts[1])).permutation(rows)]
+    return ElementTable(name, table.atomic_numbers, vectors, table.metadata)
 
 
 def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
