@@ -65,7 +65,8 @@ class Task:
         """
         digest = hashlib.sha256()
         configs = [config.read_bytes() for config in self.run.configs]
-        values = [yaml.safe_load(config) for config in configs] + [self.run.resolved(self.root)]
+        needs = [str(self.root / need.name) for need in self.run.needs]
+        values = [*map(yaml.safe_load, configs), self.run.resolved(self.root), needs]
         # Where the pipeline's folder is does not matter; what is in it does.
         said = [dict(self.run.options), self.run.seed, self.run.commands, data_fingerprint]
         for part in [json.dumps(said, sort_keys=True).encode(), *configs, *_content(values)]:
