@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.parent import as_parent, end_with_parent
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -281,7 +282,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status.
     """
-    with _quiet():
+    end_with_parent()
+    # Lightning starts the processes of further devices.
+    with _quiet(), as_parent():
         try:
             CrystalCLI(argv)
         except MisconfigurationException as error:
