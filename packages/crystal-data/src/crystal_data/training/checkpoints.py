@@ -8,6 +8,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
@@ -62,13 +63,14 @@ class ExactResume(Callback):
     """Keeps in each checkpoint what Lightning leaves out or does only after it was written.
 
     That is: a decision to stop early, the step of schedulers that wait for a metric, and this
-    epoch's numbers in ``metrics.csv``. Only checkpoints written when an epoch ends have it.
+    epoch's numbers in ``metrics.csv``. Only checkpoints written when an epoch ends have it; from
+    one of those the next epoch begins like any other.
     """
 
     _KEY = "crystal_resume"
 
     def __init__(self) -> None:
-        self._waiting: dict[str, float] = {}
+        self._monitored: dict[str, float] | None = None
 
     @override
     def on_save_checkpoint(
@@ -92,7 +94,7 @@ class ExactResume(Callback):
         state = checkpoint.get(self._KEY)
         if state is None or trainer.state.fn != TrainerFn.FITTING:
             return
-        self._waiting = state["monitored"]
+        self._monitored = state["monitored"]
         # Other callbacks that stop, such as one at a time of day, ask anew.
         if trainer.early_stopping_callbacks:
             trainer.should_stop = state["should_stop"]
@@ -101,11 +103,27 @@ class ExactResume(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        waiting, self._waiting = self._waiting, {}
+        monitored, self._monitored = self._monitored, None
+        if monitored is None:
+            return
+        _begin_epoch(trainer)
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0 and config.interval == "epoch"
-            if config.reduce_on_plateau and due and config.monitor in waiting:
-                pl_module.lr_scheduler_step(config.scheduler, waiting[config.monitor])
+            if config.reduce_on_plateau and due and config.monitor in monitored:
+                pl_module.lr_scheduler_step(config.scheduler, monitored[config.monitor])
+
+
+def _begin_epoch(trainer: Trainer) -> None:
+    """Makes Lightning forget that it resumes.
+
+    With ``max_steps`` it would end the epoch of the checkpoint a second time. And it would keep the
+    loader's iterator that it made before it told the sampler which epoch it is: workers have
+    already asked for the batches of epoch 0.
+    """
+    loop: Any = trainer.fit_loop
+    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
+    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+    loop.on_iteration_done()
 
 
 def _tables(trainer: Trainer) -> list[MetricsTable]:
