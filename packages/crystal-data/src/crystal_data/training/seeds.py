@@ -2,7 +2,6 @@
 
 import os
 import random
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,24 +20,11 @@ class EpochSeed(Callback):
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _seed(trainer)
-
-    @override
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        # The loader's iterator has drawn a number meanwhile, but not in the first epoch that a
-        # process trains, whose iterator is made before.
-        if batch_idx == 0:
-            _seed(trainer)
-
-
-def _seed(trainer: Trainer) -> None:
-    seed = os.environ.get(_SEED)
-    if seed is None:
-        return
-    words = np.random.SeedSequence([int(seed), trainer.current_epoch, trainer.global_rank])
-    state = words.generate_state(8)
-    torch.manual_seed(int.from_bytes(state[:2].tobytes(), "little", signed=True))
-    np.random.seed(state[2:6])  # noqa: NPY002 - the generator that libraries share
-    random.seed(int.from_bytes(state[6:].tobytes(), "little"))
+        seed = os.environ.get(_SEED)
+        if seed is None:
+            return
+        words = np.random.SeedSequence([int(seed), trainer.current_epoch, trainer.global_rank])
+        state = words.generate_state(8)
+        torch.manual_seed(int.from_bytes(state[:2].tobytes(), "little", signed=True))
+        np.random.seed(state[2:6])  # noqa: NPY002 - the generator that libraries share
+        random.seed(int.from_bytes(state[6:].tobytes(), "little"))
