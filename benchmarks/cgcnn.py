@@ -20,7 +20,6 @@ from typing_extensions import override
 
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
-from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.models.cgcnn import CGCNN, CGCNNConv
 
 
@@ -82,9 +81,10 @@ class Floor(nn.Module):
         atoms = self.atoms
         for message_norm, update_norm in self.norms:
             features = self.center.index_select(0, center) + self.neighbor.index_select(0, neighbor)
-            messages = gate(message_norm(features))
+            opening, core = message_norm(features).chunk(2, dim=1)
+            messages = torch.sigmoid(opening) * F.softplus(core)
             total = torch.zeros_like(atoms).index_add(0, center, messages)
-            atoms = softplus(atoms + update_norm(total))
+            atoms = F.softplus(atoms + update_norm(total))
         return atoms.new_zeros(batch.num_crystals, atoms.shape[1]).index_add(0, batch.batch, atoms)
 
 
