@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: spread of ratios, and results with where they come from."""
+"""What the benchmarks of training share: spread of ratios, and results with their origin."""
 
 import json
 import os

@@ -6,6 +6,7 @@ import torch
 
 from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.tables import ElementTable, load_table
@@ -98,3 +99,29 @@ def test_trainable_or_frozen(trainable):
     embedding = AtomEmbedding(load_table("random:4"), trainable=trainable)
     assert [p.requires_grad for p in embedding.parameters()] == [trainable]
     assert set(embedding.state_dict()) == {"vectors"}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_encoder_layer_is_torchs(training):
+    torch.manual_seed(0)
+    ours = EncoderLayer(16, 4, 24, dropout=0.0).train(training)
+    torch.manual_seed(0)
+    theirs = torch.nn.TransformerEncoderLayer(16, 4, 24, 0.0, batch_first=True).train(training)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), atol=0, rtol=0)
+
+    num_atoms = torch.tensor([3, 1, 5, 2])
+    places = Places.of(num_atoms)
+    atoms = torch.randn(11, 16)
+    padded = torch.full((4, 5, 16), 7.0)  # what lies in the padding must not matter
+    padded[places.node_mask] = atoms
+    expected = theirs(padded, src_key_padding_mask=~places.node_mask)[places.node_mask]
+    result = ours(atoms, places)
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-6)
+
+    weights = torch.randn(11, 16)
+    gradients = [
+        torch.autograd.grad((out * weights).sum(), list(layer.parameters()))
+        for out, layer in ((result, ours), (expected, theirs))
+    ]
+    for mine, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, torchs, atol=1e-5, rtol=1e-5)
