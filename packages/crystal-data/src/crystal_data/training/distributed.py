@@ -1,11 +1,18 @@
 """Sums over all processes, and batch statistics that do not depend on how many there are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
+
+
+_COUNTS: ContextVar[bool] = ContextVar("counts", default=True)
 
 
 def world_size() -> int:
@@ -52,29 +59,54 @@ def global_mean(total: Tensor, count: Tensor) -> Tensor:
     return total * world_size() / all_reduce_sum(count).clamp(min=torch.finfo(total.dtype).tiny)
 
 
+@contextmanager
+def without_statistics(is_filler: bool) -> Iterator[None]:
+    """Keeps the rows of a filler out of what is averaged over all processes.
+
+    A filler repeats a row of another process, only to keep this one in step. Without labels it
+    counts in no loss; in here it counts in no :class:`GlobalBatchNorm1d` either. This process
+    still takes part in every sum, so that none waits for it.
+    """
+    token = _COUNTS.set(not is_filler)
+    try:
+        yield
+    finally:
+        _COUNTS.reset(token)
+
+
 class GlobalBatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation with the statistics of the batch of all processes.
 
     The same as ``nn.BatchNorm1d`` in one process, and equal to it in several, where torch's own
     ``SyncBatchNorm`` works only on GPUs. Rows may differ in number between processes; one may even
-    have none. Input of shape ``[num_rows, num_features]``.
+    have none, or a filler (:func:`without_statistics`). A single row has no variance: it is
+    normalised by the running statistics, where torch raises. Input of shape
+    ``[num_rows, num_features]``.
     """
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or world_size() == 1:
+        if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
-        count = all_reduce_sum(torch.tensor(float(len(input)), device=input.device))
+        if world_size() == 1:
+            return super().forward(input) if len(input) > 1 else self._by_past(input)
+        share = float(_COUNTS.get())
+        count = all_reduce_sum(torch.tensor(share * len(input), device=input.device))
         if count < 2:
-            raise ValueError("batch normalisation needs at least two rows in a training batch")
-        mean = all_reduce_sum_with_gradient(input.sum(0)) / count
+            return self._by_past(input)
+        mean = all_reduce_sum_with_gradient(share * input.sum(0)) / count
         centred = input - mean
-        variance = all_reduce_sum_with_gradient(centred.square().sum(0)) / count
+        variance = all_reduce_sum_with_gradient(share * centred.square().sum(0)) / count
         if self.track_running_stats:
             self._update_running_statistics(mean, variance * count / (count - 1))
         output = centred * torch.rsqrt(variance + self.eps)
         return output * self.weight + self.bias if self.affine else output
+
+    def _by_past(self, input: Tensor) -> Tensor:
+        return F.batch_norm(
+            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
     @torch.no_grad()
     def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:

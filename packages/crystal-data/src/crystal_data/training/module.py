@@ -21,6 +21,7 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
+from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE, masked_loss
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
@@ -104,7 +105,10 @@ class PropertyModule(LightningModule):
 
     @override
     def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
-        output, label = self._normalized(batch), self._labels(batch)
+        label = self._labels(batch)
+        # Rows without any label are not trained on, so a batch of them is a filler.
+        with without_statistics(bool(label.isnan().all())):
+            output = self._normalized(batch)
         loss = masked_loss(output, self.normalizer.normalize(label), self._loss, self._weights)
         self.log("train/loss", loss, on_epoch=True, on_step=False, sync_dist=True, batch_size=1)
         self.train_mae.update(self.normalizer.denormalize(output), label)
