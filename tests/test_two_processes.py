@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +17,14 @@ import pytest
 import torch
 import yaml
 
+from crystal_data.training import PropertyModule
+from crystal_embed import CGCNN
+
 HELPERS = Path(__file__).parent / "several_processes"
 WORKER = HELPERS / "run_commands.py"
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
 
-CGCNN = {
+CONFIG = {
     "seed_everything": 3,
     "trainer": {"accelerator": "cpu", "max_epochs": 1},
     "model": {
@@ -73,7 +77,7 @@ CASES: dict[str, dict[str, Any]] = {
     "moved": {"length_buckets": True, "transforms": MOVES},
     "transformer": {"length_buckets": True, "transforms": MOVES},
 }
-DOUBLE = tuple(CASES)
+DOUBLE = ("cgcnn", "atoms", "edges", "one-each", "moved")
 SINGLE = ("cgcnn", "moved", "transformer")
 
 
@@ -88,7 +92,7 @@ class Place:
 
 def write_configs(folder: Path) -> None:
     for name, options in CASES.items():
-        config = json.loads(json.dumps(CGCNN))
+        config = json.loads(json.dumps(CONFIG))
         config["trainer"]["callbacks"] = [GRADIENTS]
         config["data"]["init_args"] |= options
         if name == "transformer":
@@ -96,7 +100,7 @@ def write_configs(folder: Path) -> None:
         # The same weights at every step, so that each step's gradient can be compared.
         config["model"]["init_args"]["optimizer"]["init_args"]["lr"] = 0.0
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    config = json.loads(json.dumps(CGCNN))
+    config = json.loads(json.dumps(CONFIG))
     config["trainer"] |= {"max_epochs": 3, "callbacks": [EMA]}
     (folder / "train.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     config["model"]["init_args"]["model"]["init_args"]["width"] = 8
@@ -216,7 +220,7 @@ def kept(place: Path, rank: int) -> dict[str, Any]:
     return found
 
 
-def worst_gradient(alone: Path, together: Path, floor: float) -> float:
+def worst_gradient(alone: Path, together: Path, floor: float, min_rows: int = 1) -> float:
     """Largest difference of a parameter's gradient over its norm, or ``floor`` of the whole one.
 
     A bias in front of batch normalisation has no gradient but rounding; the floor is for those.
@@ -227,6 +231,8 @@ def worst_gradient(alone: Path, together: Path, floor: float) -> float:
         for expected, got in pairs:
             gradients = expected["gradients"]
             assert gradients.keys() == got["gradients"].keys()
+            if len(expected["rows"]) < min_rows:
+                continue
             whole = torch.stack([gradient.norm() for gradient in gradients.values()]).norm()
             for name, gradient in gradients.items():
                 error = (got["gradients"][name] - gradient).norm()
@@ -237,16 +243,16 @@ def worst_gradient(alone: Path, together: Path, floor: float) -> float:
 @pytest.mark.parametrize("case", DOUBLE)
 def test_gradients_are_those_of_one_process(one: Place, two: Place, case: str) -> None:
     name = f"{case}-64-true"
-    assert worst_gradient(one.folder / name, two.folder / name, floor=1e-9) < 1e-10
+    assert worst_gradient(one.folder / name, two.folder / name, floor=1e-5) < 1e-9
 
 
 @pytest.mark.parametrize("case", SINGLE)
 def test_gradients_in_single_precision(one: Place, two: Place, case: str) -> None:
-    # A step of one crystal, whose atoms hardly differ, is divided by a variance that is hardly
-    # more than rounding: alone, it is no more exact than this.
+    # Atoms of one crystal hardly differ, so that batch normalisation of one alone divides by
+    # little more than rounding; in double precision such a step is compared, too.
     name = f"{case}-32-true"
-    print(worst_gradient(one.folder / name, two.folder / name, floor=0.1))
-    assert worst_gradient(one.folder / name, two.folder / name, floor=0.1) < 1e-4
+    min_rows = 1 if case == "transformer" else 2
+    assert worst_gradient(one.folder / name, two.folder / name, 0.02, min_rows) < 1e-5
 
 
 @pytest.mark.parametrize("case", DOUBLE)
@@ -260,7 +266,8 @@ def test_running_statistics_are_those_of_one_process(one: Place, two: Place, cas
 
 def test_what_was_to_be_tested_did_occur(one: Place, two: Place) -> None:
     def steps(case: str, rank: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = kept(two.folder / f"{case}-64-true", rank)["steps"]
+        precision = "64-true" if case in DOUBLE else "32-true"
+        found: list[dict[str, Any]] = kept(two.folder / f"{case}-{precision}", rank)["steps"]
         return found
 
     for case in ("cgcnn", "one-each", "moved", "transformer"):
@@ -341,13 +348,12 @@ def test_weights_after_some_steps(one: Place, two: Place, torchrun: Place, workp
     expected = weights(one.folder / "train")
     for run in (two.folder / "train", workplace / "runs" / "train" / "001"):
         error = ((weights(run) - expected).norm() / expected.norm()).item()
-        print(f"{error:.1e}")
         assert error < 1e-5
 
 
 def test_torchrun_gives_the_gradients_of_one_process(one: Place, torchrun: Place) -> None:
     alone, together = (place.folder / "cgcnn-64-true" for place in (one, torchrun))
-    assert worst_gradient(alone, together, floor=1e-9) < 1e-10
+    assert worst_gradient(alone, together, floor=1e-5) < 1e-9
 
 
 def test_torchrun_makes_one_run_and_one_process_speaks(torchrun: Place, workplace: Path) -> None:
@@ -360,6 +366,68 @@ def test_torchrun_makes_one_run_and_one_process_speaks(torchrun: Place, workplac
     assert len([line for line in printed if line.startswith("predictions: ")]) == 2
     summary = [line for line in torchrun.stderr.splitlines() if line.startswith("holes: ")]
     assert len(summary) == 2
+
+
+@pytest.mark.slow
+def test_slurm_gives_what_one_process_gives(workplace: Path, one: Place) -> None:
+    root = workplace / "slurm"
+    commands = [
+        gradient_commands("cgcnn", 2, "64-true", root),
+        *score_commands(2, checkpoint_of(workplace), root),
+        ["fit", "--config", "moved.yaml", "--trainer.devices", "2"],
+    ]
+    (workplace / "slurm.json").write_text(json.dumps(commands), encoding="utf-8")
+    job = {
+        "SLURM_JOB_ID": str(20000 + os.getpid() % 9999),
+        "SLURM_JOB_NAME": "crystal",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "localhost",
+    }
+    tasks = [
+        start(
+            workplace,
+            f"slurm-{rank}",
+            [str(WORKER), "slurm.json"],
+            **job,
+            SLURM_PROCID=str(rank),
+            SLURM_LOCALID=str(rank),
+        )
+        for rank in range(2)
+    ]
+    (status, out, err), other = (
+        finish(workplace, f"slurm-{rank}", task) for rank, task in enumerate(tasks)
+    )
+    assert status == 0, out + err
+    assert other == (0, "", "")
+    check_scores(one.folder / "scores", root / "scores")
+    assert worst_gradient(one.folder / "cgcnn-64-true", root / "cgcnn-64-true", 1e-5) < 1e-9
+    assert [path.name for path in (workplace / "runs" / "moved").iterdir()] == ["001"]
+
+
+@pytest.mark.slow
+def test_training_differs_less_than_between_seeds(workplace: Path, one: Place) -> None:
+    scores: dict[int, list[float]] = {}
+    for devices in (1, 2):
+        commands = []
+        for seed in range(3):
+            run = f"seeds/{devices}-{seed}"
+            command = ["fit", "--config", "train.yaml", "--trainer.default_root_dir", run]
+            command += ["--trainer.devices", str(devices), "--seed_everything", str(seed)]
+            command += ["--model.optimizer.class_path", "torch.optim.AdamW"]
+            command += ["--model.optimizer.lr", "0.003", "--trainer.max_epochs", "10"]
+            commands.append([*command, "--data.seed", str(seed)])
+        work(workplace, f"seeds{devices}", commands)
+        scores[devices] = [
+            numbers(workplace / f"seeds/{devices}-{seed}" / "results.json")["val/mae/value"]
+            for seed in range(3)
+        ]
+    spread = max(scores[1]) - min(scores[1])
+    print(scores)
+    for alone, together in zip(*scores.values(), strict=True):
+        assert abs(alone - together) < 0.1 * spread
 
 
 def left_over(session: int) -> list[str]:
@@ -395,7 +463,7 @@ def check_mistake(workplace: Path, mistake: str, launcher: Sequence[str]) -> Non
     for _ in range(80):
         if not left_over(process.pid):
             break
-        select_nothing(0.1)
+        time.sleep(0.1)
     assert left_over(process.pid) == []
     assert status not in {0, None}
     # Only now has a process that ended later said all that it had to say.
@@ -409,11 +477,10 @@ def check_mistake(workplace: Path, mistake: str, launcher: Sequence[str]) -> Non
     assert "frame #" not in err
 
 
-def select_nothing(seconds: float) -> None:
-    signal.sigtimedwait([], seconds)
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize(
+    "mistake",
+    ["folder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("checkpoint", "key"))],
+)
 def test_a_mistake_is_said_once(workplace: Path, one: Place, mistake: str) -> None:
     check_mistake(workplace, mistake, ())
 
@@ -431,3 +498,11 @@ def test_a_mistake_is_said_once(workplace: Path, one: Place, mistake: str) -> No
 )
 def test_a_mistake_is_said_once_under_torchrun(workplace: Path, one: Place, mistake: str) -> None:
     check_mistake(workplace, mistake, TORCHRUN)
+
+
+def test_a_checkpoint_of_another_model_is_one_line() -> None:
+    wide, narrow = (PropertyModule(CGCNN(width=width), ["energy"]) for width in (16, 8))
+    saved = {"state_dict": wide.state_dict(), "targets": ["energy"]}
+    wide.on_load_checkpoint(saved)
+    with pytest.raises(ValueError, match=r"first model\.input\.weight, which is \(16, 92\)"):
+        narrow.on_load_checkpoint(saved)

@@ -1,4 +1,4 @@
-"""What processes do together: sums, batch statistics that do not depend on their number, one voice."""
+"""What processes do together: sums, batch statistics, telling the user of a mistake."""
 
 import atexit
 import os
@@ -14,7 +14,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
-
 
 _COUNTS: ContextVar[bool] = ContextVar("counts", default=True)
 
@@ -160,9 +159,9 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
         output = centred * torch.rsqrt(variance + self.eps)
         return output * self.weight + self.bias if self.affine else output
 
-    def _by_past(self, input: Tensor) -> Tensor:
+    def _by_past(self, rows: Tensor) -> Tensor:
         return F.batch_norm(
-            input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
 
     @torch.no_grad()
