@@ -248,6 +248,7 @@ def test_gradients_are_those_of_one_process(one: Place, two: Place, case: str) -
 
 @pytest.mark.parametrize("case", SINGLE)
 def test_gradients_in_single_precision(one: Place, two: Place, case: str) -> None:
+    # Twice what one process alone differs from double precision by: two do not differ more.
     # Atoms of one crystal hardly differ, so that batch normalisation of one alone divides by
     # little more than rounding; in double precision such a step is compared, too.
     name = f"{case}-32-true"
