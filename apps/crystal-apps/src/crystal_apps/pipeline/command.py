@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.parent import as_parent
 
 if TYPE_CHECKING:
     from crystal_apps.pipeline.task import Task
@@ -98,7 +99,7 @@ def run_pipeline(
     common = common_options(options, num_nodes=ranks.num_nodes, world_size=ranks.world_size)
     tasks = [Task(run, out, tuple(common)) for run in pipeline.runs()]
     console = Console(quiet=ranks.rank > 0)
-    with alone_in(out, ranks), Display(console, len(tasks)) as display:
+    with alone_in(out, ranks), as_parent(), Display(console, len(tasks)) as display:
         schedule = Schedule(tasks, display, options.jobs, ranks=ranks)
         schedule.check()
         failed = schedule.run()
