@@ -253,7 +253,7 @@ def test_gradients_in_single_precision(one: Place, two: Place, case: str) -> Non
     # little more than rounding; in double precision such a step is compared, too.
     name = f"{case}-32-true"
     min_rows = 1 if case == "transformer" else 2
-    assert worst_gradient(one.folder / name, two.folder / name, 0.02, min_rows) < 2e-5
+    assert worst_gradient(one.folder / name, two.folder / name, 1.0, min_rows) < 1e-5
 
 
 @pytest.mark.parametrize("case", DOUBLE)
@@ -492,9 +492,7 @@ def test_a_mistake_is_said_once(workplace: Path, one: Place, mistake: str) -> No
     [
         "folder",
         "checkpoint",
-        pytest.param(
-            "key", marks=pytest.mark.xfail(reason="each process refuses its own arguments")
-        ),
+        "key",
     ],
 )
 def test_a_mistake_is_said_once_under_torchrun(workplace: Path, one: Place, mistake: str) -> None:

@@ -61,7 +61,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _has_lost_another(error: BaseException) -> bool:
     if not _has_torch():
         return False
-    from crystal_data.training.distributed import has_lost_another
+    from crystal_data.training.one_voice import has_lost_another
 
     return has_lost_another(error)
 
@@ -69,7 +69,7 @@ def _has_lost_another(error: BaseException) -> bool:
 def _is_the_one_to_speak(*, knows_why: bool) -> bool:
     if not _has_torch():
         return True
-    from crystal_data.training.distributed import is_the_one_to_speak
+    from crystal_data.training.one_voice import is_the_one_to_speak
 
     return is_the_one_to_speak(knows_why=knows_why)
 

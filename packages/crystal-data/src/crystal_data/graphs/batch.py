@@ -37,9 +37,10 @@ class CrystalBatch(Data):
     ``atomic_numbers`` int64 [num_atoms], ``batch`` int64 [num_atoms], ``num_atoms`` int64
     [num_crystals], ``sample_id`` int64 [num_crystals] (the row of the store), ``identifier`` (a
     list of strings) and ``targets`` (name → [num_crystals] or [num_crystals, k], NaN where there is
-    no label). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbour, row 1 centre;
-    ``edge_shift`` int64 [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å; for line
-    graphs ``line_graph_index`` int64 [2, num_angles], pairs of edges that meet in an atom.
+    no label); ``is_filler`` (the rows are another process's too and only keep this one in step: a
+    loss must not count them). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbour,
+    row 1 centre; ``edge_shift`` int64 [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å;
+    for line graphs ``line_graph_index`` int64 [2, num_angles], pairs of edges that meet in an atom.
     """
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +84,7 @@ class CrystalBatch(Data):
                 for name, values in (targets or {}).items()
             },
             num_nodes=len(atomic_numbers),
+            is_filler=False,
         )
 
     @classmethod

@@ -53,7 +53,8 @@ class CrystalDataset(Dataset[CrystalBatch]):
             batch = transform(batch, rng)
         if self._graph_spec is not None and "edge_index" not in batch:
             batch = batch.with_edges(self._graph_spec)
-        if request.is_filler:
+        batch.is_filler = request.is_filler
+        if batch.is_filler:
             batch.targets = {
                 name: torch.full_like(values, torch.nan) for name, values in batch.targets.items()
             }

@@ -30,6 +30,7 @@ from crystal_data.training.callbacks import (
     ResultsFile,
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
+from crystal_data.training.one_voice import is_the_one_to_speak
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -341,7 +342,8 @@ def _advice(message: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    if is_the_one_to_speak(knows_why=True):
+        print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 

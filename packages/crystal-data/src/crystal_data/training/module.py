@@ -106,8 +106,7 @@ class PropertyModule(LightningModule):
     @override
     def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
         label = self._labels(batch)
-        # Rows without any label are not trained on, so a batch of them is a filler.
-        with without_statistics(bool(label.isnan().all())):
+        with without_statistics(batch.is_filler):
             output = self._normalized(batch)
         loss = masked_loss(output, self.normalizer.normalize(label), self._loss, self._weights)
         self.log("train/loss", loss, on_epoch=True, on_step=False, sync_dist=True, batch_size=1)
