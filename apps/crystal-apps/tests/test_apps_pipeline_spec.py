@@ -27,7 +27,11 @@ CURVE = {
         },
         "tune": {
             "config": ["model.yaml", "model.yaml"],
-            "options": {"trainer.max_epochs": 7, "init_from": "${pretrain}/artifact"},
+            "options": {
+                "trainer.max_epochs": 7,
+                "z": "random:${seed}",
+                "init_from": "${pretrain}/artifact",
+            },
             "vary": {
                 "table": {"a": {"x": "${pretrain}"}, "b": {"x": {"y": ["${pretrain}", 1]}}},
                 "rows": {"few": {"data.train_size": 10}, "all": {"trainer.max_epochs": 9}},
@@ -58,6 +62,7 @@ def test_a_reference_means_the_run_of_the_same_variant_and_seed(tmp_path: Path) 
     resolved = few.resolved(Path("out"))
     assert resolved["x"] == {"y": ["out/pretrain/few/seed-4", 1]}
     assert resolved["init_from"] == "out/pretrain/few/seed-4/artifact"
+    assert resolved["z"] == "random:4"
     order = list(runs)
     assert all(
         order.index(need.name) < order.index(name) for name in order for need in runs[name].needs
@@ -84,6 +89,7 @@ STAGE = {"config": "model.yaml"}
         ({"stages": {"a": {**STAGE, "option": {}}}}, "stage a: unknown key 'option'.*'options'"),
         ({"stages": {"a": {}}}, "stage a: config names no file"),
         ({"stages": {"a": {"config": "gone.yaml"}}}, "config names no file: .*gone.yaml"),
+        ({"stages": {"seed": STAGE}}, "no stage is called that"),
         ({"stages": {"a b": STAGE}}, "'a b' becomes a folder"),
         ({"stages": {"a": {**STAGE, "commands": ["train"]}}}, "commands are some of fit"),
         ({"seeds": [1, 1], "stages": {"a": STAGE}}, "seeds is .1, 1.; a list of different"),

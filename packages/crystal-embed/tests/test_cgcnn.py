@@ -233,3 +233,14 @@ def test_element_table_is_what_enters_the_convolutions(tmp_path):
     assert (len(table), table.width) == (100, 64)
     expected = model.input(torch.tensor(load_table("atom_init").vector("Fe")))
     np.testing.assert_allclose(table.vector("Fe"), expected.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [CGCNN(), CGCNN.published()], ids=["ours", "published"])
+def test_learns_in_half_precision(model):
+    batch = batch_for(model, random_crystals(6, seed=2))
+    expected = model(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prediction = model(batch)
+        prediction.abs().mean().backward()
+    torch.testing.assert_close(prediction.float(), expected, atol=0.05, rtol=0.05)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)

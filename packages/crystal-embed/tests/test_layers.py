@@ -3,44 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from torch.autograd import gradcheck, gradgradcheck
 
-from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.tables import ElementTable, load_table
-
-
-def test_softplus_is_torchs():
-    x = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([0.0, 1e4, -1e4, 1e30, -1e30])])
-    torch.testing.assert_close(softplus(x), F.softplus(x), atol=3e-7, rtol=2e-7)
-    x = x.double()
-    # torch's own goes over to x itself beyond its threshold of 20
-    torch.testing.assert_close(softplus(x), torch.logaddexp(x, x * 0), atol=1e-14, rtol=1e-14)
-
-
-def test_gate_is_the_product():
-    x = torch.randn(50, 12, generator=torch.Generator().manual_seed(0)) * 10
-    expected = torch.sigmoid(x[:, :6]) * F.softplus(x[:, 6:])
-    torch.testing.assert_close(gate(x), expected, atol=1e-6, rtol=1e-6)
-    assert gate(x[:0]).shape == (0, 6)
-
-
-@pytest.mark.parametrize("function", [softplus, gate])
-def test_gradients(function):
-    x = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 3
-    x.requires_grad_()
-    assert gradcheck(function, (x,))
-    assert gradgradcheck(function, (x,))
-
-
-def test_extreme_values_have_finite_gradients():
-    x = torch.tensor([[-1e4, -1e4], [1e4, 1e4], [0.0, 0.0]], requires_grad=True)
-    gate(x).sum().backward()
-    assert torch.isfinite(x.grad).all()
 
 
 def test_gaussian_basis_golden():
@@ -49,7 +18,16 @@ def test_gaussian_basis_golden():
     assert values.argmax() == 10
     assert float(values[10]) == pytest.approx(1, abs=1e-6)
     assert values[[9, 11]].tolist() == pytest.approx([math.exp(-1)] * 2, abs=1e-5)
-    assert GaussianBasis()(torch.tensor([30.0])).abs().max() == 0
+    assert GaussianBasis()(torch.tensor([30.0])).abs().max() < 1e-30
+
+
+def test_gaussian_basis_is_the_formula_without_subnormal_numbers():
+    distance = torch.linspace(0.0, 12.0, 2001)
+    basis = GaussianBasis()
+    values = basis(distance)
+    exact = ((distance[:, None] - basis.centers).double().square() / -(0.2**2)).exp()
+    torch.testing.assert_close(values.double(), exact, atol=1e-6, rtol=0)
+    assert values.min() >= torch.finfo(torch.float32).tiny
 
 
 def test_batch_norm_is_torchs_where_torchs_is_defined():
@@ -121,3 +99,29 @@ def test_trainable_or_frozen(trainable):
     embedding = AtomEmbedding(load_table("random:4"), trainable=trainable)
     assert [p.requires_grad for p in embedding.parameters()] == [trainable]
     assert set(embedding.state_dict()) == {"vectors"}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_encoder_layer_is_torchs(training):
+    torch.manual_seed(0)
+    ours = EncoderLayer(16, 4, 24, dropout=0.0).train(training)
+    torch.manual_seed(0)
+    theirs = torch.nn.TransformerEncoderLayer(16, 4, 24, 0.0, batch_first=True).train(training)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), atol=0, rtol=0)
+
+    num_atoms = torch.tensor([3, 1, 5, 2])
+    places = Places.of(num_atoms)
+    atoms = torch.randn(11, 16)
+    padded = torch.full((4, 5, 16), 7.0)  # what lies in the padding must not matter
+    padded[places.node_mask] = atoms
+    expected = theirs(padded, src_key_padding_mask=~places.node_mask)[places.node_mask]
+    result = ours(atoms, places)
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-6)
+
+    weights = torch.randn(11, 16)
+    gradients = [
+        torch.autograd.grad((out * weights).sum(), list(layer.parameters()))
+        for out, layer in ((result, ours), (expected, theirs))
+    ]
+    for mine, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, torchs, atol=1e-5, rtol=1e-5)

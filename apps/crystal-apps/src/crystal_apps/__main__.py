@@ -11,6 +11,9 @@ COMMANDS = {
     ),
     **TRAINER_COMMANDS,
     "run": Command("run the stages of a pipeline", "crystal_apps.pipeline.command:main"),
+    "benchmark": Command(
+        "run recorded tables again and compare", "crystal_apps.benchmark.command:main"
+    ),
     "report": Command("a self-contained page about finished runs", "crystal_apps.report:main"),
     "doctor": Command("versions, devices and clashes, for bug reports", "crystal_apps.doctor:main"),
 }

@@ -7,9 +7,13 @@ devices Lightning starts this module again for each further one, with the same a
 import json
 import sys
 
-from crystal_data.training.cli import main
+from crystal_data.commands.parent import end_with_parent
 
 if __name__ == "__main__":
+    # Before the import, which takes so long that the parent may be gone when it is done.
+    end_with_parent()
+    from crystal_data.training.cli import main
+
     for arguments in json.loads(sys.argv[1]):
         status = main(arguments)
         if status:

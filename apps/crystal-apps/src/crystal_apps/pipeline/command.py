@@ -4,9 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.parent import as_parent
+
+if TYPE_CHECKING:
+    from crystal_apps.pipeline.task import Task
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,18 +65,25 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def run_pipeline(pipeline: Pipeline, out: Path, options: argparse.Namespace) -> int:
-    """Runs what is not finished and prints a table.
+def run_pipeline(
+    pipeline: Pipeline, out: Path, options: argparse.Namespace
+) -> tuple[int, list["Task"]]:
+    """Runs what is not finished.
+
+    Args:
+        pipeline: What to run.
+        out: Folder of the runs.
+        options: Those of :func:`add_options`.
 
     Returns:
-        Exit status: 1 if a run failed.
+        Exit status, 1 if a run failed, and all runs.
 
     Raises:
         PipelineError: If the pipeline cannot be started.
     """
     from rich.console import Console
 
-    from crystal_apps.pipeline.display import Display, print_outcomes
+    from crystal_apps.pipeline.display import Display
     from crystal_apps.pipeline.ranks import join
     from crystal_apps.pipeline.schedule import Schedule, alone_in
     from crystal_apps.pipeline.task import Task
@@ -87,14 +99,13 @@ def run_pipeline(pipeline: Pipeline, out: Path, options: argparse.Namespace) -> 
     common = common_options(options, num_nodes=ranks.num_nodes, world_size=ranks.world_size)
     tasks = [Task(run, out, tuple(common)) for run in pipeline.runs()]
     console = Console(quiet=ranks.rank > 0)
-    with alone_in(out, ranks), Display(console, len(tasks)) as display:
+    with alone_in(out, ranks), as_parent(), Display(console, len(tasks)) as display:
         schedule = Schedule(tasks, display, options.jobs, ranks=ranks)
         schedule.check()
         failed = schedule.run()
-    print_outcomes(console, tasks)
     if failed:
         console.print(f"[red]{len(failed)} of {len(tasks)} runs did not come to their end[/]")
-    return 1 if failed else 0
+    return (1 if failed else 0), tasks
 
 
 @says_errors
@@ -110,5 +121,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/<its name>)")
     add_options(parser)
     options = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
+    from rich.console import Console
+
+    from crystal_apps.pipeline.display import print_outcomes
+    from crystal_apps.pipeline.ranks import is_first
+
     pipeline = read_pipeline(options.pipeline)
-    return run_pipeline(pipeline, options.out or Path("runs") / pipeline.name, options)
+    status, tasks = run_pipeline(pipeline, options.out or Path("runs") / pipeline.name, options)
+    if is_first():
+        print_outcomes(Console(), tasks)
+    return status

@@ -6,9 +6,12 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crystal_apps.pipeline.spec import PipelineError
+
+if TYPE_CHECKING:
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 _PATIENCE = timedelta(days=7)  # a stage may take long on the first process alone
 
@@ -91,12 +94,7 @@ def free_port() -> int:
 
 def join() -> Ranks:
     """Finds out who started this process, and waits for the others."""
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-
-    found = next(
-        (kind() for kind in (TorchElasticEnvironment, SLURMEnvironment) if kind.detect()), None
-    )
+    found = _launcher()
     if found is None or found.world_size() == 1:
         return Ranks()
     from torch._C._distributed_c10d import TCPStore
@@ -106,6 +104,20 @@ def join() -> Ranks:
         found.main_address, found.main_port + 1, size, is_master=rank == 0, timeout=_PATIENCE
     )
     return Ranks(rank, size, _num_nodes(), found.main_address, store)
+
+
+def is_first() -> bool:
+    """Whether this is the only process, or the one of several that prints and writes."""
+    found = _launcher()
+    return found is None or found.global_rank() == 0
+
+
+def _launcher() -> "ClusterEnvironment | None":
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    kinds = (TorchElasticEnvironment, SLURMEnvironment)
+    return next((kind() for kind in kinds if kind.detect()), None)
 
 
 def _num_nodes() -> int:

@@ -12,6 +12,7 @@ import yaml
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_SEED = "seed"  # ${seed} is the run's seed
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -56,8 +57,9 @@ class Run:
         return [self.stage, *self.variant.values()]
 
     def resolved(self, folder: Path) -> dict[str, Any]:
-        """The options with each reference replaced by the folder of the run that it means."""
+        """The options with references replaced: by the folder of the run, and ``${seed}``."""
         found = {run.stage: str(folder / run.name) for run in self.needs}
+        found[_SEED] = str(self.seed)
         resolved: dict[str, Any] = _substitute(dict(self.options), found)
         return resolved
 
@@ -182,6 +184,8 @@ def read_pipeline(path: str | Path) -> Pipeline:
 def _stage(file: Path, name: str, content: Any) -> Stage:
     where = f"{file}: stage {name}"
     _check_name(name, where)
+    if name == _SEED:
+        raise PipelineError(f"{where}: ${{{_SEED}}} means the seed, so no stage is called that")
     if not isinstance(content, dict):
         raise PipelineError(f"{where}: a mapping with config and perhaps options is expected")
     _only_keys(content, ("config", "commands", "options", "vary"), where)
@@ -260,7 +264,7 @@ def _references(value: Any) -> list[str]:
         found = [name for item in value for name in _references(item)]
     else:
         found = _REFERENCE.findall(value) if isinstance(value, str) else []
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(name for name in found if name != _SEED))
 
 
 def _substitute(value: Any, folders: Mapping[str, str]) -> Any:

@@ -64,11 +64,14 @@ class Task:
             data_fingerprint: Hash of the data.
         """
         digest = hashlib.sha256()
-        configs = [config.read_bytes() for config in self.run.configs]
-        values = [yaml.safe_load(config) for config in configs] + [self.run.resolved(self.root)]
+        # Not the files' text, whose comments may change.
+        configs = [yaml.safe_load(config.read_bytes()) for config in self.run.configs]
+        options = dict(self.run.options)
+        said = [configs, options, self.run.seed, self.run.commands, data_fingerprint]
         # Where the pipeline's folder is does not matter; what is in it does.
-        said = [dict(self.run.options), self.run.seed, self.run.commands, data_fingerprint]
-        for part in [json.dumps(said, sort_keys=True).encode(), *configs, *_content(values)]:
+        needs = [str(self.root / need.name) for need in self.run.needs]
+        files = _content([configs, self.run.resolved(self.root), needs])
+        for part in [json.dumps(said, sort_keys=True, default=str).encode(), *files]:
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.parent import as_parent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def run(out: Path, *, fresh: bool, console: "Console") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARK).write_text("written by crystal quickstart\n", encoding="utf-8")
     tasks = [Task(run, out) for run in read_pipeline(PIPELINE).runs()]
-    with alone_in(out, Ranks()), Display(console, len(tasks)) as display:
+    with alone_in(out, Ranks()), as_parent(), Display(console, len(tasks)) as display:
         # Its matrices are so small that the threads of one run would mostly wait for each other.
         schedule = Schedule(tasks, display, jobs=min(4, os.cpu_count() or 1), threads=1)
         schedule.check()

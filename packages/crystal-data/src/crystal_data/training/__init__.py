@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from crystal_data.training.artifact import TargetScale as TargetScale
     from crystal_data.training.artifact import load_state_report as load_state_report
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
+    from crystal_data.training.compiling import Compile as Compile
     from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
     from crystal_data.training.distributed import world_size as world_size
     from crystal_data.training.ema import EMA as EMA
@@ -28,6 +29,7 @@ _EXPORTS = {
     "world_size": "crystal_data.training.distributed",
     "Artifact": "crystal_data.training.artifact",
     "ArtifactError": "crystal_data.training.registry",
+    "Compile": "crystal_data.training.compiling",
     "CrystalCLI": "crystal_data.training.cli",
     "EMA": "crystal_data.training.ema",
     "GlobalBatchNorm1d": "crystal_data.training.distributed",

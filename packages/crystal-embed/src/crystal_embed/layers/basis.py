@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+_LEAST_EXPONENT = -80.0  # of a normal float32
+
 
 class GaussianBasis(nn.Module):
     """``exp(-(d - centre)² / width²)`` for evenly spaced centres.
@@ -33,4 +35,6 @@ class GaussianBasis(nn.Module):
     @override
     def forward(self, distance: Tensor) -> Tensor:
         """Expands distances ``[num_edges]``, Å, to ``[num_edges, num_features]``."""
-        return (distance[:, None] - self.centers).square_().mul_(self._scale).exp_()
+        exponent = (distance[:, None] - self.centers).square_().mul_(self._scale)
+        # Below this, CPUs take seven times as long for values that are as good as zero.
+        return exponent.clamp_(min=_LEAST_EXPONENT).exp_()

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
-from crystal_embed.layers.activation import gate, softplus
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.norm import BatchNorm
@@ -61,14 +60,19 @@ class CGCNNConv(nn.Module):
         to_center, to_neighbor, to_edge = self.linear.weight.split(self._parts, dim=1)
         as_center = F.linear(atoms, to_center, self.linear.bias)
         as_neighbor = F.linear(atoms, to_neighbor)
-        features = as_center.index_select(0, center) + as_neighbor.index_select(0, neighbor)
-        features = torch.addmm(features, edges, to_edge.T)
-        messages = gate(self.message_norm(features))
-        total = torch.zeros_like(atoms).index_add(0, center, messages)
+        # In place: no step of this sum is needed again, and it is the largest value of the layer.
+        features = F.linear(edges, to_edge)
+        features.add_(as_center.index_select(0, center))
+        features.add_(as_neighbor.index_select(0, neighbor))
+        opening, core = self.message_norm(features).chunk(2, dim=1)
+        messages = torch.sigmoid(opening) * F.softplus(core)
+        total = messages.new_zeros(atoms.shape).index_add(0, center, messages)
         if self._aggregation == "mean":
-            degree = torch.bincount(center, minlength=len(atoms)).clamp(min=1)
+            # Not bincount, whose length depends on values, which torch.compile cannot follow.
+            ones = torch.ones(len(center), device=center.device)
+            degree = ones.new_zeros(len(atoms)).index_add(0, center, ones).clamp(min=1)
             total = total / degree[:, None].to(total.dtype)
-        return softplus(atoms + self.update_norm(total))
+        return F.softplus(atoms + self.update_norm(total))
 
 
 class CGCNN(GraphModel):
@@ -153,9 +157,9 @@ class CGCNN(GraphModel):
         edges = self.basis(edge_length)
         for convolution in self.convolutions:
             atoms = convolution(atoms, edges, edge_index)
-        crystals = softplus(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
+        crystals = F.softplus(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
         for layer in self.hidden:
-            crystals = softplus(layer(crystals))
+            crystals = F.softplus(layer(crystals))
         return self.output(crystals)
 
     @torch.no_grad()

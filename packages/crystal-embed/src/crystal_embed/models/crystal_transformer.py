@@ -10,6 +10,8 @@ from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch
 from crystal_data.training import PretrainedModel, world_size
+from crystal_embed.layers.encoder import EncoderLayer, Places
+from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable
 
@@ -104,10 +106,7 @@ class CrystalTransformer(PretrainedModel):
         self.species = SpeciesEmbedding(element_width)
         self.position = nn.Linear(3, element_width)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, num_heads, feedforward_width, dropout, batch_first=True
-            )
-            for _ in range(num_layers)
+            EncoderLayer(width, num_heads, feedforward_width, dropout) for _ in range(num_layers)
         )
         self.heads = nn.ModuleList(self._build_heads(width, num_outputs))
 
@@ -128,16 +127,14 @@ class CrystalTransformer(PretrainedModel):
 
     def encode(self, batch: CrystalBatch) -> Tensor:
         """One vector for each crystal; shape ``[num_crystals, 2 * element_width]``."""
-        padded = batch.padded()
-        position = padded.frac_coords @ padded.lattice
-        atoms = torch.cat([self.species(padded.atomic_numbers), self.position(position)], dim=-1)
-        is_padding = ~padded.node_mask
+        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
+        atoms = torch.cat([self.species(batch.atomic_numbers), self.position(position)], dim=-1)
+        places = Places.of(batch.num_atoms)
         for layer in self.layers:
-            atoms = layer(atoms, src_key_padding_mask=is_padding)
+            atoms = layer(atoms, places)
         if self._readout == "first":
-            return atoms[:, 0]
-        atoms = atoms.masked_fill(is_padding[:, :, None], 0.0)
-        return atoms.sum(dim=1) / batch.num_atoms[:, None].to(atoms.dtype)
+            return atoms[batch.num_atoms.cumsum(0) - batch.num_atoms]
+        return mean_over_atoms(atoms, batch.batch, batch.num_atoms)
 
     def element_table(self) -> ElementTable:
         """The universal atomic embedding: each element's vector with the shared bias added.

@@ -1,0 +1,40 @@
+"""What the benchmarks of training share: spread of ratios, and results with their origin."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return {"median": float(middle), "low": float(low), "high": float(high)}
+
+
+def ratios(reference: list[float], times: list[float]) -> dict[str, float]:
+    """How many times as fast, round by round: a busy machine slows both of a round alike."""
+    return spread([first / second for first, second in zip(reference, times, strict=True)])
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Writes results as JSON, with the machine, its load and the versions beside them."""
+    place = {
+        "machine": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg(),
+        "versions": {
+            name: version(name) for name in ("crystal-data", "crystal-embed", "torch", "lightning")
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**content, **place}, indent=1), encoding="utf-8")
+    print(f"written to {path}")
