@@ -132,6 +132,11 @@ def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
         ("random:", ValueError, "random:<width>"),
         ("random:0", ValueError, "random:<width>"),
         ("random:3:x", ValueError, "random:<width>"),
+        ("permuted:atom_init", ValueError, "permuted:<seed>:<table>"),
+        ("permuted:0:", ValueError, "permuted:<seed>:<table>"),
+        ("permuted:0:magic", ValueError, "no element table 'magic'"),
+        ("joined:atom_init", ValueError, "joined:<table>,<table>"),
+        ("joined:atom_init,", ValueError, "joined:<table>,<table>"),
         ("nowhere.json", FileNotFoundError, "nowhere.json"),
         ("nowhere.safetensors", FileNotFoundError, "nowhere.safetensors"),
     ],
@@ -149,6 +154,38 @@ def test_random_tables_are_seeded():
     assert not np.array_equal(load_table("random:16:1").vectors, table.vectors)
     assert abs(table.vectors.mean()) < 0.1
     assert abs(table.vectors.std() - 1) < 0.1
+
+
+def test_a_permuted_table_has_the_same_rows_for_other_elements():
+    table, permuted = load_table("atom_init"), load_table("permuted:3:atom_init")
+    np.testing.assert_array_equal(permuted.atomic_numbers, table.atomic_numbers)
+    key = [tuple(row) for row in table.vectors.tolist()]
+    assert sorted(tuple(row) for row in permuted.vectors.tolist()) == sorted(key)
+    assert (permuted.vectors != table.vectors).any(axis=1).mean() > 0.8
+    again = load_table("permuted:3:atom_init")
+    np.testing.assert_array_equal(again.vectors, permuted.vectors)
+    assert not np.array_equal(load_table("permuted:4:atom_init").vectors, permuted.vectors)
+
+
+def test_untrained_rows_are_not_dealt_out(tmp_path):
+    vectors = np.arange(20, dtype=np.float32).reshape(10, 2)
+    metadata = {"random_elements": ["H", "C", "Ne"]}
+    table = ElementTable("mine", np.arange(1, 11), vectors, metadata)
+    path = save_table(table, tmp_path / "mine.safetensors")
+    permuted = load_table(f"permuted:0:{path}")
+    untrained = [0, 5, 9]
+    np.testing.assert_array_equal(permuted.vectors[untrained], vectors[untrained])
+    trained = [row for row in range(10) if row not in untrained]
+    assert set(permuted.vectors[trained, 0]) == set(vectors[trained, 0])
+
+
+def test_joined_tables_stand_side_by_side(tmp_path):
+    few = ElementTable("few", np.array([8, 1]), np.array([[8, 8], [1, 1]], dtype=np.float32))
+    path = save_table(few, tmp_path / "few.csv")
+    joined = load_table(f"joined:one_hot,{path}")
+    assert joined.atomic_numbers.tolist() == [1, 8]
+    np.testing.assert_array_equal(joined.vectors[:, :100], np.eye(100)[[0, 7]])
+    np.testing.assert_array_equal(joined.vectors[:, 100:], [[1, 1], [8, 8]])
 
 
 def test_one_hot():

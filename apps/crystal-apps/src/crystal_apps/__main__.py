@@ -7,9 +7,13 @@ from crystal_data.commands.lazy import TRAINER_COMMANDS, Command, dispatch
 COMMANDS = {
     "quickstart": Command(
         "pre-train, take out embeddings, train with and without, report",
-        "crystal_apps.quickstart:main",
+        "crystal_apps.quickstart.command:main",
     ),
     **TRAINER_COMMANDS,
+    "run": Command("run the stages of a pipeline", "crystal_apps.pipeline.command:main"),
+    "benchmark": Command(
+        "run recorded tables again and compare", "crystal_apps.benchmark.command:main"
+    ),
     "report": Command("a self-contained page about finished runs", "crystal_apps.report:main"),
     "doctor": Command("versions, devices and clashes, for bug reports", "crystal_apps.doctor:main"),
 }

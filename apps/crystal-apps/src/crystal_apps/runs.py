@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from crystal_apps.pipeline.task import RECORD
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
@@ -142,7 +143,8 @@ def read_run(folder: str | Path) -> Run:
     artifact = _json(folder / "artifact" / "config.json", {})
     return Run(
         folder=folder,
-        name=folder.resolve().name,
+        # A run of a pipeline shares the name of its folder with many others.
+        name=_json(folder / RECORD, {}).get("title") or folder.resolve().name,
         results=tuple(_results(folder / "results.json")),
         curves=_curves(folder / "metrics.csv"),
         predictions=_predictions(folder / "predictions" / "test.csv", artifact),

@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import version
 from textwrap import fill
 
+from crystal_data.commands.parent import end_with_parent
+
 _TRAINER = "crystal_data.training.cli:main"
 
 
@@ -68,6 +70,7 @@ def dispatch(
     Returns:
         Exit status: that of the command, 2 for a command that does not exist, 130 if interrupted.
     """
+    end_with_parent()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _run(program, description, commands, arguments)

@@ -7,10 +7,17 @@ from functools import wraps
 
 _Main = Callable[[Sequence[str] | None], int]
 _TRACEBACK = "CRYSTAL_TRACEBACK"  # environment variable: any value asks for the whole traceback
+_LOST = (
+    "another process of this run has ended without a word; it may have been killed for want of "
+    f"memory. {_TRACEBACK}=1 shows where this one was"
+)
 
 
 def says_errors(main: _Main) -> _Main:
-    """Makes a command answer with one line, and status 1, where its input is at fault."""
+    """Makes a command answer with one line, and status 1, where its input is at fault.
+
+    Where several processes train together one of them answers for all.
+    """
 
     @wraps(main)
     def wrapped(argv: Sequence[str] | None = None) -> int:
@@ -18,9 +25,11 @@ def says_errors(main: _Main) -> _Main:
             return main(argv)
         except Exception as error:
             message = mistake(error)
-            if message is None or _TRACEBACK in os.environ:
+            lost = message is None and _has_lost_another(error)
+            if (message is None and not lost) or _TRACEBACK in os.environ:
                 raise
-            print(f"error: {message}", file=sys.stderr)
+            if _is_the_one_to_speak(knows_why=not lost):
+                print(f"error: {message or _LOST}", file=sys.stderr, flush=True)
             return 1
 
     return wrapped
@@ -47,6 +56,27 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _has_lost_another(error: BaseException) -> bool:
+    if not _has_torch():
+        return False
+    from crystal_data.training.distributed import has_lost_another
+
+    return has_lost_another(error)
+
+
+def _is_the_one_to_speak(*, knows_why: bool) -> bool:
+    if not _has_torch():
+        return True
+    from crystal_data.training.distributed import is_the_one_to_speak
+
+    return is_the_one_to_speak(knows_why=knows_why)
+
+
+def _has_torch() -> bool:
+    # Without it there is one process, and a mistake should not cost the time of importing it.
+    return "torch.distributed" in sys.modules
 
 
 def _raised_here(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """The data module of all packages: from a source to the batches that a model asks for."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.files import write_text
 from crystal_data.loading.dataset import CrystalDataset
-from crystal_data.loading.exclusion import Excluded, Exclusion, exclude
+from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.loading.splits import ChosenRows, choose_rows
@@ -257,6 +258,18 @@ class CrystalDataModule(LightningDataModule):
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
         """Labels of the training rows, NaN where there is none: what normalisers fit on."""
         return self.store.targets(self.targets, self.sample_ids("train"))
+
+    def fingerprint(self) -> str:
+        """Hash of the files that it reads, fetched if need be; options are not part of it."""
+        others = [item.source if isinstance(item, EvaluationSet) else item for item in self.exclude]
+        digest = hashlib.sha256()
+        for source in [self.source, *others]:
+            if isinstance(source, CrystalSource):
+                source.prepare()
+                digest.update(source.fingerprint().encode())
+            else:
+                digest.update(Path(source).read_bytes() if Path(source).is_file() else b"")
+        return digest.hexdigest()
 
     def data_info(self) -> dict[str, Any]:
         """Source, fingerprint, rows of each split, and what was left out, for results."""

@@ -121,46 +121,67 @@ class ResultsFile(Callback):
     """
 
     def __init__(self) -> None:
+        self._score: float | None = None
         self._best: dict[str, float] = {}
+        self._num_labels: dict[str, int] = {}
 
     @override
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._remember(trainer)
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Whichever checkpoint this is, the score of the best one is settled by now.
+        self._remember(trainer, pl_module)
+        checkpoint["callbacks"][self.state_key] = {
+            "score": self._score,
+            "best": self._best,
+            "num_labels": self._num_labels,
+        }
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._score, self._best = state_dict["score"], state_dict["best"]
+        self._num_labels = state_dict["num_labels"]
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._remember(trainer)
+        if trainer.checkpoint_callback is None:
+            self._remember(trainer, pl_module)
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, "val", self._best)
+        self._write(trainer, pl_module, "val", self._best, self._num_labels)
 
     @override
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, "test", _metrics(trainer, "test"))
+        metrics = _metrics(trainer, "test")
+        self._write(trainer, pl_module, "test", metrics, _num_labels(pl_module, metrics))
 
-    def _remember(self, trainer: Trainer) -> None:
-        metrics = _metrics(trainer, "val")
-        callback = trainer.checkpoint_callback
-        best = getattr(callback, "best_model_score", None)
-        monitored = metrics.get(str(getattr(callback, "monitor", None)))
-        if best is None or monitored == float(best):
-            self._best = metrics
+    def _remember(self, trainer: Trainer, module: LightningModule) -> None:
+        best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        score = None if best is None else float(best)
+        if score is None or score != self._score:
+            self._score, self._best = score, _metrics(trainer, "val")
+            self._num_labels = _num_labels(module, self._best)
 
     def _write(
-        self, trainer: Trainer, module: LightningModule, split: str, metrics: dict[str, float]
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        split: str,
+        metrics: dict[str, float],
+        num_labels: dict[str, int],
     ) -> None:
         path = run_folder(trainer) / RESULTS
         if not trainer.is_global_zero or is_trial(trainer) or not metrics:
             return
         kept = read_results(path) if path.is_file() else []
         results = [result for result in kept if not result.metric.startswith(f"{split}/")]
-        counts, units = getattr(module, "num_labels", {}), getattr(module, "units", {})
+        units = getattr(module, "units", {})
         for name, value in metrics.items():
             parameters = {
                 "unit": units.get(name.rpartition("/")[2], ""),
                 "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
-                "epochs": trainer.current_epoch,
+                "epochs": _epochs(trainer),
             }
             results.append(
                 MetricResult(
@@ -169,7 +190,7 @@ class ResultsFile(Callback):
                     parameters=parameters,
                     versions=library_versions(),
                     data_hash=data_description(trainer).get("fingerprint", ""),
-                    num_samples=counts.get(name, 0),
+                    num_samples=num_labels.get(name, 0),
                 )
             )
         write_results(path, results)
@@ -180,13 +201,24 @@ def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
     return {name: float(value) for name, value in found if name.startswith(f"{split}/")}
 
 
+def _num_labels(module: LightningModule, metrics: dict[str, float]) -> dict[str, int]:
+    found = getattr(module, "num_labels", {})
+    return {name: int(found[name]) for name in metrics if name in found}
+
+
+def _epochs(trainer: Trainer) -> int:
+    # Finished epochs; current_epoch is one behind if a finished training was resumed.
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)
+
+
 def best_checkpoint(trainer: Trainer) -> Path | None:
     """File of the best weights, or the last ones if nothing was compared."""
-    callback = trainer.checkpoint_callback
-    for name in ("best_model_path", "last_model_path"):
-        path = getattr(callback, name, "")
-        if path and Path(path).is_file():
-            return Path(path)
+    for callback in trainer.checkpoint_callbacks:
+        for name in ("best_model_path", "last_model_path"):
+            path = getattr(callback, name, "")
+            if path and Path(path).is_file():
+                return Path(path)
     return None
 
 
@@ -200,7 +232,7 @@ def artifact_metadata(trainer: Trainer) -> dict[str, Any]:
         "versions": library_versions(),
         "data": data_description(trainer),
         "metrics": metrics,
-        "epochs": trainer.current_epoch,
+        "epochs": _epochs(trainer),
     }
 
 

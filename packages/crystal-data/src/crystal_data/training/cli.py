@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentError, Namespace
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -19,6 +20,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.parent import as_parent, end_with_parent
+from crystal_data.io.files import atomic_path
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -26,6 +29,7 @@ from crystal_data.training.callbacks import (
     LearningRate,
     ResultsFile,
 )
+from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
@@ -36,11 +40,13 @@ from crystal_data.training.runs import (
     is_first_process,
     latest_run,
     new_run,
+    remove_unfinished,
     resolve_checkpoint,
     run_folder,
     run_group,
     run_of_checkpoint,
 )
+from crystal_data.training.seeds import EpochSeed
 from crystal_data.training.suggest import explain
 from crystal_data.training.wrong_value import condense
 
@@ -81,7 +87,8 @@ class SaveRunConfig(SaveConfigCallback):
                 # Without this option, which newer jsonargparse calls otherwise, a value that was
                 # set to null would be lost.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                self.parser.save(config, str(folder / name), skip_none=False, overwrite=True)
+                with atomic_path(folder / name) as temporary:
+                    self.parser.save(config, str(temporary), skip_none=False, overwrite=True)
         self.already_saved = True
 
 
@@ -196,6 +203,7 @@ class CrystalCLI(LightningCLI):
             kwargs["logger"] = _loggers(trainer.get("logger"), Path(trainer["default_root_dir"]))
         else:
             kwargs["logger"] = False
+        kwargs["plugins"] = _plugins(trainer.get("plugins"))
         if trainer.get("enable_progress_bar") is None:
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         return super().instantiate_trainer(**kwargs)
@@ -205,14 +213,16 @@ class CrystalCLI(LightningCLI):
             return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
             InterruptNote(),
+            EpochSeed(),
             LearningRate(),
+            ExactResume(),
             ResultsFile(),
             ArtifactExport(),
         ]
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
         if trainer.get("enable_checkpointing") is not False:
-            callbacks.append(_checkpoints(self.model, Path(trainer["default_root_dir"])))
+            callbacks += _checkpoints(self.model, Path(trainer["default_root_dir"]))
         kinds = {type(callback) for callback in given}
         return [callback for callback in callbacks if type(callback) not in kinds]
 
@@ -238,6 +248,8 @@ class CrystalCLI(LightningCLI):
             config["ckpt_path"] = resolve_checkpoint(folder, ckpt_path)
         config["trainer.default_root_dir"] = str(folder)
         if is_first_process():
+            if self.subcommand == "fit":
+                remove_unfinished(folder)
             print(f"run: {folder}", flush=True)
 
 
@@ -281,7 +293,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status.
     """
-    with _quiet():
+    end_with_parent()
+    # Lightning starts the processes of further devices.
+    with _quiet(), as_parent():
         try:
             CrystalCLI(argv)
         except MisconfigurationException as error:
@@ -290,17 +304,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _checkpoints(model: LightningModule, root: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
+def _checkpoints(model: LightningModule, root: Path) -> list[ModelCheckpoint]:
+    # The best one first: last.ckpt then knows of it, and after a kill between the two the epoch is
+    # trained again from the one before.
+    best = ModelCheckpoint(
         dirpath=root / CHECKPOINTS,
         filename="best",
         monitor=getattr(model, "monitor", "val/mae"),
         mode="min",
-        save_last=True,
         save_top_k=1,
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
+    return [best, LastCheckpoint(root / CHECKPOINTS)]
+
+
+def _plugins(given: Any) -> list[Any]:
+    plugins = given if isinstance(given, list) else [] if given is None else [given]
+    if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        return plugins
+    return [*plugins, AtomicCheckpointIO()]
 
 
 def _loggers(given: Any, root: Path) -> list[Logger]:

@@ -21,6 +21,7 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
+from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE, masked_loss
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
@@ -104,7 +105,10 @@ class PropertyModule(LightningModule):
 
     @override
     def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
-        output, label = self._normalized(batch), self._labels(batch)
+        label = self._labels(batch)
+        # Rows without any label are not trained on, so a batch of them is a filler.
+        with without_statistics(bool(label.isnan().all())):
+            output = self._normalized(batch)
         loss = masked_loss(output, self.normalizer.normalize(label), self._loss, self._weights)
         self.log("train/loss", loss, on_epoch=True, on_step=False, sync_dist=True, batch_size=1)
         self.train_mae.update(self.normalizer.denormalize(output), label)
@@ -165,6 +169,7 @@ class PropertyModule(LightningModule):
                 f"the checkpoint predicts {', '.join(saved)}, the config asks for "
                 f"{', '.join(self._targets)}; to start from its weights use --init_from"
             )
+        _check_same_weights(checkpoint["state_dict"], self.state_dict())
 
     def scales(self) -> dict[str, TargetScale]:
         """What turns each normalised output into a property."""
@@ -319,6 +324,24 @@ class PropertyModule(LightningModule):
                 "trainer.max_steps"
             )
         return int(steps)
+
+
+def _check_same_weights(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Says in one line what torch says in one for each weight.
+
+    Raises:
+        ValueError: If names or shapes differ.
+    """
+    shapes, expected = ({n: tuple(w.shape) for n, w in side.items()} for side in (saved, own))
+    wrong = [name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name)]
+    if wrong:
+        sides = (shapes.get(wrong[0], "missing"), expected.get(wrong[0], "missing"))
+        raise ValueError(
+            f"the checkpoint is of another model than the config's: {len(wrong)} of its weights "
+            f"differ, first {wrong[0]}, which is {sides[0]} in the checkpoint and {sides[1]} in "
+            "the config; use the config.yaml that lies in the checkpoint's run, or start from "
+            "what fits with --init_from and an artifact"
+        )
 
 
 def _all_crystals(inputs: CrystalInput | Iterable[CrystalInput]) -> list[Crystal]:

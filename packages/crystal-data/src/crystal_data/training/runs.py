@@ -1,6 +1,8 @@
 """The folder of one run: where it is, which checkpoint is meant, what a logger leaves in it."""
 
 import csv
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ RUNS = Path("runs")
 CHECKPOINTS = "checkpoints"
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp|\..+\.building-[0-9a-f]{8}(-old)?")
 
 
 class RunError(ValueError):
@@ -59,6 +62,16 @@ def new_run(group: Path) -> Path:
         except FileExistsError:
             continue
         return folder
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a process that was killed while it wrote has left in a run."""
+    for place in (folder, folder / CHECKPOINTS):
+        for path in place.iterdir() if place.is_dir() else ():
+            if _UNFINISHED.fullmatch(path.name) and path.is_dir():
+                shutil.rmtree(path)
+            elif _UNFINISHED.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def latest_run(group: Path) -> Path:
@@ -142,6 +155,25 @@ class MetricsTable(Logger):
             self._rows = _earlier_rows(self._folder / METRICS, epoch)
         row = self._rows.setdefault(epoch, {"epoch": epoch, "step": step})
         row |= {name: value for name, value in metrics.items() if name != "epoch"}
+        self._write()
+
+    def rows_with(self, numbers: dict[str, float]) -> list[dict[str, Any]]:
+        """All rows, that of the epoch completed by numbers that are not logged yet.
+
+        Args:
+            numbers: ``epoch``, ``step`` and what will be logged.
+        """
+        epoch = int(numbers["epoch"])
+        known = self._rows.get(epoch, {})
+        return list((self._rows | {epoch: known | numbers | known}).values())
+
+    def restore(self, rows: list[dict[str, Any]]) -> None:
+        """Takes back the rows of a checkpoint: the process may have ended before it wrote them."""
+        self._rows = {int(row["epoch"]): row for row in rows}
+        if is_first_process():
+            self._write()
+
+    def _write(self) -> None:
         write_text(self._folder / METRICS, _table_text(list(self._rows.values())))
 
 

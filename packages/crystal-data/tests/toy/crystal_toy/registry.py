@@ -1,3 +1,5 @@
 from crystal_data.training.registry import ModelRegistry
 
-MODELS = ModelRegistry("crystal_toy", {"ElementSum": "crystal_toy.model"})
+MODELS = ModelRegistry(
+    "crystal_toy", {"ElementSum": "crystal_toy.model", "NoisySum": "crystal_toy.noisy"}
+)

@@ -20,7 +20,13 @@ else:
     # of the class's own config, and put the content of the file in its place.
     TableInput = str
 
-_NAMES = ("atom_init", "one_hot", "random:<width>")
+_NAMES = (
+    "atom_init",
+    "one_hot",
+    "random:<width>",
+    "permuted:<seed>:<table>",
+    "joined:<table>,<table>",
+)
 
 
 def load_table(name_or_path: str | Path) -> ElementTable:
@@ -32,6 +38,10 @@ def load_table(name_or_path: str | Path) -> ElementTable:
             - ``atom_init``: the 92 numbers of CGCNN;
             - ``one_hot``: elements 1 to 100, each a dimension of its own;
             - ``random:<width>`` or ``random:<width>:<seed>``: normal numbers, seed 0 by default;
+            - ``permuted:<seed>:<table>``: another table with its rows dealt out anew among the
+              elements, a control that keeps all numbers and loses their meaning;
+            - ``joined:<table>,<table>``: the vectors of several tables, one after the other, for
+              the elements that are in all of them;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
             - an artifact of a model that has a table: its folder, that of the run which holds it,
               or ``owner/name`` on the hub.
@@ -41,14 +51,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
         ValueError: If it is none of these, or what is there holds no table.
     """
     name = str(name_or_path)
-    if name == "atom_init":
-        return atom_init()
-    if name == "one_hot":
-        return ElementTable(
-            name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS, dtype=np.float32)
-        )
-    if name.startswith("random:"):
-        return _random_table(name)
+    if (made := _made_table(name)) is not None:
+        return made
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return _artifact_table(path)
@@ -71,6 +75,19 @@ def as_table(element_table: TableInput) -> ElementTable:
     return element_table if isinstance(element_table, ElementTable) else load_table(element_table)
 
 
+def _made_table(name: str) -> ElementTable | None:
+    """The table of a name that is no file's; None if it may be one."""
+    if name == "atom_init":
+        return atom_init()
+    if name == "one_hot":
+        return ElementTable(
+            name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS, dtype=np.float32)
+        )
+    kinds = {"random": _random_table, "permuted": _permuted_table, "joined": _joined_table}
+    kind, colon, _ = name.partition(":")
+    return kinds[kind](name) if colon and kind in kinds else None
+
+
 def _random_table(name: str) -> ElementTable:
     parts = name.split(":")[1:]
     if not all(part.isdecimal() for part in parts) or len(parts) > 2 or int(parts[0]) < 1:
@@ -78,6 +95,39 @@ def _random_table(name: str) -> ElementTable:
     width, seed = int(parts[0]), int(parts[1]) if len(parts) == 2 else 0
     vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width), dtype=np.float32)
     return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), vectors, {"seed": seed})
+
+
+def _permuted_table(name: str) -> ElementTable:
+    parts = name.split(":", 2)
+    if len(parts) != 3 or not parts[1].isdecimal() or not parts[2]:
+        raise ValueError(
+            f"'{name}': expected permuted:<seed>:<table>, such as permuted:0:atom_init"
+        )
+    table = load_table(parts[2])
+    # Rows of elements that were never trained mean nothing; they stay where they are.
+    untrained = table.metadata.get("random_elements", ())
+    rows = np.array([row for row, symbol in enumerate(table.symbols) if symbol not in untrained])
+    vectors = table.vectors.copy()
+    vectors[rows] = table.vectors[np.random.default_rng(int(parts[1])).permutation(rows)]
+    return ElementTable(name, table.atomic_numbers, vectors, table.metadata)
+
+
+def _joined_table(name: str) -> ElementTable:
+    names = name.partition(":")[2].split(",")
+    if len(names) < 2 or not all(names):
+        raise ValueError(
+            f"'{name}': expected joined:<table>,<table>, such as joined:atom_init,one_hot"
+        )
+    tables = [load_table(one) for one in names]
+    common = np.array(sorted(set.intersection(*(set(t.atomic_numbers.tolist()) for t in tables))))
+    if len(common) == 0:
+        raise ValueError(f"'{name}': no element is in all of these tables")
+    rows = [np.searchsorted(t.atomic_numbers, common) for t in tables]
+    vectors = [table.vectors[chosen] for table, chosen in zip(tables, rows, strict=True)]
+    untrained = {symbol for table in tables for symbol in table.metadata.get("random_elements", ())}
+    return ElementTable(
+        name, common, np.concatenate(vectors, axis=1), {"random_elements": sorted(untrained)}
+    )
 
 
 def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:

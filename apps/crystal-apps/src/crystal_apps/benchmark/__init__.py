@@ -1,0 +1,1 @@
+"""`crystal benchmark`: tables that one command reproduces, and their recorded results."""

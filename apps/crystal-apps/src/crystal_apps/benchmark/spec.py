@@ -1,0 +1,134 @@
+"""What a benchmark file says: a pipeline, and which of its numbers go into which table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
+
+FOLDER = Path("configs/benchmarks")
+_RECORDED = Path("benchmarks/results")
+_KEYS = ("title", "pipeline", "seeds", "note", "tables")
+_TABLE_KEYS = ("title", "stage", "metric", "baseline", "beside")
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table.
+
+    Args:
+        title: Above it.
+        stage: Stage of the pipeline whose runs are its rows.
+        metric: Such as ``test/mae/band_gap``.
+        baseline: Axis to value: each row's gain is over the row that has these values and is
+            otherwise the same.
+        beside: Title of a further column to its cells, by the row's value names joined with
+            ``/``.
+    """
+
+    title: str
+    stage: str
+    metric: str
+    baseline: Mapping[str, str]
+    beside: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark file.
+
+    Args:
+        file: Where it was read from.
+        title: One line.
+        note: What to know when reading the tables.
+        pipeline: What is run.
+        tables: What is shown.
+    """
+
+    file: Path
+    title: str
+    note: str
+    pipeline: Pipeline
+    tables: tuple[TableSpec, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.file.stem
+
+    @property
+    def recorded(self) -> Path:
+        """Where the recorded results of this benchmark are."""
+        return self.file.resolve().parents[2] / _RECORDED / f"{self.name}.json"
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """Reads a benchmark by its name, or by its file.
+
+    Raises:
+        PipelineError: If there is none, or it cannot be used.
+    """
+    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not file.is_file():
+        known = [path.stem for path in benchmark_files()]
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known) or 'none'}"
+        raise PipelineError(
+            f"{file}: no such benchmark; {hint} Benchmarks are found from the top of a clone of "
+            "the repository"
+        )
+    return read_benchmark(file)
+
+
+def benchmark_files() -> list[Path]:
+    """Files of all benchmarks, by name."""
+    return sorted(FOLDER.glob("*.yaml"))
+
+
+def read_benchmark(file: Path) -> Benchmark:
+    """Reads and checks a benchmark file.
+
+    Raises:
+        PipelineError: If it is not one, or its pipeline is not.
+    """
+    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not {"title", "pipeline", "tables"} <= set(content):
+        raise PipelineError(f"{file}: a mapping with title, pipeline and tables is expected")
+    _known(content, _KEYS, str(file))
+    pipeline = read_pipeline(file.parent / str(content["pipeline"]))
+    if "seeds" in content:
+        pipeline = pipeline.with_seeds(content["seeds"])
+    tables = tuple(_table(file, pipeline, table) for table in content["tables"])
+    return Benchmark(file, str(content["title"]), str(content.get("note", "")), pipeline, tables)
+
+
+def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
+    where = f"{file}: table {content.get('title', '')!r}"
+    _known(content, _TABLE_KEYS, where)
+    stage = str(content.get("stage"))
+    if stage not in pipeline.stages:
+        raise PipelineError(f"{where}: stage {stage} is none of {', '.join(pipeline.stages)}")
+    vary = pipeline.stages[stage].vary
+    baseline = {str(axis): str(value) for axis, value in content.get("baseline", {}).items()}
+    for axis, value in baseline.items():
+        if value not in vary.get(axis, {}):
+            raise PipelineError(
+                f"{where}: baseline {axis}: {value} is no variant of {stage}, which has "
+                f"{', '.join(f'{axis}: {name}' for axis in vary for name in vary[axis])}"
+            )
+    beside = {
+        str(column): {str(row): str(cell) for row, cell in cells.items()}
+        for column, cells in content.get("beside", {}).items()
+    }
+    return TableSpec(str(content["title"]), stage, str(content["metric"]), baseline, beside)
+
+
+def _known(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
+    for key in content:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1) or known
+            raise PipelineError(f"{where}: unknown key '{key}'; did you mean '{near[0]}'?")

@@ -1,0 +1,1 @@
+"""`crystal run`: named stages of training, each started from what earlier ones left."""

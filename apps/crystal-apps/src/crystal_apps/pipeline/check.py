@@ -1,0 +1,47 @@
+"""Reads a run's configuration as the training command would, without building its model."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
+from typing_extensions import override
+
+from crystal_apps.pipeline.spec import PipelineError
+from crystal_data.training.cli import CrystalCLI
+
+
+class _ParsedOnly(CrystalCLI):
+    """Stops before anything is built: the files that a model starts from may not be there yet."""
+
+    @override
+    def instantiate_classes(self) -> None:
+        return
+
+
+def read_data_module(title: str, arguments: Sequence[str]) -> LightningDataModule:
+    """Checks all options of a run and builds its data module, which reads nothing yet.
+
+    Args:
+        title: Of the run, for messages.
+        arguments: Those of ``crystal fit`` without the word ``fit``.
+
+    Raises:
+        PipelineError: If an option is unknown or has a wrong value.
+    """
+    said = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(said):
+        warnings.simplefilter("ignore")
+        try:
+            config: Any = _ParsedOnly(arguments, run=False).config
+        except SystemExit as error:
+            message = said.getvalue().strip().removeprefix("error: ")
+            raise PipelineError(f"{title}: {message}") from error
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(LightningDataModule, "data")
+        parsed = parser.parse_object({"data": config.data.as_dict()})
+        data_module: LightningDataModule = parser.instantiate_classes(parsed).data
+    return data_module

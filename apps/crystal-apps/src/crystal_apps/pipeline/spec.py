@@ -1,0 +1,277 @@
+"""What a pipeline file says, spread out to the single runs that it means."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COMMANDS = ("fit", "validate", "test", "predict")
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_SEED = "seed"  # ${seed} is the run's seed
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+class PipelineError(ValueError):
+    """A pipeline file that cannot be run, or a run of it that failed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stage for one choice of its variants and one seed.
+
+    Args:
+        stage: Name of the stage.
+        variant: Axis to the chosen value's name, in the order of the file.
+        seed: Of all that is random in it.
+        configs: Files for ``--config``; later ones override earlier ones.
+        commands: Subcommands of ``crystal``, in their order.
+        options: Dotted option to its value; references to other runs are still in it.
+        needs: Runs that it starts from.
+    """
+
+    stage: str
+    variant: Mapping[str, str]
+    seed: int
+    configs: tuple[Path, ...]
+    commands: tuple[str, ...]
+    options: Mapping[str, Any]
+    needs: tuple["Run", ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Folder of the run within that of the pipeline: stage, variant and seed."""
+        return "/".join([*self._parts, f"seed-{self.seed}"])
+
+    @property
+    def title(self) -> str:
+        """The same for people."""
+        return " · ".join([*self._parts, f"seed {self.seed}"])
+
+    @property
+    def _parts(self) -> list[str]:
+        return [self.stage, *self.variant.values()]
+
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The options with references replaced: by the folder of the run, and ``${seed}``."""
+        found = {run.stage: str(folder / run.name) for run in self.needs}
+        found[_SEED] = str(self.seed)
+        resolved: dict[str, Any] = _substitute(dict(self.options), found)
+        return resolved
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One entry of ``stages``.
+
+    Args:
+        name: Of its folder, and for references.
+        configs: Files for ``--config``.
+        commands: What is run, in order.
+        options: Dotted option to value, the same for all its runs.
+        vary: Axis to value name to the options that this value sets.
+    """
+
+    name: str
+    configs: tuple[Path, ...]
+    commands: tuple[str, ...]
+    options: Mapping[str, Any]
+    vary: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    def variants(self) -> list[dict[str, str]]:
+        """Every combination of one value of each axis."""
+        combinations = itertools.product(*self.vary.values())
+        return [dict(zip(self.vary, chosen, strict=True)) for chosen in combinations]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline file.
+
+    Args:
+        file: Where it was read from.
+        seeds: Each stage runs once for each of them.
+        stages: In the order of the file.
+    """
+
+    file: Path
+    seeds: tuple[int, ...]
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.file.stem
+
+    def with_seeds(self, seeds: Sequence[int]) -> "Pipeline":
+        """The same for other seeds."""
+        return replace(self, seeds=tuple(seeds))
+
+    def runs(self) -> list[Run]:
+        """All runs, those that others start from before them.
+
+        Raises:
+            PipelineError: If a reference means no run.
+        """
+        runs: dict[tuple[str, tuple[str, ...], int], Run] = {}
+        for seed in self.seeds:
+            for stage in self.stages.values():
+                for variant in stage.variants():
+                    run = self._run(stage, variant, seed, runs)
+                    runs[stage.name, tuple(variant.values()), seed] = run
+        return list(runs.values())
+
+    def _run(
+        self,
+        stage: Stage,
+        variant: dict[str, str],
+        seed: int,
+        earlier: Mapping[tuple[str, tuple[str, ...], int], Run],
+    ) -> Run:
+        options = dict(stage.options)
+        for axis, value in variant.items():
+            options |= stage.vary[axis][value]
+        needs = []
+        for name in _references(options):
+            other = self._referenced(stage, name)
+            chosen = []
+            for axis, values in other.vary.items():
+                if variant.get(axis) not in values:
+                    raise PipelineError(
+                        f"{self.file}: stage {stage.name} refers to ${{{name}}}, which has a run "
+                        f"for each {axis} ({', '.join(values)}); to say which, {stage.name} has "
+                        f"to vary {axis} with the same names"
+                    )
+                chosen.append(variant[axis])
+            needs.append(earlier[name, tuple(chosen), seed])
+        return Run(stage.name, variant, seed, stage.configs, stage.commands, options, tuple(needs))
+
+    def _referenced(self, stage: Stage, name: str) -> Stage:
+        earlier = list(itertools.takewhile(lambda other: other != stage.name, self.stages))
+        if name in earlier:
+            return self.stages[name]
+        near = get_close_matches(name, earlier, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"before it stand {earlier or 'none'}"
+        raise PipelineError(
+            f"{self.file}: stage {stage.name} refers to ${{{name}}}, which is no stage before it; "
+            f"{hint}"
+        )
+
+
+def read_pipeline(path: str | Path) -> Pipeline:
+    """Reads and checks a pipeline file.
+
+    Raises:
+        PipelineError: If it is not one; the message names the file, the stage and the key.
+    """
+    file = Path(path)
+    content = _read_yaml(file)
+    _only_keys(content, ("seeds", "stages"), str(file))
+    seeds = content.get("seeds", [0])
+    if not _are_seeds(seeds):
+        raise PipelineError(f"{file}: seeds is {seeds!r}; a list of different whole numbers from 0")
+    stages = content.get("stages")
+    if not isinstance(stages, dict) or not stages:
+        raise PipelineError(f"{file}: stages is a mapping from name to stage, at least one")
+    parsed = {str(name): _stage(file, str(name), stage) for name, stage in stages.items()}
+    return Pipeline(file, tuple(seeds), parsed)
+
+
+def _stage(file: Path, name: str, content: Any) -> Stage:
+    where = f"{file}: stage {name}"
+    _check_name(name, where)
+    if name == _SEED:
+        raise PipelineError(f"{where}: ${{{_SEED}}} means the seed, so no stage is called that")
+    if not isinstance(content, dict):
+        raise PipelineError(f"{where}: a mapping with config and perhaps options is expected")
+    _only_keys(content, ("config", "commands", "options", "vary"), where)
+    given = content.get("config")
+    configs = tuple(
+        file.parent / str(one) for one in (given if isinstance(given, list) else [given])
+    )
+    if given is None or not all(config.is_file() for config in configs):
+        missing = next((str(config) for config in configs if not config.is_file()), "")
+        raise PipelineError(f"{where}: config names no file" + (f": {missing}" if given else ""))
+    commands = tuple(content.get("commands", ("fit", "test")))
+    if not commands or any(command not in COMMANDS for command in commands):
+        raise PipelineError(f"{where}: commands are some of {', '.join(COMMANDS)}, not {commands}")
+    options = _options(content.get("options", {}), f"{where}: options")
+    vary = content.get("vary", {})
+    if not isinstance(vary, dict):
+        raise PipelineError(f"{where}: vary maps an axis to its values")
+    axes = {str(axis): _axis(values, f"{where}: vary.{axis}") for axis, values in vary.items()}
+    return Stage(name, configs, commands, options, axes)
+
+
+def _axis(values: Any, where: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(values, dict) or not values:
+        raise PipelineError(f"{where}: maps the name of each value to the options it sets")
+    for name in values:
+        _check_name(str(name), where)
+    return {str(name): _options(chosen, f"{where}.{name}") for name, chosen in values.items()}
+
+
+def _options(options: Any, where: str) -> dict[str, Any]:
+    if options is not None and not isinstance(options, dict):
+        raise PipelineError(f"{where}: maps options, such as trainer.max_epochs, to values")
+    return {str(key): value for key, value in (options or {}).items()}
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PipelineError(f"{file}: no such file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PipelineError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise PipelineError(f"{file}: a mapping with stages is expected")
+    return content
+
+
+def _only_keys(content: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
+    for key in content:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1) or known
+            raise PipelineError(f"{where}: unknown key '{key}'; did you mean '{near[0]}'?")
+
+
+def _check_name(name: str, where: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise PipelineError(
+            f"{where}: '{name}' becomes a folder; take letters, digits, and - _ . + between them"
+        )
+
+
+def _are_seeds(seeds: Any) -> bool:
+    return (
+        isinstance(seeds, list)
+        and bool(seeds)
+        and all(type(seed) is int and seed >= 0 for seed in seeds)
+        and len(set(seeds)) == len(seeds)
+    )
+
+
+def _references(value: Any) -> list[str]:
+    """Names of the stages that a value refers to, each once."""
+    if isinstance(value, Mapping):
+        found = [name for item in value.values() for name in _references(item)]
+    elif isinstance(value, list):
+        found = [name for item in value for name in _references(item)]
+    else:
+        found = _REFERENCE.findall(value) if isinstance(value, str) else []
+    return list(dict.fromkeys(name for name in found if name != _SEED))
+
+
+def _substitute(value: Any, folders: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _substitute(item, folders) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, folders) for item in value]
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: folders[match[1]], value)
+    return value

@@ -1,0 +1,122 @@
+"""Pipeline files: what they mean, and what is said of those that mean nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crystal_apps.pipeline.command import parse_seeds
+from crystal_apps.pipeline.spec import PipelineError, read_pipeline
+
+
+def pipeline(folder: Path, **content: Any) -> Path:
+    (folder / "model.yaml").write_text("{}")
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
+
+
+CURVE = {
+    "seeds": [3, 4],
+    "stages": {
+        "pretrain": {
+            "config": "model.yaml",
+            "commands": ["fit"],
+            "vary": {"rows": {"few": {"data.train_size": 10}, "all": {}}},
+        },
+        "tune": {
+            "config": ["model.yaml", "model.yaml"],
+            "options": {
+                "trainer.max_epochs": 7,
+                "z": "random:${seed}",
+                "init_from": "${pretrain}/artifact",
+            },
+            "vary": {
+                "table": {"a": {"x": "${pretrain}"}, "b": {"x": {"y": ["${pretrain}", 1]}}},
+                "rows": {"few": {"data.train_size": 10}, "all": {"trainer.max_epochs": 9}},
+            },
+        },
+    },
+}
+
+
+def test_one_run_for_each_choice_and_seed(tmp_path: Path) -> None:
+    runs = read_pipeline(pipeline(tmp_path, **CURVE)).runs()
+    assert len(runs) == 2 * (2 + 2 * 2)
+    names = [run.name for run in runs]
+    assert len(set(names)) == len(names)
+    assert "tune/b/few/seed-4" in names
+    by_name = dict(zip(names, runs, strict=True))
+    few, whole = by_name["tune/b/few/seed-4"], by_name["tune/a/all/seed-3"]
+    assert few.options["trainer.max_epochs"] == 7
+    assert whole.options["trainer.max_epochs"] == 9  # a variant overrides the stage
+    assert few.commands == ("fit", "test")
+    assert few.configs == (tmp_path / "model.yaml",) * 2
+
+
+def test_a_reference_means_the_run_of_the_same_variant_and_seed(tmp_path: Path) -> None:
+    runs = {run.name: run for run in read_pipeline(pipeline(tmp_path, **CURVE)).runs()}
+    few = runs["tune/b/few/seed-4"]
+    assert [run.name for run in few.needs] == ["pretrain/few/seed-4"]
+    resolved = few.resolved(Path("out"))
+    assert resolved["x"] == {"y": ["out/pretrain/few/seed-4", 1]}
+    assert resolved["init_from"] == "out/pretrain/few/seed-4/artifact"
+    assert resolved["z"] == "random:4"
+    order = list(runs)
+    assert all(
+        order.index(need.name) < order.index(name) for name in order for need in runs[name].needs
+    )
+
+
+def test_other_seeds(tmp_path: Path) -> None:
+    changed = read_pipeline(pipeline(tmp_path, **CURVE)).with_seeds([9])
+    assert {run.seed for run in changed.runs()} == {9}
+    assert parse_seeds("0,2,5-7") == [0, 2, 5, 6, 7]
+    for wrong in ("", "a", "1,1", "3-", "2-1"):
+        with pytest.raises(PipelineError, match="--seeds"):
+            parse_seeds(wrong)
+
+
+STAGE = {"config": "model.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"stages": {}}, "stages is a mapping"),
+        ({"stagess": {}, "stages": {"a": STAGE}}, "unknown key 'stagess'; did you mean 'stages'"),
+        ({"stages": {"a": {**STAGE, "option": {}}}}, "stage a: unknown key 'option'.*'options'"),
+        ({"stages": {"a": {}}}, "stage a: config names no file"),
+        ({"stages": {"a": {"config": "gone.yaml"}}}, "config names no file: .*gone.yaml"),
+        ({"stages": {"seed": STAGE}}, "no stage is called that"),
+        ({"stages": {"a b": STAGE}}, "'a b' becomes a folder"),
+        ({"stages": {"a": {**STAGE, "commands": ["train"]}}}, "commands are some of fit"),
+        ({"seeds": [1, 1], "stages": {"a": STAGE}}, "seeds is .1, 1.; a list of different"),
+        ({"seeds": 3, "stages": {"a": STAGE}}, "seeds is 3"),
+        ({"stages": {"a": {**STAGE, "vary": {"x": {}}}}}, "vary.x: maps the name of each value"),
+        ({"stages": {"a": {**STAGE, "options": 5}}}, "options: maps options"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    with pytest.raises(PipelineError, match=message):
+        read_pipeline(pipeline(tmp_path, **content))
+
+
+def test_references_that_mean_no_run(tmp_path: Path) -> None:
+    later = {"b": {**STAGE, "options": {"x": "${pretrian}"}}}
+    file = pipeline(tmp_path, stages={"pretrain": STAGE, **later})
+    with pytest.raises(PipelineError, match="no stage before it; did you mean 'pretrain'"):
+        read_pipeline(file).runs()
+    stages = dict(CURVE["stages"])  # type: ignore[arg-type]
+    stages["tune"] = {**STAGE, "options": {"x": "${pretrain}"}}
+    with pytest.raises(PipelineError, match="has to vary rows with the same names"):
+        read_pipeline(pipeline(tmp_path, stages=stages)).runs()
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no such file"):
+        read_pipeline(tmp_path / "gone.yaml")
+    (tmp_path / "bad.yaml").write_text("stages: [}")
+    with pytest.raises(PipelineError, match="cannot be read"):
+        read_pipeline(tmp_path / "bad.yaml")

@@ -1,0 +1,60 @@
+"""Several sources as one."""
+
+from collections.abc import Iterator, Sequence
+
+from typing_extensions import override
+
+from crystal_data.errors import Rejection
+from crystal_data.sources.base import CrystalSource, combine_fingerprint
+from crystal_data.sources.record import Record
+
+
+class JoinedSource(CrystalSource):
+    """The records of several sources, one source after the other, each in its own split.
+
+    A property that a source does not have is missing for its rows. To keep what one source tests
+    on out of what another trains on, add ``exclude: [val, test]`` to the data module.
+
+    Args:
+        sources: At least one. A property that several of them have must have one unit.
+    """
+
+    def __init__(self, sources: Sequence[CrystalSource]) -> None:
+        if not sources:
+            raise ValueError("JoinedSource: give at least one source")
+        self.sources = tuple(sources)
+
+    @property
+    @override
+    def name(self) -> str:
+        return "+".join(source.name for source in self.sources)
+
+    @property
+    @override
+    def units(self) -> dict[str, str]:
+        units: dict[str, str] = {}
+        for source in self.sources:
+            for name, unit in source.units.items():
+                if units.setdefault(name, unit) != unit:
+                    raise ValueError(
+                        f"JoinedSource: '{name}' is in {unit} in {source.name} and in "
+                        f"{units[name]} before; one of them has to be converted"
+                    )
+        return units
+
+    @override
+    def prepare(self) -> None:
+        for source in self.sources:
+            source.prepare()
+
+    @override
+    def fingerprint(self) -> str:
+        return combine_fingerprint(
+            self, "".join(source.fingerprint() for source in self.sources), {}
+        )
+
+    @override
+    def records(self) -> Iterator[Record | Rejection]:
+        _ = self.units  # raises where two sources do not go together
+        for source in self.sources:
+            yield from source.records()

@@ -1,0 +1,243 @@
+"""Trainings killed for good, by SIGKILL, and started again: nothing is lost, nobody is left."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there")
+
+CONFIG = {
+    "seed_everything": 1,
+    "trainer": {
+        "max_epochs": 12,
+        "accelerator": "cpu",
+        "devices": 1,
+        "callbacks": [{"class_path": "crystal_data.training.EMA", "init_args": {"decay": 0.9}}],
+    },
+    "model": {
+        "class_path": "crystal_data.training.PropertyModule",
+        "init_args": {
+            "model": {
+                "class_path": "crystal_embed.CrystalTransformer",
+                "init_args": {
+                    "element_width": 8,
+                    "num_layers": 1,
+                    "num_heads": 2,
+                    "feedforward_width": 16,
+                    "dropout": 0.2,
+                },
+            },
+            "targets": ["lattice_energy_per_atom"],
+            "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.02}},
+            "lr_scheduler": {"class_path": "crystal_data.training.OneCycle"},
+        },
+    },
+    "data": {
+        "class_path": "crystal_data.CrystalDataModule",
+        "init_args": {
+            "source": {"class_path": "crystal_data.BuiltinSource"},
+            "batch_size": 16,
+            "train_size": 96,
+            "transforms": [{"class_path": "crystal_data.transforms.RandomRotation"}],
+        },
+    },
+}
+TWO_PROCESSES = ("--trainer.strategy", "ddp", "--trainer.devices", "2")
+
+# A user's callback that makes checkpoints slow to write, so that a kill can hit one half written.
+SLOW_WRITES = """
+import time
+from collections import OrderedDict
+from lightning.pytorch import Callback
+
+class Slow:
+    def __reduce__(self):
+        time.sleep(0.5)
+        return OrderedDict, ()
+
+class SlowWrites(Callback):
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        checkpoint["slow"] = Slow()
+"""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kills")
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    (folder / "slow_writes.py").write_text(SLOW_WRITES, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(workplace):
+    run = workplace / "undisturbed"
+    with fit(run) as process:
+        assert process.wait(120) == 0
+    return run
+
+
+@contextmanager
+def fit(run: Path, *extra: str) -> Iterator[subprocess.Popen]:
+    """A training of the config, resumed where there is something to resume."""
+    command = [sys.executable, "-m", "crystal_apps", "fit", "--config", "config.yaml"]
+    command += ["--trainer.default_root_dir", str(run), *extra]
+    if (run / "checkpoints/last.ckpt").is_file():
+        command += ["--ckpt_path", "last"]
+    environment = os.environ | {"PYTHONPATH": str(run.parent)}
+    environment.pop("PL_GLOBAL_SEED", None)
+    with (run.parent / "output.txt").open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=run.parent, env=environment, stdout=output, stderr=output
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for(found: Callable[[], object], process: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while not found():
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def half_written(run: Path) -> list[Path]:
+    return list((run / "checkpoints").glob(".*"))
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process has started, and those that they have started."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            parents[int(path.parent.name)] = int(parent)
+    found, new = set(), {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def are_gone(pids: set[int], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(map(is_alive, pids)):
+        time.sleep(0.05)
+    return not any(map(is_alive, pids))
+
+
+def assert_same(run: Path, other: Path) -> None:
+    for name in ("best.ckpt", "last.ckpt"):
+        one, two = (torch.load(r / "checkpoints" / name, weights_only=True) for r in (run, other))
+        assert one["epoch"] == two["epoch"]
+        for part in ("state_dict", "current_model_state"):
+            for key, tensor in one[part].items():
+                assert torch.equal(tensor, two[part][key]), (name, part, key)
+    for name in ("artifact/model.safetensors", "artifact/metadata.json", "metrics.csv"):
+        assert (run / name).read_bytes() == (other / name).read_bytes(), name
+    assert (run / "results.json").read_bytes() == (other / "results.json").read_bytes()
+    assert {path.name for path in run.iterdir()} == {path.name for path in other.iterdir()}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def kill_at_any_moment(run: Path, rng: random.Random, *extra: str) -> None:
+    """Kills once, between the first epoch that the process trains and its end."""
+    metrics = run / "metrics.csv"
+    before = metrics.stat().st_mtime_ns if metrics.exists() else 0
+    with fit(run, *extra) as process:
+        wait_for(lambda: metrics.exists() and metrics.stat().st_mtime_ns > before, process)
+        time.sleep(rng.uniform(0.0, 0.6))
+        started = descendants(process.pid)
+        assert bool(started) == bool(extra)
+        kill(process)
+    assert are_gone(started, 5)
+
+
+def finish(run: Path, *extra: str) -> None:
+    with fit(run, *extra) as process:
+        assert process.wait(120) == 0
+
+
+def test_killed_at_some_moment_and_while_a_checkpoint_was_written(undisturbed, workplace):
+    run = workplace / "killed"
+    kill_at_any_moment(run, random.Random(0))
+    with fit(run, "--trainer.callbacks+=slow_writes.SlowWrites") as process:
+        wait_for(lambda: half_written(run), process)
+        kill(process)
+    assert half_written(run)
+    finish(run)
+    assert_same(undisturbed, run)
+
+
+def test_the_second_process_ends_with_the_first(workplace):
+    kill_at_any_moment(workplace / "two-ended", random.Random(1), *TWO_PROCESSES)
+
+
+@pytest.mark.slow
+def test_two_processes_resume_exactly(workplace):
+    finish(workplace / "two", *TWO_PROCESSES)
+    run = workplace / "two-killed"
+    for seed in range(2):
+        kill_at_any_moment(run, random.Random(seed), *TWO_PROCESSES)
+    finish(run, *TWO_PROCESSES)
+    assert_same(workplace / "two", run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_ten_times(undisturbed, workplace, seed):
+    rng = random.Random(seed)
+    run = workplace / f"killed-{seed}"
+    for _ in range(10):
+        with fit(run) as process:
+            # Mostly while it imports or trains; a process that is done has nothing to lose.
+            try:
+                process.wait(rng.uniform(1.0, 8.0))
+            except subprocess.TimeoutExpired:
+                kill(process)
+    finish(run)
+    assert_same(undisturbed, run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 20.0], ids="importing loading waiting".split())
+def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds):
+    with fit(workplace / "never", *TWO_PROCESSES) as process:
+        wait_for(lambda: descendants(process.pid), process)
+        # The first one stands still while the second one goes on, up to where it waits.
+        process.send_signal(signal.SIGSTOP)
+        second = descendants(process.pid)
+        time.sleep(seconds)
+        assert all(map(is_alive, second))
+        kill(process)
+    assert are_gone(second, 5)
