@@ -6,7 +6,7 @@ Both get the same weights, the same random crystals (cubic cells at 0.05 atoms/Ã
 nearest neighbours), and must agree to 1e-5. Steps alternate and the median of their ratios counts,
 so that a busy machine slows both alike. The elementwise floor is a step in which ours does
 everything but multiply matrices: look-ups, normalisation, gate, sum over neighbours, softplus. It
-bounds a model that runs operation by operation; a compiled one, which joins operations, may pass.
+bounds what runs operation by operation; a compiled model, which joins operations, may pass it.
 """
 
 import argparse
@@ -153,8 +153,8 @@ def main() -> None:
         median, ratio = float(np.median(times)), measuring.ratios(seconds["direct"], times)
         found[name] = {"step_s": measuring.spread(times), "speed_to_direct": ratio}
         print(
-            f"{name:18s} {1e3 * median:8.2f} ms  {arguments.crystals / median:7.0f} structures/s"
-            f"  {ratio['median']:5.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) times direct"
+            f"{name:18s} {1e3 * median:8.2f} ms  {arguments.crystals / median:7.0f} structures/s  "
+            f"{ratio['median']:5.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) times direct"
         )
     shape = {"crystals": arguments.crystals, "atoms": len(batch.batch), "edges": edges}
     measuring.write(arguments.out, {**shape, "largest_difference": difference, "variants": found})
