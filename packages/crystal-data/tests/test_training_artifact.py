@@ -312,5 +312,19 @@ def test_schedules_rise_and_fall():
     assert got[6:] == sorted(got[6:], reverse=True)
     got = rates(warm)
     assert got[5] == pytest.approx(0.1)
+    # From the very first step, which the constructor cannot know.
+    assert got[:5] == pytest.approx([0.02, 0.02, 0.04, 0.06, 0.08])
     assert 0 < got[-1] < 0.002
     assert all(rate > 0 for rate in got)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 20, 1000])
+@pytest.mark.parametrize("kind", [OneCycle, WarmupCosine])
+def test_no_step_is_above_the_optimizers_learning_rate(kind, steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = kind(optimizer)
+    scheduler.set_total_steps(steps)
+    for _ in range(steps):
+        assert 0 <= optimizer.param_groups[0]["lr"] <= 0.1 * (1 + 1e-9)
+        optimizer.step()
+        scheduler.step()

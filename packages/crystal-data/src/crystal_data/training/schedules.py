@@ -20,8 +20,15 @@ class WholeRunScheduler(LRScheduler):
     total_steps = 1
 
     def set_total_steps(self, total_steps: int) -> None:
-        """Says how many optimizer steps the run has."""
+        """Says how many optimizer steps the run has.
+
+        The constructor, which did not know it yet, has set a learning rate for the first step;
+        that is put right here.
+        """
         self.total_steps = max(1, total_steps)
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
     @abstractmethod
     def factor(self, progress: float) -> float:
@@ -86,7 +93,7 @@ class WarmupCosine(WholeRunScheduler):
     def factor(self, progress: float) -> float:
         if progress < self.warmup:
             # The first step is not wasted on a learning rate of zero.
-            return max(progress, 1.0 / self.total_steps) / self.warmup
+            return min(1.0, max(progress, 1.0 / self.total_steps) / self.warmup)
         return _cosine(1.0, 0.0, (progress - self.warmup) / (1.0 - self.warmup))
 
 
