@@ -2,17 +2,20 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+
+from crystal_apps import quickstart
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there")
 
@@ -241,3 +244,134 @@ def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds)
         assert all(map(is_alive, second))
         kill(process)
     assert are_gone(second, 5)
+
+
+QUICKSTART = Path(quickstart.__file__).with_name("pipeline.yaml")
+TWO_DEVICES = ("--devices", "2", "--strategy", "ddp")
+
+
+def pipeline(folder: Path, epochs: int | None = None) -> Path:
+    """A copy of the quickstart's pipeline, shorter if wished, that writes a little slower."""
+    shutil.copytree(QUICKSTART.parent, folder)
+    (folder / "slow_writes.py").write_text(SLOW_WRITES.replace("0.5", "0.05"), encoding="utf-8")
+    for name in ("transformer.yaml", "cgcnn.yaml"):
+        config = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+        config["trainer"]["max_epochs"] = epochs or config["trainer"]["max_epochs"]
+        config["trainer"]["callbacks"] = ["slow_writes.SlowWrites"]
+        (folder / name).write_text(yaml.safe_dump(config), encoding="utf-8")
+    return folder / "pipeline.yaml"
+
+
+@contextmanager
+def crystal_run(file: Path, out: Path, *extra: str) -> Iterator[subprocess.Popen]:
+    """`crystal run` of a pipeline, with one thread for each process."""
+    command = [sys.executable, "-m", "crystal_apps", "run", str(file), "--out", str(out), *extra]
+    environment = os.environ | {"PYTHONPATH": str(file.parent), "OMP_NUM_THREADS": "1"}
+    with (out.parent / "output.txt").open("ab") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def run_through(file: Path, out: Path, *extra: str) -> None:
+    with crystal_run(file, out, *extra) as process:
+        assert process.wait(1800) == 0
+
+
+def wait_while_it_runs(found: Callable[[], object], process: subprocess.Popen) -> None:
+    while process.poll() is None and not found():
+        time.sleep(0.002)
+
+
+def trainings(process: subprocess.Popen) -> set[int]:
+    """The processes that a pipeline has started itself; of several devices those of rank 0."""
+    found = set()
+    for child in descendants(process.pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            status = Path(f"/proc/{child}/stat").read_text(encoding="utf-8")
+            if int(status.rpartition(")")[2].split()[1]) == process.pid:
+                found.add(child)
+    return found
+
+
+def kill_the_command(process: subprocess.Popen, out: Path, rng: random.Random) -> set[int]:
+    time.sleep(rng.uniform(2.0, 20.0))
+    started = descendants(process.pid)
+    process.kill()
+    return started
+
+
+def kill_the_trainings(process: subprocess.Popen, out: Path, rng: random.Random) -> set[int]:
+    wait_while_it_runs(lambda: trainings(process), process)
+    time.sleep(rng.uniform(4.0, 15.0))
+    started = descendants(process.pid)
+    for training in trainings(process):
+        with suppress(ProcessLookupError):
+            os.kill(training, signal.SIGKILL)
+    assert are_gone(started, 5) or process.poll() is None
+    process.kill()
+    return started
+
+
+def kill_while_a_checkpoint_is_written(
+    process: subprocess.Popen, out: Path, rng: random.Random
+) -> set[int]:
+    def writing() -> list[Path]:
+        return [path for path in out.rglob("checkpoints/.*") if path.is_file()]
+
+    wait_while_it_runs(writing, process)
+    started = descendants(process.pid)
+    for training in trainings(process):
+        with suppress(ProcessLookupError):
+            os.kill(training, signal.SIGKILL)
+    process.kill()
+    assert writing() or not started
+    return started
+
+
+def assert_same_pipeline(out: Path, other: Path) -> None:
+    runs = sorted(path.parent.relative_to(out) for path in out.rglob("stage.json"))
+    assert len(runs) == 5
+    for run in runs:
+        one, two = (
+            torch.load(place / run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+            for place in (out, other)
+        )
+        assert all(torch.equal(one[name], two[name]) for name in one), run
+        for name in ("artifact/model.safetensors", "predictions/test.csv", "results.json"):
+            assert (out / run / name).read_bytes() == (other / run / name).read_bytes(), run / name
+
+
+def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
+    file, out = pipeline(tmp_path / "pipeline", epochs=3), tmp_path / "out"
+    first = out / "transformer/seed-0"
+    with crystal_run(file, out) as process:
+        wait_for((first / "checkpoints/last.ckpt").exists, process)
+        started = descendants(process.pid)
+        assert started
+        kill(process)
+    assert are_gone(started, 5)
+    run_through(file, out, "--jobs", "2")
+    log = (first / "log.txt").read_text(encoding="utf-8")
+    assert log.count("epoch 1/3") == 1  # the second process began behind it
+    run_through(file, tmp_path / "undisturbed", "--jobs", "2")
+    assert_same_pipeline(tmp_path / "undisturbed", out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [("--jobs", "2"), TWO_DEVICES], ids=["one", "two devices"])
+def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
+    file, out, undisturbed = pipeline(tmp_path / "pipeline"), tmp_path / "out", tmp_path / "whole"
+    run_through(file, undisturbed, *extra)
+    rng = random.Random(0)
+    ways = [kill_while_a_checkpoint_is_written, kill_the_trainings, kill_the_command]
+    for number in range(10):
+        with crystal_run(file, out, *extra) as process:
+            started = ways[number % 3](process, out, rng)
+        assert started, f"it came to its end after {number} kills"
+        assert are_gone(started, 5)
+    run_through(file, out, *extra)
+    assert_same_pipeline(undisturbed, out)

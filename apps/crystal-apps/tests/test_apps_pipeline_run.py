@@ -153,7 +153,7 @@ def test_one_failure_stops_only_what_needs_it(finished: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trainer.max_epoch": 3}, "cgcnn · one-hot · seed 2: .*max_epochs"),
+        ({"trainer.max_epochz": 3}, "cgcnn · one-hot · seed 2: .*max_epochs"),
         ({"data.batch_size": "many"}, "cgcnn · one-hot · seed 2: .*batch_size"),
     ],
 )

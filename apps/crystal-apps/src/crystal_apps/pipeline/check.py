@@ -21,6 +21,10 @@ class _ParsedOnly(CrystalCLI):
     def instantiate_classes(self) -> None:
         return
 
+    @override
+    def _set_seed(self) -> None:
+        return
+
 
 def read_data_module(title: str, arguments: Sequence[str]) -> LightningDataModule:
     """Checks all options of a run and builds its data module, which reads nothing yet.
