@@ -1,0 +1,188 @@
+"""Benchmarks: the numbers of their tables, worked out apart, and what compare accepts."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from crystal_apps.benchmark import results, show
+from crystal_apps.benchmark.command import main
+from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
+from crystal_apps.pipeline.spec import PipelineError
+from crystal_apps.pipeline.task import Task
+from crystal_data.metrics import MetricResult, write_results
+
+SEEDS = (0, 1, 2)
+TARGET = "band_gap"
+SCALE = {"atom-init": 1.0, "universal": 0.8, "random": 1.1}
+
+
+def error_of(table: str, seed: int, row: int) -> float:
+    return SCALE[table] * (1 + 0.01 * seed) * (0.5 + row % 7)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The top of a clone with one benchmark, `small`."""
+    for folder in ("configs/pipelines", "configs/benchmarks"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "configs/pipelines/model.yaml").write_text("{}")
+    vary = {"table": {name: {"x": name} for name in SCALE}}
+    pipeline = {"seeds": [0], "stages": {"gap": {"config": "model.yaml", "vary": vary}}}
+    (tmp_path / "configs/pipelines/small.yaml").write_text(yaml.safe_dump(pipeline))
+    benchmark: dict[str, Any] = {
+        "title": "Small",
+        "pipeline": "../pipelines/small.yaml",
+        "seeds": list(SEEDS),
+        "tables": [
+            {
+                "title": "Gaps",
+                "stage": "gap",
+                "metric": f"test/mae/{TARGET}",
+                "baseline": {"table": "atom-init"},
+                "beside": {"paper": {"universal": "7 %"}},
+            }
+        ],
+    }
+    (tmp_path / "configs/benchmarks/small.yaml").write_text(yaml.safe_dump(benchmark))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def finished(clone: Path, num_rows: int = 40, data_hash: str = "abc") -> list[Task]:
+    """The benchmark's runs as they are when all have ended."""
+    benchmark = find_benchmark("small")
+    tasks = [Task(run, clone / "out") for run in benchmark.pipeline.runs()]
+    for task in tasks:
+        table, seed = task.run.variant["table"], task.run.seed
+        errors = [error_of(table, seed, row) for row in range(num_rows)]
+        predictions = task.folder / "predictions/test.csv"
+        predictions.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"m-{row},1.0,{1 + error!r}" for row, error in enumerate(errors)]
+        predictions.write_text("\n".join(["id,target,prediction", *lines, "m-x,,3.0", ""]))
+        result = MetricResult(
+            f"test/mae/{TARGET}",
+            float(np.mean(errors)),
+            {"unit": "eV"},
+            {"torch": "2"},
+            data_hash,
+            num_rows,
+        )
+        write_results(task.folder / "results.json", [result])
+        task.finish("key", 10.0)
+    return tasks
+
+
+def test_rows_have_means_spreads_and_gains(clone: Path) -> None:
+    found = results.collect(find_benchmark("small"), finished(clone))
+    (table,) = found.tables
+    rows = {row.name: row for row in table.rows}
+    for name, row in rows.items():
+        by_seed = [np.mean([error_of(name, s, r) for r in range(40)]) for s in SEEDS]
+        assert row.mean == pytest.approx(np.mean(by_seed))
+        assert row.std == pytest.approx(np.std(by_seed, ddof=1))
+        assert row.num_samples == 40
+        assert row.seconds == 30
+    assert rows["atom-init"].gain is None
+    for name in ("universal", "random"):
+        gain = rows[name].gain
+        assert gain is not None
+        # Every error is the same share of the baseline's, so the pairs leave nothing to doubt.
+        assert (gain.low, gain.estimate, gain.high) == pytest.approx((1 - SCALE[name],) * 3)
+    assert found.seconds == 90
+    assert table.unit == "eV"
+
+
+def test_an_interval_is_as_wide_as_the_pairs_disagree() -> None:
+    rng = np.random.default_rng(5)
+    base = {s: {f"m-{i}": float(v) for i, v in enumerate(rng.uniform(1, 2, 400))} for s in SEEDS}
+    other = {s: {k: v * rng.uniform(0.4, 1.4) for k, v in e.items()} for s, e in base.items()}
+    gain = results._gain(base, other)
+    assert gain is not None
+    a, b = (np.mean([list(e[s].values()) for s in SEEDS], axis=0) for e in (base, other))
+    # The delta method gives the standard error of a ratio of means.
+    error = np.std(b - b.mean() / a.mean() * a, ddof=1) / a.mean() / np.sqrt(400)
+    assert gain.estimate == pytest.approx(1 - b.mean() / a.mean())
+    assert gain.high - gain.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_written_results_are_read_back(clone: Path) -> None:
+    found = results.collect(find_benchmark("small"), finished(clone))
+    results.write(clone / "results.json", found)
+    assert results.read(clone / "results.json") == found
+    text = show.markdown(find_benchmark("small"), found)
+    assert "crystal benchmark run small" in text
+    assert "| universal | **2.7" in text
+    assert "+20.0 % (+20.0 to +20.0)" in text
+    assert "7 %" in text
+
+
+def test_compare_wants_means_within_the_recorded_spread(clone: Path) -> None:
+    benchmark = find_benchmark("small")
+    recorded = results.collect(benchmark, finished(clone))
+    row = recorded.tables[0].rows[0]
+    low, high = results.allowed(row, 3)
+    # Student's t for two degrees of freedom, and the spread of a difference of two means of three.
+    assert row.std is not None
+    assert high - row.mean == pytest.approx(4.3027 * row.std * np.sqrt(2 / 3), rel=1e-3)
+    assert low == pytest.approx(2 * row.mean - high)
+
+    def compared(**changes: Any) -> list[str]:
+        rows = (replace(row, **changes), *recorded.tables[0].rows[1:])
+        new = replace(recorded, tables=(replace(recorded.tables[0], rows=rows),))
+        return show.print_comparison(Console(quiet=True), recorded, new)
+
+    assert compared() == []
+    assert compared(mean=high * 0.999) == []
+    assert compared(mean=high * 1.001) == [f"Gaps: {row.name}"]
+    assert compared(mean=low * 0.999) == [f"Gaps: {row.name}"]
+    assert compared(data_hash="other") == [f"Gaps: {row.name}"]
+
+
+def test_the_commands(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "small" in capsys.readouterr().out
+    assert main(["compare", "small", "--out", "out"]) == 1
+    assert "no results there" in capsys.readouterr().err
+    benchmark = find_benchmark("small")
+    found = results.collect(benchmark, finished(clone))
+    results.write(benchmark.recorded, found)
+    results.write(clone / "out/results.json", found)
+    assert benchmark.recorded == clone / "benchmarks/results/small.json"
+    assert main(["compare", "small", "--out", "out"]) == 0
+    content = json.loads((clone / "out/results.json").read_text())
+    content["tables"][0]["rows"][1]["mean"] *= 2
+    (clone / "out/results.json").write_text(json.dumps(content))
+    assert main(["compare", "small", "--out", "out"]) == 1
+    assert "outside what the recorded spread allows" in capsys.readouterr().out
+
+
+def test_files_that_are_no_benchmark(clone: Path) -> None:
+    with pytest.raises(PipelineError, match="did you mean 'small'"):
+        find_benchmark("smal")
+    file = clone / "configs/benchmarks/small.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["tables"][0]["baseline"] = {"table": "atom_init"}
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        PipelineError, match="atom_init is no variant of gap, which has table: atom"
+    ):
+        read_benchmark(file)
+    content["tables"][0] |= {"stage": "gaps"}
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(PipelineError, match="stage gaps is none of gap"):
+        read_benchmark(file)
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted((Path(__file__).parents[3] / "configs/benchmarks").glob("*.yaml")),
+    ids=lambda f: f.stem,
+)
+def test_every_benchmark_of_the_repository_is_one(file: Path) -> None:
+    assert read_benchmark(file).pipeline.runs()
