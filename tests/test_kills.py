@@ -250,8 +250,8 @@ QUICKSTART = Path(quickstart.__file__).with_name("pipeline.yaml")
 TWO_DEVICES = ("--devices", "2", "--strategy", "ddp")
 
 
-def pipeline(folder: Path, epochs: int | None = None) -> Path:
-    """A copy of the quickstart's pipeline, shorter if wished, that writes a little slower."""
+def pipeline(folder: Path, epochs: int | None = None, tables: int = 4) -> Path:
+    """A copy of the quickstart's pipeline, smaller if wished, that writes a little slower."""
     shutil.copytree(QUICKSTART.parent, folder)
     (folder / "slow_writes.py").write_text(SLOW_WRITES.replace("0.5", "0.05"), encoding="utf-8")
     for name in ("transformer.yaml", "cgcnn.yaml"):
@@ -259,7 +259,12 @@ def pipeline(folder: Path, epochs: int | None = None) -> Path:
         config["trainer"]["max_epochs"] = epochs or config["trainer"]["max_epochs"]
         config["trainer"]["callbacks"] = ["slow_writes.SlowWrites"]
         (folder / name).write_text(yaml.safe_dump(config), encoding="utf-8")
-    return folder / "pipeline.yaml"
+    file = folder / "pipeline.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    axis = content["stages"]["cgcnn"]["vary"]["table"]
+    content["stages"]["cgcnn"]["vary"]["table"] = dict(list(axis.items())[-tables:])
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return file
 
 
 @contextmanager
@@ -334,7 +339,7 @@ def kill_while_a_checkpoint_is_written(
 
 def assert_same_pipeline(out: Path, other: Path) -> None:
     runs = sorted(path.parent.relative_to(out) for path in out.rglob("stage.json"))
-    assert len(runs) == 5
+    assert runs == sorted(path.parent.relative_to(other) for path in other.rglob("stage.json"))
     for run in runs:
         one, two = (
             torch.load(place / run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -346,7 +351,7 @@ def assert_same_pipeline(out: Path, other: Path) -> None:
 
 
 def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
-    file, out = pipeline(tmp_path / "pipeline", epochs=3), tmp_path / "out"
+    file, out = pipeline(tmp_path / "pipeline", epochs=3, tables=1), tmp_path / "out"
     first = out / "transformer/seed-0"
     with crystal_run(file, out) as process:
         wait_for((first / "checkpoints/last.ckpt").exists, process)

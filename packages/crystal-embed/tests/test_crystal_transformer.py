@@ -63,8 +63,8 @@ class TestCrystalTransformer(InvariantModelContract):
     """Order, batching and padding are exact; origin and orientation come by augmentation.
 
     Images of single atoms are what nothing prepares it for. Other lattice vectors with the atoms
-    where they were are the same to a model that sees no lattice. Tolerances cover the largest
-    change of four seeds, for labels of spread 1.
+    where they were are the same to a model that sees no lattice. Tolerances are
+    what this training reaches, for labels of spread 1; that of another seed may miss them.
     """
 
     model: CrystalTransformer

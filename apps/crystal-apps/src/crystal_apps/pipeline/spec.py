@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def _stage(file: Path, name: str, content: Any) -> Stage:
     _only_keys(content, ("config", "commands", "options", "vary"), where)
     given = content.get("config")
     configs = tuple(
-        file.parent / str(one) for one in (given if isinstance(given, list) else [given])
+        Path(normpath(file.parent / str(one)))
+        for one in (given if isinstance(given, list) else [given])
     )
     if given is None or not all(config.is_file() for config in configs):
         missing = next((str(config) for config in configs if not config.is_file()), "")

@@ -84,6 +84,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _sync_file(temporary)
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

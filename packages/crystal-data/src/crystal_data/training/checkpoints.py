@@ -1,6 +1,5 @@
 """Checkpoints that a training, killed at any moment, goes on from as if nothing had happened."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         # An open file rather than its path, whose random name would become part of the content.
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
-        _sync_folder(Path(path).parent)
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -136,13 +134,3 @@ def _epoch_numbers(trainer: Trainer) -> dict[str, float]:
     step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
     numbers = {name: float(value) for name, value in logged.items()}
     return {"epoch": trainer.current_epoch, "step": step, **numbers}
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "nt":  # cannot do that
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
