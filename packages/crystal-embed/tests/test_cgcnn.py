@@ -177,6 +177,16 @@ def test_table_is_trained_only_where_asked():
         assert torch.equal(before, model.atom_embedding.vectors) is not trainable
 
 
+def test_training_leaves_the_vectors_of_absent_elements_alone():
+    model = CGCNN(element_table="atom_init", trainable_table=True, width=16)
+    assert model.atom_embedding.width == 16
+    batch = batch_for(model, [rock_salt()])
+    model(batch).sum().backward()
+    gradient = model.atom_embedding.vectors.grad
+    touched = model.atom_embedding.atomic_numbers[gradient.abs().sum(dim=1).numpy() > 0]
+    assert set(touched.tolist()) == set(batch.atomic_numbers.tolist())
+
+
 @pytest.mark.parametrize(
     "build",
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystal_embed.layers.atom_embedding import AtomEmbedding
+from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.norm import BatchNorm
@@ -125,3 +125,21 @@ def test_encoder_layer_is_torchs(training):
     ]
     for mine, torchs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, torchs, atol=1e-5, rtol=1e-5)
+
+
+def test_free_vectors_keep_who_is_near_whom():
+    torch.manual_seed(0)
+    rows = np.random.default_rng(0).normal(5.0, 3.0, (90, 12)).astype(np.float32)
+    table = ElementTable("mine", np.arange(1, 91), rows)
+    free = as_free_vectors(table, 64)
+    assert free.vectors.shape == (90, 64)
+    # A linear layer gives rows of length 1 a mean square of 1/3 for each row of its inputs' number.
+    spread = free.vectors.std(axis=0)
+    assert np.sqrt((spread**2).mean()) == pytest.approx(1 / np.sqrt(3 * 12), rel=0.1)
+    before, after = (np.linalg.norm(v[:, None] - v, axis=-1) for v in (rows, free.vectors))
+    pairs = np.triu_indices(90, 1)
+    assert np.corrcoef(before[pairs], after[pairs])[0, 1] > 0.9
+    # Neither the scale of a table nor where its centre lies matters.
+    torch.manual_seed(0)
+    other = as_free_vectors(ElementTable("scaled", np.arange(1, 91), rows * 100 + 7), 64)
+    np.testing.assert_allclose(other.vectors, free.vectors, atol=1e-4)

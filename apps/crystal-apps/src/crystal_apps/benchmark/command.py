@@ -1,7 +1,6 @@
 """The command line of `crystal benchmark`."""
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all benchmarks, and which have recorded results")
     for name, summary in (
-        ("run", "run what is not finished and write results.json and results.md"),
+        ("run", "run what is not finished and write results.json, .md and .svg"),
         ("compare", "say whether a finished run agrees with the recorded results"),
     ):
         command = commands.add_parser(name, help=summary, description=summary)
@@ -70,7 +69,7 @@ def _out(options: argparse.Namespace, name: str) -> Path:
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from crystal_apps.benchmark import results, show
+    from crystal_apps.benchmark import figure, results, show
     from crystal_apps.pipeline.ranks import is_first
     from crystal_data.io import write_text
 
@@ -81,15 +80,16 @@ def _run(options: argparse.Namespace) -> int:
         return status
     found = results.collect(benchmark, tasks)
     results.write(out / "results.json", found)
+    write_text(out / "results.svg", figure.draw(found))
     write_text(out / "results.md", show.markdown(benchmark, found))
     console = Console()
     show.print_tables(console, found)
-    console.print(f"\nresults: {out / 'results.json'}, {out / 'results.md'}", soft_wrap=True)
+    console.print(f"\nresults: {out}/results.json, .md and .svg", soft_wrap=True)
     if options.record and not status:
-        for suffix in (".json", ".md"):
-            target = benchmark.recorded.with_suffix(suffix)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out / f"results{suffix}", target)
+        results.write(benchmark.recorded, found)
+        write_text(benchmark.recorded.with_suffix(".svg"), figure.draw(found))
+        page = show.markdown(benchmark, found, figure=f"{benchmark.name}.svg")
+        write_text(benchmark.recorded.with_suffix(".md"), page)
         console.print(f"recorded: {benchmark.recorded}", soft_wrap=True)
     return status
 

@@ -10,12 +10,19 @@ from crystal_apps.benchmark.spec import Benchmark
 from crystal_apps.pipeline.outcome import spread
 
 
-def markdown(benchmark: Benchmark, results: BenchmarkResults) -> str:
-    """The page that is committed beside the results."""
+def markdown(benchmark: Benchmark, results: BenchmarkResults, figure: str = "results.svg") -> str:
+    """The page that is committed beside the results.
+
+    Args:
+        benchmark: What was run.
+        results: What came of it.
+        figure: File of the picture, beside the page.
+    """
     parts = [
         f"# {benchmark.title}",
         f"`crystal benchmark run {results.name}`",
         *([benchmark.note.strip()] if benchmark.note else []),
+        f"![Each row of the tables below; a dot is a seed]({figure})",
     ]
     for table in results.tables:
         header, rows = cells(table)
@@ -34,9 +41,9 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one table as text."""
     axes = list(table.rows[0].variant)
     best = min(table.rows, key=lambda row: row.mean).mean
-    metric = table.spec.metric.split("/")[1].upper()
+    split, metric = table.spec.metric.split("/")[:2]
     baseline = "/".join(table.spec.baseline.values())
-    header = [*axes, f"test {metric}, {table.unit}", "seeds"]
+    header = [*axes, f"{split} {metric.upper()}, {table.unit}", "seeds"]
     header += [f"gain over {baseline} (95 %)"] if baseline else []
     header += list(table.spec.beside)
     rows = []

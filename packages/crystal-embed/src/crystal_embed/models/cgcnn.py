@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
-from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements
+from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
@@ -85,7 +85,8 @@ class CGCNN(GraphModel):
     Args:
         num_outputs: Numbers predicted for each crystal.
         element_table: Name, path or table; see ``crystal_embed.load_table``.
-        trainable_table: Whether training changes the element vectors.
+        trainable_table: False multiplies the table's vectors by an input layer, which is trained.
+            True projects them to ``width`` once and trains one vector for each element from there.
         missing_elements: What to do with elements that the table has no row for.
         width: Length of an atom's vector in the convolutions.
         num_convolutions: Number of convolutions.
@@ -115,10 +116,13 @@ class CGCNN(GraphModel):
     ) -> None:
         super().__init__()
         self.graph_spec = graph_spec or GraphSpec(max_neighbors=12)
+        table = as_table(element_table)
+        if trainable_table:
+            table = as_free_vectors(table, width)
         self.atom_embedding = AtomEmbedding(
-            as_table(element_table), trainable=trainable_table, missing_elements=missing_elements
+            table, trainable=trainable_table, missing_elements=missing_elements
         )
-        self.input = nn.Linear(self.atom_embedding.width, width)
+        self.input = nn.Identity() if trainable_table else nn.Linear(table.width, width)
         self.basis = GaussianBasis()
         self.convolutions = nn.ModuleList(
             CGCNNConv(width, self.basis.num_features, aggregation) for _ in range(num_convolutions)
