@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystal_apps.clusters import cluster_elements, table_position
-from crystal_apps.figures import Axis, Series, line_chart
-from crystal_apps.report import main, write_report
-from crystal_apps.runs import RunError, read_run
+from crystal_apps.report.clusters import cluster_elements, table_position
+from crystal_apps.report.figures import Axis, Series, line_chart
+from crystal_apps.report.page import main, write_report
+from crystal_apps.report.runs import RunError, read_run
 from crystal_data import SYMBOLS
 
 TARGET = "formation_energy_per_atom"

@@ -14,7 +14,7 @@ COMMANDS = {
     "benchmark": Command(
         "run recorded tables again and compare", "crystal_apps.benchmark.command:main"
     ),
-    "report": Command("a self-contained page about finished runs", "crystal_apps.report:main"),
+    "report": Command("a self-contained page about finished runs", "crystal_apps.report.page:main"),
     "doctor": Command("versions, devices and clashes, for bug reports", "crystal_apps.doctor:main"),
 }
 

@@ -76,7 +76,7 @@ def find_benchmark(name: str) -> Benchmark:
     if not file.is_file():
         known = [path.stem for path in benchmark_files()]
         near = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known) or 'none'}"
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known) or 'none'}."
         raise PipelineError(
             f"{file}: no such benchmark; {hint} Benchmarks are found from the top of a clone of "
             "the repository"

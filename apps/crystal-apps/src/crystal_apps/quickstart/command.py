@@ -52,7 +52,7 @@ def run(out: Path, *, fresh: bool, console: "Console") -> Path:
     from crystal_apps.pipeline.ranks import Ranks
     from crystal_apps.pipeline.schedule import Schedule, alone_in
     from crystal_apps.pipeline.task import Task
-    from crystal_apps.report import write_report
+    from crystal_apps.report.page import write_report
 
     started = time.perf_counter()
     if fresh:
@@ -111,7 +111,7 @@ def _clear(out: Path) -> None:
 def _print_table(console: "Console", arms: Sequence["Task"]) -> None:
     from rich.table import Table
 
-    from crystal_apps.runs import read_run
+    from crystal_apps.report.runs import read_run
 
     runs = [read_run(task.folder) for task in arms]
     tests = [run.predictions[TARGET] for run in runs]

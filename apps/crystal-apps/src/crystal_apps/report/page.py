@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_apps.clusters import ElementClusters, cluster_elements, table_position
-from crystal_apps.element_tables import element_table
-from crystal_apps.figures import (
+from crystal_apps.report.clusters import ElementClusters, cluster_elements, table_position
+from crystal_apps.report.element_tables import element_table
+from crystal_apps.report.figures import (
     NUM_COLOURS,
     LineChart,
     Scatter,
@@ -21,7 +21,7 @@ from crystal_apps.figures import (
     parity,
     parity_limits,
 )
-from crystal_apps.runs import Predictions, Run, RunError, read_run
+from crystal_apps.report.runs import Predictions, Run, RunError, read_run
 from crystal_data import SYMBOLS
 from crystal_data.io import write_text
 
@@ -86,7 +86,7 @@ def write_report(
 
     runs = _named_apart([read_run(folder) for folder in folders])
     environment = Environment(
-        loader=PackageLoader("crystal_apps"),
+        loader=PackageLoader("crystal_apps.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_apps.figures import NUM_COLOURS
+from crystal_apps.report.figures import NUM_COLOURS
 from crystal_data import ATOMIC_NUMBERS
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_apps.runs import Run, RunError
+from crystal_apps.report.runs import Run, RunError
 
 if TYPE_CHECKING:
     from crystal_embed import ElementTable

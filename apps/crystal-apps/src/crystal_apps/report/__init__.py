@@ -1,0 +1,1 @@
+"""`crystal report`: what finished runs left behind, as one page."""
