@@ -17,6 +17,7 @@ MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 ENTRY_POINTS = {
     "crystal_data.commands.lazy",
     "crystal_data.commands.mistakes",
+    "crystal_data.commands.parent",
     "crystal_data.training.cli",
 }
 SOURCES = sorted(ROOT.glob("*/*/src/**/*.py"))
