@@ -367,6 +367,7 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("extra", [("--jobs", "2"), TWO_DEVICES], ids=["one", "two devices"])
 def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
     # Over two devices everything takes twice as long.

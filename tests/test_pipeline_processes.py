@@ -15,7 +15,7 @@ import yaml
 
 from crystal_apps import quickstart
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 QUICKSTART = Path(quickstart.__file__).with_name("pipeline.yaml")
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
