@@ -25,9 +25,9 @@ def ratios(reference: list[float], times: list[float]) -> dict[str, float]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes results as JSON, with the machine, its load and the versions beside them."""
+    """Writes results as JSON, with the kind of machine, its load and the versions beside them."""
     place = {
-        "machine": platform.platform(),
+        "machine": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg(),
