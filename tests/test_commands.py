@@ -11,7 +11,10 @@ from crystal_data.training.cli import CrystalCLI
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
-    path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name != "trainer"
+    path
+    for path in (ROOT / "configs").glob("*/*.yaml")
+    # Parts of a configuration, and files of `crystal run` and `crystal benchmark`.
+    if path.parent.name not in {"trainer", "pipelines", "benchmarks"}
 )
 COMMANDS = ["crystal_data", "crystal_embed", "crystal_apps"]
 

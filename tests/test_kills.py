@@ -362,7 +362,9 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     assert are_gone(started, 5)
     run_through(file, out, "--jobs", "2")
     log = (first / "log.txt").read_text(encoding="utf-8")
-    assert log.count("epoch 1/3") == 1  # the second process began behind it
+    # The second process began behind it; the first was perhaps killed before it said so.
+    assert log.count("epoch 1/3") <= 1
+    assert log.count("epoch 3/3") == 1
     run_through(file, tmp_path / "undisturbed", "--jobs", "2")
     assert_same_pipeline(tmp_path / "undisturbed", out)
 
