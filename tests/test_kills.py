@@ -351,6 +351,7 @@ def assert_same_pipeline(out: Path, other: Path) -> None:
             assert (out / run / name).read_bytes() == (other / run / name).read_bytes(), run / name
 
 
+@pytest.mark.slow
 def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     file, out = pipeline(tmp_path / "pipeline", epochs=3, tables=1), tmp_path / "out"
     first = out / "transformer/seed-0"
