@@ -38,7 +38,7 @@ class SpeciesEmbedding(nn.Module):
 
     @override
     def forward(self, atomic_numbers: Tensor) -> Tensor:
-        """Vectors of atoms, of any for the 0 of padding.
+        """Vectors of atoms; for 0, a hidden atom, the bias alone, as one-hot zeros give it.
 
         Args:
             atomic_numbers: int64, any shape.
@@ -57,7 +57,8 @@ class SpeciesEmbedding(nn.Module):
             )
         if self.training:
             self._note(atomic_numbers)
-        return F.embedding((atomic_numbers - 1).clamp(min=0), self.weight) + self.bias
+        vectors = F.embedding((atomic_numbers - 1).clamp(min=0), self.weight)
+        return vectors.masked_fill((atomic_numbers == 0)[..., None], 0.0) + self.bias
 
     @torch.no_grad()
     def _note(self, atomic_numbers: Tensor) -> None:
@@ -127,14 +128,19 @@ class CrystalTransformer(PretrainedModel):
 
     def encode(self, batch: CrystalBatch) -> Tensor:
         """One vector for each crystal; shape ``[num_crystals, 2 * element_width]``."""
+        atoms = self.encode_atoms(batch)
+        if self._readout == "first":
+            return atoms[batch.num_atoms.cumsum(0) - batch.num_atoms]
+        return mean_over_atoms(atoms, batch.batch, batch.num_atoms)
+
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        """One vector for each atom; shape ``[num_atoms, 2 * element_width]``."""
         position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
         atoms = torch.cat([self.species(batch.atomic_numbers), self.position(position)], dim=-1)
         places = Places.of(batch.num_atoms)
         for layer in self.layers:
             atoms = layer(atoms, places)
-        if self._readout == "first":
-            return atoms[batch.num_atoms.cumsum(0) - batch.num_atoms]
-        return mean_over_atoms(atoms, batch.batch, batch.num_atoms)
+        return atoms
 
     def element_table(self) -> ElementTable:
         """The universal atomic embedding: each element's vector with the shared bias added.
