@@ -104,7 +104,7 @@ class Schedule:
         started = time.perf_counter()
 
         def decide() -> tuple[str, bool, int]:
-            key = task.key(self._fingerprint(task.run))
+            key = task.key(self.fingerprint(task.run))
             is_done = task.is_done(key)
             if not is_done:
                 task.prepare(key)
@@ -141,7 +141,7 @@ class Schedule:
         own = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
         return share(place, self.jobs) | own
 
-    def _fingerprint(self, run: Run) -> str:
+    def fingerprint(self, run: Run) -> str:
         """Hash of the data, made once for all runs that differ in nothing but the seed."""
         name = _without_seed(run)
         if not isinstance(self._data[name], str):

@@ -1,0 +1,247 @@
+"""Works off pipelines on a machine that is lent for minutes: many small runs, one GPU, all cores.
+
+    python benchmarks/gpu/tables.py --data-root DATA --out RUNS --seconds 540 --gpu-jobs 8
+        --gpu configs/pipelines/A.yaml --cpu configs/pipelines/B.yaml:stage,stage --cpu-jobs 7
+
+Runs are those of ``crystal run``, in the same folders with the same keys, so that ``crystal run``
+and ``crystal benchmark run`` find them finished, or go on with them, on any other machine. What
+differs is how they start: each is forked from this process, which has imported everything already,
+because that takes longer than many of the runs. A run takes a place on the GPU or on the cores;
+whichever list is worked off first helps with the other. When the time is up what is not finished
+is ended, and goes on from its last epoch with the next call. ``--pack`` then writes the runs as
+one tar.xz in parts of 15 MiB: checkpoints only of what is not finished, artifacts only where other
+runs start from them or ``--keep`` names the stage.
+"""
+
+import argparse
+import io
+import json
+import lzma
+import os
+import signal
+import sys
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crystal_apps.pipeline.schedule import Schedule
+from crystal_apps.pipeline.spec import read_pipeline
+from crystal_apps.pipeline.task import Task
+
+PART = 15 * 2**20
+
+
+@dataclass
+class Pool:
+    """Places of one kind of device, and the runs that are meant for it, in their order."""
+
+    device: str
+    places: int
+    schedule: Schedule
+    left: list[Task]
+    active: dict[int, tuple[Task, str, float]] = field(default_factory=dict)
+
+
+def pool(device: str, places: int, given: Sequence[str], options: argparse.Namespace) -> Pool:
+    """The runs of ``FILE`` or ``FILE:stage,stage`` that are not finished."""
+    tasks: list[Task] = []
+    for text in given:
+        file, _, stages = text.partition(":")
+        pipeline = read_pipeline(file)
+        common = ("--data_root", str(options.data_root))
+        found = [Task(run, options.out / pipeline.name, common) for run in pipeline.runs()]
+        wanted = stages.split(",") if stages else list(pipeline.stages)
+        tasks += [task for task in found if task.run.stage in wanted]
+    schedule = Schedule(tasks, observer=None)  # type: ignore[arg-type]  # nothing runs in it
+    schedule.check()
+    return Pool(device, places, schedule, list(tasks))
+
+
+def start(task: Task, key: str, device: str) -> int:
+    """Forks a process that runs the commands of a task."""
+    task.prepare(key)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        log = os.open(task.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        import torch
+
+        from crystal_data.training.cli import main
+
+        torch.set_num_threads(1)
+        commands = task.commands()
+        if device == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        for arguments in commands:
+            if status := main([*arguments, "--trainer.accelerator", device]):
+                break
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def ready(one: Pool, failed: set[str]) -> Iterator[tuple[Task, str]]:
+    """Runs that can start, those first that nothing has to be waited for."""
+    for task in list(one.left):
+        needs = [Task(need, task.root) for need in task.run.needs]
+        if any(str(need.folder) in failed for need in needs):
+            one.left.remove(task)
+            failed.add(str(task.folder))
+            print(f"{task.folder}: cannot start", flush=True)
+        elif all(is_finished(need.folder) for need in needs):
+            key = task.key(one.schedule.fingerprint(task.run))
+            if task.is_done(key):
+                one.left.remove(task)
+                continue
+            yield task, key
+
+
+def is_finished(run: Path) -> bool:
+    record = run / "stage.json"
+    return record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "done"
+
+
+def reap(pools: Sequence[Pool], failed: set[str], *, wait: bool) -> bool:
+    """Takes note of one process that has ended; whether there was one."""
+    pid, status = os.waitpid(-1, 0 if wait else os.WNOHANG)
+    for one in pools:
+        if pid in one.active:
+            task, key, began = one.active.pop(pid)
+            seconds = time.monotonic() - began
+            if status:
+                failed.add(str(task.folder))
+                print(f"FAILED {one.device} {task.folder}", flush=True)
+                lines = (task.folder / "log.txt").read_text(errors="replace").splitlines()
+                print("\n".join(lines[-6:]), flush=True)
+            else:
+                task.finish(key, seconds)
+                print(f"{one.device} {seconds:6.1f} s  {task.folder}", flush=True)
+    return pid > 0
+
+
+def work(pools: Sequence[Pool], end: float) -> None:
+    """Keeps all places busy until everything is done or the time is up."""
+    failed: set[str] = set()
+    while time.monotonic() < end:
+        for one in pools:
+            # Its own list first, then the other's.
+            for source in sorted(pools, key=lambda other: other is not one):
+                for task, key in ready(source, failed):
+                    if len(one.active) >= one.places:
+                        break
+                    source.left.remove(task)
+                    child = start(task, key, one.device)
+                    one.active[child] = (task, key, time.monotonic())
+        if not any(one.active for one in pools):
+            break
+        while any(one.active for one in pools) and reap(pools, failed, wait=False):
+            pass
+        time.sleep(0.2)
+    for one in pools:
+        for child in one.active:
+            os.kill(child, signal.SIGKILL)
+    while any(one.active for one in pools):
+        pid, _ = os.waitpid(-1, 0)
+        for one in pools:
+            if pid in one.active:
+                task, _, began = one.active.pop(pid)
+                one.left.append(task)
+                print(f"ended after {time.monotonic() - began:.0f} s: {task.folder}", flush=True)
+    print(f"{sum(len(one.left) for one in pools)} runs are left, {len(failed)} failed", flush=True)
+
+
+class Parts(io.RawIOBase):
+    """Writes files of at most ``PART`` bytes, ``runs.tar.xz.00`` and so on."""
+
+    # ruff: noqa: D102
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._number, self._left = folder, 0, 0
+        self._file: io.BufferedWriter | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        view = memoryview(data)
+        while view:
+            if self._left == 0:
+                if self._file:
+                    self._file.close()
+                self._file = (self._folder / f"runs.tar.xz.{self._number:02d}").open("wb")
+                self._number, self._left = self._number + 1, PART
+            taken = view[: self._left]
+            assert self._file is not None
+            self._file.write(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+        return len(data)
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+        super().close()
+
+
+def pack(pools: Sequence[Pool], out: Path, folder: Path, keep: Sequence[str]) -> None:
+    """Writes what is wanted of all runs."""
+    tasks = [task for one in pools for task in one.schedule.tasks]
+    started_from = {task.root / need.name for task in tasks for need in task.run.needs}
+    started_from |= {task.folder for task in tasks if task.run.stage in keep}
+    with (
+        Parts(folder) as parts,
+        lzma.open(parts, "wb", preset=1) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for run in sorted({task.folder for task in tasks} | started_from):
+            left_out = {"artifact"} - ({"artifact"} if run in started_from else set())
+            if is_finished(run):
+                left_out.add("checkpoints")
+            for path in sorted(run.rglob("*")):
+                inside = path.relative_to(run)
+                if path.is_file() and inside.parts[0] not in left_out:
+                    archive.add(path, path.relative_to(out))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gpu", nargs="*", default=[], help="pipelines for the GPU")
+    parser.add_argument("--cpu", nargs="*", default=[], help="pipelines for the cores")
+    parser.add_argument("--gpu-jobs", type=int, default=0)
+    parser.add_argument("--cpu-jobs", type=int, default=0)
+    parser.add_argument("--data-root", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=540)
+    parser.add_argument("--pack", type=Path, help="folder for the archive of the runs")
+    parser.add_argument("--keep", nargs="*", default=[], help="stages whose artifacts to pack")
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    os.environ["CRYSTAL_DATA_HOME"] = str(options.data_root.absolute())
+    pools = [
+        pool("gpu", options.gpu_jobs, options.gpu, options),
+        pool("cpu", options.cpu_jobs, options.cpu, options),
+    ]
+    print(f"{[len(one.left) for one in pools]} runs; ready after "
+          f"{options.seconds - (end - time.monotonic()):.0f} s", flush=True)  # fmt: skip
+    work([one for one in pools if one.places], end)
+    if options.pack:
+        pack(pools, options.out, options.pack, options.keep)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
