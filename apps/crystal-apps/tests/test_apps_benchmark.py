@@ -11,7 +11,9 @@ import yaml
 from rich.console import Console
 
 from crystal_apps.benchmark import results, show
+from crystal_apps.benchmark.collect import collect
 from crystal_apps.benchmark.command import main
+from crystal_apps.benchmark.gain import paired_gain
 from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
@@ -79,7 +81,7 @@ def finished(clone: Path, num_rows: int = 40, data_hash: str = "abc") -> list[Ta
 
 
 def test_rows_have_means_spreads_and_gains(clone: Path) -> None:
-    found = results.collect(find_benchmark("small"), finished(clone))
+    found = collect(find_benchmark("small"), finished(clone))
     (table,) = found.tables
     rows = {row.name: row for row in table.rows}
     for name, row in rows.items():
@@ -102,7 +104,7 @@ def test_an_interval_is_as_wide_as_the_pairs_disagree() -> None:
     rng = np.random.default_rng(5)
     base = {s: {f"m-{i}": float(v) for i, v in enumerate(rng.uniform(1, 2, 400))} for s in SEEDS}
     other = {s: {k: v * rng.uniform(0.4, 1.4) for k, v in e.items()} for s, e in base.items()}
-    gain = results._gain(base, other)
+    gain = paired_gain(base, other)
     assert gain is not None
     a, b = (np.mean([list(e[s].values()) for s in SEEDS], axis=0) for e in (base, other))
     # The delta method gives the standard error of a ratio of means.
@@ -112,7 +114,7 @@ def test_an_interval_is_as_wide_as_the_pairs_disagree() -> None:
 
 
 def test_written_results_are_read_back(clone: Path) -> None:
-    found = results.collect(find_benchmark("small"), finished(clone))
+    found = collect(find_benchmark("small"), finished(clone))
     results.write(clone / "results.json", found)
     assert results.read(clone / "results.json") == found
     text = show.markdown(find_benchmark("small"), found)
@@ -124,7 +126,7 @@ def test_written_results_are_read_back(clone: Path) -> None:
 
 def test_compare_wants_means_within_the_recorded_spread(clone: Path) -> None:
     benchmark = find_benchmark("small")
-    recorded = results.collect(benchmark, finished(clone))
+    recorded = collect(benchmark, finished(clone))
     row = recorded.tables[0].rows[0]
     low, high = results.allowed(row, 3)
     # Student's t for two degrees of freedom, and the spread of a difference of two means of three.
@@ -150,14 +152,14 @@ def test_the_commands(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "small", "--out", "out"]) == 1
     assert "no results there" in capsys.readouterr().err
     benchmark = find_benchmark("small")
-    found = results.collect(benchmark, finished(clone))
+    found = collect(benchmark, finished(clone))
     results.write(benchmark.recorded, found)
-    results.write(clone / "out/results.json", found)
+    results.write(clone / "out/small.json", found)
     assert benchmark.recorded == clone / "benchmarks/results/small.json"
     assert main(["compare", "small", "--out", "out"]) == 0
-    content = json.loads((clone / "out/results.json").read_text())
+    content = json.loads((clone / "out/small.json").read_text())
     content["tables"][0]["rows"][1]["mean"] *= 2
-    (clone / "out/results.json").write_text(json.dumps(content))
+    (clone / "out/small.json").write_text(json.dumps(content))
     assert main(["compare", "small", "--out", "out"]) == 1
     assert "outside what the recorded spread allows" in capsys.readouterr().out
 

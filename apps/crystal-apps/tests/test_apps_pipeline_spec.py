@@ -80,6 +80,50 @@ def test_other_seeds(tmp_path: Path) -> None:
 
 STAGE = {"config": "model.yaml"}
 
+FOLDS = {
+    "seeds": [4],
+    "stages": {
+        "pretrain": {**STAGE, "vary": {"fold": [0, 1]}},
+        "other": STAGE,
+        "tune": {
+            **STAGE,
+            "options": {
+                "data.split.init_args.fold": "${fold}",
+                "data.split.init_args.seed": "${seed}",
+                "x": "${table}-${fold}-${seed}",
+            },
+            "vary": {
+                "table": {"a": {"y": "${pretrain}"}, "b": {"y": {"z": ["${fold}"]}}},
+                "fold": [0, 1],
+            },
+        },
+    },
+}
+
+
+def test_the_value_of_an_axis_stands_in_options(tmp_path: Path) -> None:
+    runs = {run.name: run for run in read_pipeline(pipeline(tmp_path, **FOLDS)).runs()}
+    assert len(runs) == 2 + 1 + 2 * 2
+    run = runs["tune/a/1/seed-4"]
+    # Part of what tells runs apart, so not left to be replaced later.
+    assert run.options["data.split.init_args.fold"] == 1
+    assert [need.name for need in run.needs] == ["pretrain/1/seed-4"]
+    assert run.resolved(Path("out")) == {
+        "data.split.init_args.fold": 1,
+        "data.split.init_args.seed": 4,
+        "x": "a-1-4",
+        "y": "out/pretrain/1/seed-4",
+    }
+    assert runs["tune/b/0/seed-4"].options["y"] == {"z": [0]}
+
+
+def test_some_stages_and_what_they_start_from(tmp_path: Path) -> None:
+    whole = read_pipeline(pipeline(tmp_path, **FOLDS))
+    assert list(whole.with_stages(["tune"]).stages) == ["pretrain", "tune"]
+    assert list(whole.with_stages(["other"]).stages) == ["other"]
+    names = {run.name for run in whole.runs()}
+    assert {run.name for run in whole.with_stages(["tune"]).runs()} < names
+
 
 @pytest.mark.parametrize(
     ("content", "message"),
@@ -94,7 +138,13 @@ STAGE = {"config": "model.yaml"}
         ({"stages": {"a": {**STAGE, "commands": ["train"]}}}, "commands are some of fit"),
         ({"seeds": [1, 1], "stages": {"a": STAGE}}, "seeds is .1, 1.; a list of different"),
         ({"seeds": 3, "stages": {"a": STAGE}}, "seeds is 3"),
-        ({"stages": {"a": {**STAGE, "vary": {"x": {}}}}}, "vary.x: maps the name of each value"),
+        (
+            {"stages": {"a": {**STAGE, "vary": {"x": {}}}}},
+            "vary.x: a list of values, or maps the name of each",
+        ),
+        ({"stages": {"a": {**STAGE, "vary": {"x": []}}}}, "vary.x: a list of values, or maps"),
+        ({"stages": {"a": {**STAGE, "vary": {"a": [1]}}}}, r"vary.a: \$.a. means something else"),
+        ({"stages": {"a": {**STAGE, "vary": {"seed": [1]}}}}, "give the axis another name"),
         ({"stages": {"a": {**STAGE, "options": 5}}}, "options: maps options"),
     ],
 )
@@ -106,7 +156,9 @@ def test_mistakes_are_named(tmp_path: Path, content: dict[str, Any], message: st
 def test_references_that_mean_no_run(tmp_path: Path) -> None:
     later = {"b": {**STAGE, "options": {"x": "${pretrian}"}}}
     file = pipeline(tmp_path, stages={"pretrain": STAGE, **later})
-    with pytest.raises(PipelineError, match="no stage before it; did you mean 'pretrain'"):
+    with pytest.raises(
+        PipelineError, match="no stage before it and no axis of it; did you mean 'pretrain'"
+    ):
         read_pipeline(file).runs()
     stages = dict(CURVE["stages"])  # type: ignore[arg-type]
     stages["tune"] = {**STAGE, "options": {"x": "${pretrain}"}}

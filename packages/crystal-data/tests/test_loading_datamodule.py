@@ -15,6 +15,7 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.rejected import read_rejected
 from crystal_data.loading import BatchRequest, CrystalDataModule, CrystalDataset, EvaluationSet
 from crystal_data.sources.base import CrystalSource
+from crystal_data.sources.folds import KFoldSplit
 from crystal_data.sources.record import Record
 from crystal_data.sources.split import RatioSplit
 from crystal_data.store import InvalidSourceError, MissingColumnError
@@ -208,8 +209,9 @@ def test_source_without_split_is_divided_and_said(tmp_path, capfd):
     assert [len(data.sample_ids(name)) for name in ("train", "val", "test")] == [26, 3, 3]
 
 
-def test_ratio_split_divides_labelled_rows_alone(tmp_path):
-    data = ready(module(tmp_path, split=RatioSplit(val=0.25, test=0.25)))
+@pytest.mark.parametrize("split", [RatioSplit(val=0.25, test=0.25), KFoldSplit(num_folds=4)])
+def test_drawn_splits_divide_labelled_rows_alone(tmp_path, split):
+    data = ready(module(tmp_path, split=split))
     rows = np.concatenate([data.sample_ids(name) for name in ("train", "val", "test")])
     assert len(rows) == 32
     assert (rows % 5 != 0).all()
@@ -225,6 +227,15 @@ def test_smaller_training_sets_are_parts_of_larger_ones(tmp_path):
     assert chosen[0] < chosen[1] < chosen[2]
     with pytest.raises(ValueError, match="train_size is 17, of 16 rows"):
         ready(module(tmp_path, train_size=17))
+
+
+def test_a_training_size_of_the_labelled_rows_of_a_drawn_split(tmp_path):
+    split = RatioSplit(val=0.25, test=0.25, group="reduced_formula")
+    chosen = [ready(module(tmp_path, split=split, train_size=size)) for size in (5, 12, None)]
+    train = [set(data.sample_ids("train").tolist()) for data in chosen]
+    assert train[0] < train[1] < train[2]
+    assert all(row % 5 for row in train[2])
+    assert chosen[0].sample_ids("test").tolist() == chosen[2].sample_ids("test").tolist()
 
 
 def test_bad_input_is_refused_or_left_out(tmp_path):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.sources.base import CrystalSource as CrystalSource
     from crystal_data.sources.folder import FolderSource as FolderSource
+    from crystal_data.sources.folds import KFoldSplit as KFoldSplit
     from crystal_data.sources.joined import JoinedSource as JoinedSource
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
@@ -69,6 +70,7 @@ _EXPORTS = {
     "JarvisDFT3D": "crystal_data.sources.public",
     "JoinedSource": "crystal_data.sources.joined",
     "JarvisSupercon": "crystal_data.sources.public",
+    "KFoldSplit": "crystal_data.sources.folds",
     "MP20": "crystal_data.sources.public",
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",

@@ -4,11 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crystal_apps.benchmark.spec import benchmark_files, find_benchmark, read_benchmark
+from crystal_apps.benchmark.spec import Benchmark, benchmark_files, find_benchmark, read_benchmark
 from crystal_apps.pipeline.command import add_options, run_pipeline
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_data.commands.mistakes import says_errors
+
+if TYPE_CHECKING:
+    from crystal_apps.benchmark.results import BenchmarkResults
 
 
 @says_errors
@@ -21,13 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all benchmarks, and which have recorded results")
     for name, summary in (
-        ("run", "run what is not finished and write results.json, .md and .svg"),
+        ("run", "run what its tables need and is not finished; write them as .json, .md and .svg"),
         ("compare", "say whether a finished run agrees with the recorded results"),
     ):
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("benchmark", help="name, or a YAML file")
         command.add_argument(
-            "--out", type=Path, help="folder of the runs (default: runs/benchmarks/<name>)"
+            "--out", type=Path, help="folder of the runs (default: runs/<name of the pipeline>)"
         )
         if name == "run":
             add_options(command)
@@ -62,36 +66,42 @@ def _list() -> int:
     return 0
 
 
-def _out(options: argparse.Namespace, name: str) -> Path:
-    return options.out or Path("runs") / "benchmarks" / name
+def _out(options: argparse.Namespace, benchmark: Benchmark) -> Path:
+    """Folder of the runs; benchmarks of one pipeline share it, as `crystal run` does."""
+    return options.out or Path("runs") / benchmark.pipeline.name
 
 
 def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from crystal_apps.benchmark import figure, results, show
+    from crystal_apps.benchmark import show
+    from crystal_apps.benchmark.collect import collect
     from crystal_apps.pipeline.ranks import is_first
-    from crystal_data.io import write_text
 
     benchmark = find_benchmark(options.benchmark)
-    out = _out(options, benchmark.name)
+    out = _out(options, benchmark)
     status, tasks = run_pipeline(benchmark.pipeline, out, options)
     if not is_first():
         return status
-    found = results.collect(benchmark, tasks)
-    results.write(out / "results.json", found)
-    write_text(out / "results.svg", figure.draw(found))
-    write_text(out / "results.md", show.markdown(benchmark, found))
+    found = collect(benchmark, tasks)
+    _write(out / f"{benchmark.name}.json", benchmark, found)
     console = Console()
     show.print_tables(console, found)
-    console.print(f"\nresults: {out}/results.json, .md and .svg", soft_wrap=True)
+    console.print(f"\nresults: {out / benchmark.name}.json, .md and .svg", soft_wrap=True)
     if options.record and not status:
-        results.write(benchmark.recorded, found)
-        write_text(benchmark.recorded.with_suffix(".svg"), figure.draw(found))
-        page = show.markdown(benchmark, found, figure=f"{benchmark.name}.svg")
-        write_text(benchmark.recorded.with_suffix(".md"), page)
+        _write(benchmark.recorded, benchmark, found)
         console.print(f"recorded: {benchmark.recorded}", soft_wrap=True)
     return status
+
+
+def _write(path: Path, benchmark: Benchmark, found: "BenchmarkResults") -> None:
+    """Numbers, page and picture, side by side."""
+    from crystal_apps.benchmark import figure, results, show
+    from crystal_data.io import write_text
+
+    results.write(path, found)
+    write_text(path.with_suffix(".svg"), figure.draw(found))
+    write_text(path.with_suffix(".md"), show.markdown(benchmark, found))
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -101,7 +111,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     benchmark = find_benchmark(options.benchmark)
     recorded = results.read(benchmark.recorded)
-    new = results.read(_out(options, benchmark.name) / "results.json")
+    new = results.read(_out(options, benchmark) / f"{benchmark.name}.json")
     console = Console()
     outside = show.print_comparison(console, recorded, new)
     for name in outside:

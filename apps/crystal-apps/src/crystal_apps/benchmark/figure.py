@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from crystal_apps.benchmark.convergence import UNCONVERGED_MARK
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
 
 # Those of the report.
@@ -50,13 +51,17 @@ def _label(table: ResultTable) -> str:
     return f"{split} {metric.upper()}, {table.unit}"
 
 
+def _row_label(table: ResultTable, row: Row) -> str:
+    return (row.name or table.spec.stage) + (f" {UNCONVERGED_MARK}" if row.unconverged else "")
+
+
 def _draw_rows(panel: Any, table: ResultTable) -> None:
     for place, row in enumerate(table.rows):
         colour = _COLOURS[place % len(_COLOURS)]
         seeds = list(row.by_seed.values())
         panel.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.45, markersize=5)
         panel.plot([row.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
-    panel.set_yticks(range(len(table.rows)), [row.name or table.spec.stage for row in table.rows])
+    panel.set_yticks(range(len(table.rows)), [_row_label(table, row) for row in table.rows])
     panel.set_ylim(len(table.rows) - 0.5, -0.5)
     panel.set_xlabel(_label(table))
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)

@@ -5,29 +5,36 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from crystal_apps.benchmark.results import BenchmarkResults, Gain, ResultTable, Row, allowed
+from crystal_apps.benchmark.convergence import MOST_LATE_DROP, UNCONVERGED_MARK
+from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row, allowed
 from crystal_apps.benchmark.spec import Benchmark
 from crystal_apps.pipeline.outcome import spread
 
+_MARK_MEANS = (
+    f"{UNCONVERGED_MARK} unconverged: the validation error still fell by more than "
+    f"{MOST_LATE_DROP:.0%} over the last tenth of the epochs, so nothing is claimed."
+)
 
-def markdown(benchmark: Benchmark, results: BenchmarkResults, figure: str = "results.svg") -> str:
-    """The page that is committed beside the results.
+
+def markdown(benchmark: Benchmark, results: BenchmarkResults) -> str:
+    """The page beside the results and their picture.
 
     Args:
         benchmark: What was run.
         results: What came of it.
-        figure: File of the picture, beside the page.
     """
     parts = [
         f"# {benchmark.title}",
         f"`crystal benchmark run {results.name}`",
         *([benchmark.note.strip()] if benchmark.note else []),
-        f"![Each row of the tables below; a dot is a seed]({figure})",
+        f"![Each row of the tables below; a dot is a seed]({results.name}.svg)",
     ]
     for table in results.tables:
         header, rows = cells(table)
         lines = [f"## {table.spec.title}", "", _line(header), _line(["---"] * len(header))]
         parts.append("\n".join([*lines, *map(_line, rows)]))
+    if _has_unconverged(results):
+        parts.append(_MARK_MEANS)
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     parts.append(
         f"All runs took {results.seconds / 3600:.1f} hours together, on a machine with "
@@ -40,7 +47,7 @@ def markdown(benchmark: Benchmark, results: BenchmarkResults, figure: str = "res
 def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one table as text."""
     axes = list(table.rows[0].variant)
-    best = min(table.rows, key=lambda row: row.mean).mean
+    best = min((row.mean for row in table.rows if not row.unconverged), default=None)
     split, metric = table.spec.metric.split("/")[:2]
     baseline = "/".join(table.spec.baseline.values())
     header = [*axes, f"{split} {metric.upper()}, {table.unit}", "seeds"]
@@ -49,9 +56,14 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     rows = []
     for row in table.rows:
         value = spread(row.mean, float("nan") if row.std is None else row.std)
-        found = [*row.variant.values(), f"**{value}**" if row.mean == best else value]
-        found.append(str(len(row.by_seed)))
-        found += [_gain(row.gain)] if baseline else []
+        if row.unconverged:
+            value += f" {UNCONVERGED_MARK}"
+        elif row.mean == best:
+            value = f"**{value}**"
+        num_seeds = len(row.by_seed)
+        runs = f" ({row.num_runs} runs)" if row.num_runs > num_seeds else ""
+        found = [*row.variant.values(), value, f"{num_seeds}{runs}"]
+        found += [_gain(row, table.baseline(row))] if baseline else []
         found += [column.get(row.name, "") for column in table.spec.beside.values()]
         rows.append(found)
     return header, rows
@@ -68,6 +80,8 @@ def print_tables(console: Console, results: BenchmarkResults) -> None:
             shown.add_row(*(cell.replace("**", "") for cell in row))
         console.print()
         console.print(shown)
+    if _has_unconverged(results):
+        console.print(f"\n{_MARK_MEANS}")
 
 
 def print_comparison(
@@ -109,8 +123,16 @@ def _agrees(recorded: Row, new: Row) -> bool:
     return recorded.data_hash == new.data_hash and low <= new.mean <= high
 
 
-def _gain(gain: Gain | None) -> str:
-    if gain is None:
+def _has_unconverged(results: BenchmarkResults) -> bool:
+    return any(row.unconverged for table in results.tables for row in table.rows)
+
+
+def _gain(row: Row, baseline: Row | None) -> str:
+    if row.unconverged:
+        return "unconverged"
+    if baseline is not None and baseline.unconverged:
+        return "baseline unconverged"
+    if (gain := row.gain) is None:
         return ""
     low, estimate, high = (f"{100 * value:+.1f}" for value in (gain.low, gain.estimate, gain.high))
     return f"{estimate} % ({low} to {high})"

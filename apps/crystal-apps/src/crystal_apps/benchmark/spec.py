@@ -13,7 +13,7 @@ from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
 FOLDER = Path("configs/benchmarks")
 _RECORDED = Path("benchmarks/results")
 _KEYS = ("title", "pipeline", "seeds", "note", "tables")
-_TABLE_KEYS = ("title", "stage", "metric", "baseline", "beside")
+_TABLE_KEYS = ("title", "stage", "metric", "baseline", "over", "beside")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class TableSpec:
         metric: Such as ``test/mae/band_gap``.
         baseline: Axis to value: each row's gain is over the row that has these values and is
             otherwise the same.
+        over: Axes whose runs together make one number of a seed: the mean over all that they were
+            tested on, such as over the folds of a cross-validation.
         beside: Title of a further column to its cells, by the row's value names joined with
             ``/``.
     """
@@ -34,6 +36,7 @@ class TableSpec:
     stage: str
     metric: str
     baseline: Mapping[str, str]
+    over: tuple[str, ...]
     beside: Mapping[str, Mapping[str, str]]
 
 
@@ -45,7 +48,7 @@ class Benchmark:
         file: Where it was read from.
         title: One line.
         note: What to know when reading the tables.
-        pipeline: What is run.
+        pipeline: What is run: the stages of the tables, and those that these start from.
         tables: What is shown.
     """
 
@@ -103,6 +106,7 @@ def read_benchmark(file: Path) -> Benchmark:
     if "seeds" in content:
         pipeline = pipeline.with_seeds(content["seeds"])
     tables = tuple(_table(file, pipeline, table) for table in content["tables"])
+    pipeline = pipeline.with_stages([table.stage for table in tables])
     return Benchmark(file, str(content["title"]), str(content.get("note", "")), pipeline, tables)
 
 
@@ -120,11 +124,19 @@ def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
                 f"{where}: baseline {axis}: {value} is no variant of {stage}, which has "
                 f"{', '.join(f'{axis}: {name}' for axis in vary for name in vary[axis])}"
             )
+    over = tuple(map(str, content.get("over", ())))
+    for axis in over:
+        if axis not in vary or axis in baseline:
+            others = [other for other in vary if other not in baseline]
+            raise PipelineError(
+                f"{where}: over {axis}: the axes of {stage} to average over are "
+                f"{', '.join(others) or 'none'}"
+            )
     beside = {
         str(column): {str(row): str(cell) for row, cell in cells.items()}
         for column, cells in content.get("beside", {}).items()
     }
-    return TableSpec(str(content["title"]), stage, str(content["metric"]), baseline, beside)
+    return TableSpec(str(content["title"]), stage, str(content["metric"]), baseline, over, beside)
 
 
 def _known(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from os.path import normpath
@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from crystal_apps.pipeline.references import SEED, references, substitute
+
 COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-_SEED = "seed"  # ${seed} is the run's seed
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
 class PipelineError(ValueError):
@@ -31,7 +31,8 @@ class Run:
         seed: Of all that is random in it.
         configs: Files for ``--config``; later ones override earlier ones.
         commands: Subcommands of ``crystal``, in their order.
-        options: Dotted option to its value; references to other runs are still in it.
+        options: Dotted option to its value; references to other runs and the seed are still in
+            it.
         needs: Runs that it starts from.
     """
 
@@ -60,8 +61,8 @@ class Run:
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The options with references replaced: by the folder of the run, and ``${seed}``."""
         found = {run.stage: str(folder / run.name) for run in self.needs}
-        found[_SEED] = str(self.seed)
-        resolved: dict[str, Any] = _substitute(dict(self.options), found)
+        found[SEED] = str(self.seed)
+        resolved: dict[str, Any] = substitute(dict(self.options), found)
         return resolved
 
 
@@ -74,7 +75,8 @@ class Stage:
         configs: Files for ``--config``.
         commands: What is run, in order.
         options: Dotted option to value, the same for all its runs.
-        vary: Axis to value name to the options that this value sets.
+        vary: Axis to value name to the options that this value sets. ``${axis}`` in any option
+            stands for the value's name.
     """
 
     name: str
@@ -87,6 +89,14 @@ class Stage:
         """Every combination of one value of each axis."""
         combinations = itertools.product(*self.vary.values())
         return [dict(zip(self.vary, chosen, strict=True)) for chosen in combinations]
+
+    def chosen_options(self, variant: Mapping[str, str]) -> dict[str, Any]:
+        """Options of the runs of one variant; references to stages and the seed are still in it."""
+        options = dict(self.options)
+        for axis, value in variant.items():
+            options |= self.vary[axis][value]
+        chosen: dict[str, Any] = substitute(options, variant)
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,14 @@ class Pipeline:
         """The same for other seeds."""
         return replace(self, seeds=tuple(seeds))
 
+    def with_stages(self, names: Collection[str]) -> "Pipeline":
+        """The same with these stages alone, and those that they start from."""
+        wanted = set(names)
+        for stage in reversed(list(self.stages.values())):
+            if stage.name in wanted:
+                wanted.update(references([stage.options, stage.vary]))
+        return replace(self, stages={k: v for k, v in self.stages.items() if k in wanted})
+
     def runs(self) -> list[Run]:
         """All runs, those that others start from before them.
 
@@ -133,11 +151,9 @@ class Pipeline:
         seed: int,
         earlier: Mapping[tuple[str, tuple[str, ...], int], Run],
     ) -> Run:
-        options = dict(stage.options)
-        for axis, value in variant.items():
-            options |= stage.vary[axis][value]
+        options = stage.chosen_options(variant)
         needs = []
-        for name in _references(options):
+        for name in references(options):
             other = self._referenced(stage, name)
             chosen = []
             for axis, values in other.vary.items():
@@ -155,11 +171,11 @@ class Pipeline:
         earlier = list(itertools.takewhile(lambda other: other != stage.name, self.stages))
         if name in earlier:
             return self.stages[name]
-        near = get_close_matches(name, earlier, n=1)
+        near = get_close_matches(name, [*earlier, *stage.vary], n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"before it stand {earlier or 'none'}"
         raise PipelineError(
-            f"{self.file}: stage {stage.name} refers to ${{{name}}}, which is no stage before it; "
-            f"{hint}"
+            f"{self.file}: stage {stage.name} refers to ${{{name}}}, which is no stage before it "
+            f"and no axis of it; {hint}"
         )
 
 
@@ -179,14 +195,20 @@ def read_pipeline(path: str | Path) -> Pipeline:
     if not isinstance(stages, dict) or not stages:
         raise PipelineError(f"{file}: stages is a mapping from name to stage, at least one")
     parsed = {str(name): _stage(file, str(name), stage) for name, stage in stages.items()}
+    for stage in parsed.values():
+        for axis in stage.vary.keys() & {*parsed, SEED}:
+            raise PipelineError(
+                f"{file}: stage {stage.name}: vary.{axis}: ${{{axis}}} means something else "
+                "already; give the axis another name"
+            )
     return Pipeline(file, tuple(seeds), parsed)
 
 
 def _stage(file: Path, name: str, content: Any) -> Stage:
     where = f"{file}: stage {name}"
     _check_name(name, where)
-    if name == _SEED:
-        raise PipelineError(f"{where}: ${{{_SEED}}} means the seed, so no stage is called that")
+    if name == SEED:
+        raise PipelineError(f"{where}: ${{{SEED}}} means the seed, so no stage is called that")
     if not isinstance(content, dict):
         raise PipelineError(f"{where}: a mapping with config and perhaps options is expected")
     _only_keys(content, ("config", "commands", "options", "vary"), where)
@@ -210,8 +232,13 @@ def _stage(file: Path, name: str, content: Any) -> Stage:
 
 
 def _axis(values: Any, where: str) -> dict[str, dict[str, Any]]:
+    if isinstance(values, list):
+        # Values that set nothing by themselves: options say ${axis}.
+        values = {value: {} for value in map(str, values)}
     if not isinstance(values, dict) or not values:
-        raise PipelineError(f"{where}: maps the name of each value to the options it sets")
+        raise PipelineError(
+            f"{where}: a list of values, or maps the name of each value to the options it sets"
+        )
     for name in values:
         _check_name(str(name), where)
     return {str(name): _options(chosen, f"{where}.{name}") for name, chosen in values.items()}
@@ -256,24 +283,3 @@ def _are_seeds(seeds: Any) -> bool:
         and all(type(seed) is int and seed >= 0 for seed in seeds)
         and len(set(seeds)) == len(seeds)
     )
-
-
-def _references(value: Any) -> list[str]:
-    """Names of the stages that a value refers to, each once."""
-    if isinstance(value, Mapping):
-        found = [name for item in value.values() for name in _references(item)]
-    elif isinstance(value, list):
-        found = [name for item in value for name in _references(item)]
-    else:
-        found = _REFERENCE.findall(value) if isinstance(value, str) else []
-    return list(dict.fromkeys(name for name in found if name != _SEED))
-
-
-def _substitute(value: Any, folders: Mapping[str, str]) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _substitute(item, folders) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substitute(item, folders) for item in value]
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: folders[match[1]], value)
-    return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.sources.folds import KFoldSplit
 from crystal_data.sources.split import ColumnSplit, RatioSplit, SplitRows, Splitter
 from crystal_data.store.store import CrystalStore
 
@@ -43,8 +44,8 @@ def choose_rows(
     is_drawn = splitter is None and len(store.rows_of("")) == len(store)
     if is_drawn:
         splitter = RatioSplit(seed=seed)
-    if isinstance(splitter, RatioSplit):
-        # Shares are meant of what can be learnt or scored.
+    if isinstance(splitter, RatioSplit | KFoldSplit):
+        # Shares and folds are meant of what can be learnt or scored.
         rows = splitter.split(store, np.flatnonzero(has_label))
         return ChosenRows(rows, int((~has_label).sum()), is_drawn)
     rows = (splitter or ColumnSplit()).split(store)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crystal_data.sources.exclude import excluded_rows as excluded_rows
     from crystal_data.sources.exclude import find_leaks as find_leaks
     from crystal_data.sources.folder import FolderSource as FolderSource
+    from crystal_data.sources.folds import KFoldSplit as KFoldSplit
     from crystal_data.sources.homes import cache_home as cache_home
     from crystal_data.sources.homes import data_home as data_home
     from crystal_data.sources.public import MP20 as MP20
@@ -51,6 +52,7 @@ _EXPORTS = {
     "JarvisDFT3D": "crystal_data.sources.public",
     "JarvisSupercon": "crystal_data.sources.public",
     "Leak": "crystal_data.sources.exclude",
+    "KFoldSplit": "crystal_data.sources.folds",
     "MP20": "crystal_data.sources.public",
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",

@@ -64,8 +64,8 @@ class RatioSplit(Splitter):
     def split(self, table: CrystalTable, rows: NDArray[np.int64] | None = None) -> SplitRows:
         """Draw the rows of each split."""
         rows = np.arange(len(table)) if rows is None else np.asarray(rows, dtype=np.int64)
-        identifiers = _values(table, "identifier", rows)
-        groups = None if self.group is None else _groups(table, self.group, rows)
+        identifiers = row_values(table, "identifier", rows)
+        groups = None if self.group is None else group_keys(table, self.group, rows)
         drawn = ratio_split(identifiers, self.val, self.test, self.seed, groups)
         return {name: np.sort(rows[chosen]) for name, chosen in drawn.items()}
 
@@ -83,7 +83,7 @@ class ColumnSplit(Splitter):
     def split(self, table: CrystalTable, rows: NDArray[np.int64] | None = None) -> SplitRows:
         """Read the rows of each split off the column."""
         rows = np.arange(len(table)) if rows is None else np.asarray(rows, dtype=np.int64)
-        values = np.array([str(value) for value in _values(table, self.column, rows)], dtype=str)
+        values = np.array([str(value) for value in row_values(table, self.column, rows)], dtype=str)
         strange = sorted(set(values.tolist()) - {*SPLIT_NAMES, ""})
         if strange:
             raise ValueError(
@@ -115,7 +115,7 @@ class IdSplit(Splitter):
         rows = np.arange(len(table)) if rows is None else np.asarray(rows, dtype=np.int64)
         files = {"train": self.train, "val": self.val, "test": self.test}
         lists = {name: read_ids(path) for name, path in files.items() if path is not None}
-        found = id_split(_values(table, "identifier", rows), lists)
+        found = id_split(row_values(table, "identifier", rows), lists)
         chosen = sum(len(part) for part in found.values())
         _say_left_out(len(rows) - chosen, len(rows), "their identifiers are in no list")
         return {name: np.sort(rows[part]) for name, part in found.items()}
@@ -144,28 +144,43 @@ def ratio_split(
         ValueError: If two identifiers are alike, or there are fewer groups than splits to fill.
     """
     names = np.asarray(identifiers, dtype=str)
-    order = np.argsort(names, kind="stable")
-    if len(names) > 1 and (names[order][1:] == names[order][:-1]).any():
-        doubled = names[order][1:][names[order][1:] == names[order][:-1]][0]
-        raise ValueError(f"identifier {str(doubled)!r} stands twice; splits need them to differ")
+    order = sorted_order(identifiers)
     wanted: dict[SplitName, float] = {"test": test, "val": val, "train": 1.0 - val - test}
     wanted = {name: share * len(names) for name, share in wanted.items() if share > 0}
     if groups is None:
         return _cut(order[np.random.default_rng(seed).permutation(len(order))], wanted)
-    # Groups are counted from the first of their sorted identifiers: row order plays no part.
-    _, first, member = np.unique(np.asarray(groups)[order], return_index=True, return_inverse=True)
-    if len(names) and len(first) < len(wanted):
+    member = group_numbers(np.asarray(groups)[order])
+    sizes = np.bincount(member)
+    if len(names) and len(sizes) < len(wanted):
         raise ValueError(
-            f"{len(first)} groups cannot fill {' and '.join(wanted)}; use smaller groups, or "
+            f"{len(sizes)} groups cannot fill {' and '.join(wanted)}; use smaller groups, or "
             "leave a split out with a share of 0"
         )
-    rank = np.argsort(np.argsort(first))
-    member = rank[member.reshape(-1)]
-    sizes = np.bincount(member, minlength=len(first))
-    owner = _deal(np.random.default_rng(seed).permutation(len(first)), sizes, wanted)
+    owner = _deal(np.random.default_rng(seed).permutation(len(sizes)), sizes, wanted)
     split_of_row = np.empty(len(names), dtype=object)
     split_of_row[order] = np.array(owner, dtype=object)[member]
     return {name: np.flatnonzero(split_of_row == name) for name in SPLIT_NAMES}
+
+
+def sorted_order(identifiers: Sequence[str]) -> NDArray[np.int64]:
+    """Positions by identifier: what is drawn in this order is the same for any order of rows.
+
+    Raises:
+        ValueError: If two identifiers are alike.
+    """
+    names = np.asarray(identifiers, dtype=str)
+    order = np.argsort(names, kind="stable")
+    doubled = names[order][1:][names[order][1:] == names[order][:-1]]
+    if len(doubled):
+        raise ValueError(f"identifier {str(doubled[0])!r} stands twice; splits need them to differ")
+    return order
+
+
+def group_numbers(keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of each position's group, counted by where the groups first stand."""
+    _, first, member = np.unique(keys, return_index=True, return_inverse=True)
+    rank: NDArray[np.int64] = np.argsort(np.argsort(first))
+    return rank[member.reshape(-1)]
 
 
 def _cut(shuffled: NDArray[np.int64], wanted: dict[SplitName, float]) -> SplitRows:
@@ -245,18 +260,26 @@ def _stripped(lines: Iterable[str]) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _values(table: CrystalTable, name: str, rows: NDArray[np.int64]) -> list[Any]:
+def row_values(table: CrystalTable, name: str, rows: NDArray[np.int64]) -> list[Any]:
+    """Values of a column in the given rows."""
     values = table.column(name)[:]
     return [values[row] for row in rows]
 
 
-def _groups(table: CrystalTable, group: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+def group_keys(table: CrystalTable, group: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """What rows of one group share.
+
+    Args:
+        table: A ``CrystalStore``.
+        group: ``reduced_formula``, ``chemical_system``, or any column.
+        rows: The rows asked for.
+    """
     if group == "reduced_formula":
         return table_composition_keys(table, "reduced_formula")[rows]
     if group == "chemical_system":
         return table_composition_keys(table, "chemical_system")[rows]
-    identifiers = _values(table, "identifier", rows)
-    values = [str(value) for value in _values(table, group, rows)]
+    identifiers = row_values(table, "identifier", rows)
+    values = [str(value) for value in row_values(table, group, rows)]
     # Rows that lack the value have nothing in common.
     return np.array(
         [

@@ -1,0 +1,56 @@
+"""Whether trainings had come to rest: what their validation curves still did at the end."""
+
+import csv
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from crystal_data.training.runs import METRICS
+
+# A row of a table is unconverged if its validation error fell by more than this share over the
+# last tenth of the epochs.
+MOST_LATE_DROP = 0.01
+UNCONVERGED_MARK = "†"
+_WINDOW_SHARE = 0.1
+_SHORTEST_WINDOW = 3
+
+
+def late_drop(curve: Sequence[float]) -> float | None:
+    """Share by which an error still fell over the last tenth of a training.
+
+    A straight line through the last tenth of the values, three at least, tells the trend from the
+    noise between epochs; negative if the error rose. A learning rate that ends near zero flattens
+    any curve, so a small drop does not say that more epochs would not help; a large one says that
+    the training was cut off.
+
+    Args:
+        curve: Validation error after each epoch.
+
+    Returns:
+        None for a curve that is too short to tell: fewer than twice three values.
+    """
+    if len(curve) < 2 * _SHORTEST_WINDOW:
+        return None
+    last = np.asarray(curve[-max(_SHORTEST_WINDOW, ceil(_WINDOW_SHARE * len(curve))) :])
+    slope, start = np.polyfit(np.arange(len(last)), last, 1)
+    return float(-slope * (len(last) - 1) / start) if start > 0 else 0.0
+
+
+def validation_curve(run: Path, metric: str) -> list[float]:
+    """Values of a metric's validation counterpart over the epochs of a run.
+
+    Args:
+        run: Folder of the run.
+        metric: Such as ``test/mae/band_gap``, which has ``val/mae/band_gap`` beside it.
+
+    Returns:
+        Nothing if the run did not train, or without validation.
+    """
+    path = run / METRICS
+    if not path.is_file():
+        return []
+    column = f"val/{metric.partition('/')[2]}"
+    with path.open(encoding="utf-8", newline="") as file:
+        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]

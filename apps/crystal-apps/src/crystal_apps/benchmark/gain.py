@@ -1,0 +1,83 @@
+"""By how much one row's error is smaller than another's, structure by structure."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.metrics import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By which share the error is smaller than the baseline's, with a 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def structure_errors(runs: Sequence[Path], target: str) -> dict[str, float]:
+    """Test structure to its absolute error, the mean over the runs that tested it.
+
+    Args:
+        runs: Folders of the runs of one seed: one, or those of all folds.
+        target: Name of the property.
+    """
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        path = run / "predictions" / "test.csv"
+        if path.is_file():
+            for structure, error in _read_errors(path, target).items():
+                found.setdefault(structure, []).append(error)
+    return {structure: float(np.mean(errors)) for structure, errors in found.items()}
+
+
+def _read_errors(path: Path, target: str) -> dict[str, float]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    prefix = f"{target}:" if rows and f"{target}:target" in rows[0] else ""
+    return {
+        row["id"]: abs(float(row[f"{prefix}prediction"]) - float(row[f"{prefix}target"]))
+        for row in rows
+        if row[f"{prefix}target"]
+    }
+
+
+def paired_gain(
+    baseline: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]
+) -> Gain | None:
+    """Paired bootstrap over test structures of one less the ratio of errors, means over seeds.
+
+    Args:
+        baseline: Seed to test structure to error.
+        other: The same of the row whose gain is asked for.
+
+    Returns:
+        None if no seed is in both, or no structure was tested with all of them.
+    """
+    seeds = sorted(baseline.keys() & other.keys())
+    if not seeds:
+        return None
+    structures = sorted(
+        set.intersection(*(baseline[seed].keys() & other[seed].keys() for seed in seeds))
+    )
+    if not structures:
+        return None
+    pairs = np.array(
+        [
+            [np.mean([errors[seed][one] for seed in seeds]) for errors in (baseline, other)]
+            for one in structures
+        ]
+    )
+    found = bootstrap_interval(pairs, rng=np.random.default_rng(0), statistic=_smaller_by)
+    return Gain(found.estimate, found.low, found.high)
+
+
+def _smaller_by(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    means = pairs.mean(axis=-2)
+    smaller: NDArray[np.float64] = 1.0 - means[..., 1] / means[..., 0]
+    return smaller

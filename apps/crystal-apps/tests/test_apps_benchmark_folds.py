@@ -1,0 +1,198 @@
+"""Benchmarks over folds, of a part of a pipeline, and of trainings that were cut off."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from crystal_apps.benchmark import figure, results, show
+from crystal_apps.benchmark.collect import collect
+from crystal_apps.benchmark.command import main
+from crystal_apps.benchmark.convergence import late_drop
+from crystal_apps.benchmark.spec import Benchmark, find_benchmark
+from crystal_apps.pipeline.spec import PipelineError
+from crystal_apps.pipeline.task import Task
+from crystal_data.metrics import MetricResult, write_results
+
+SEEDS, NUM_FOLDS, NUM_ROWS = (0, 1), 3, 31
+TARGET = "energy"
+METRIC = f"test/mae/{TARGET}"
+FLAT = [1 / (epoch + 1) for epoch in range(30)] + [0.03] * 10
+FALLING = [2 - 0.02 * epoch for epoch in range(40)]
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Benchmark:
+    """Two tables, repeated and with folds, of two of a pipeline's four stages."""
+    for folder in ("configs/pipelines", "configs/benchmarks"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "configs/pipelines/model.yaml").write_text("{}")
+    arms = {"table": {"plain": {"x": "plain"}, "better": {"x": "${pretrain}"}}}
+    stages = {
+        "pretrain": {"config": "model.yaml", "commands": ["fit"]},
+        "unasked": {"config": "model.yaml"},
+        "folds": {
+            "config": "model.yaml",
+            "options": {"data.split.init_args.fold": "${fold}"},
+            "vary": {**arms, "fold": list(range(NUM_FOLDS))},
+        },
+    }
+    pipeline = {"seeds": list(SEEDS), "stages": stages}
+    (tmp_path / "configs/pipelines/small.yaml").write_text(
+        yaml.safe_dump(pipeline, sort_keys=False)
+    )
+    table = {"title": "E", "stage": "folds", "metric": METRIC, "over": ["fold"]}
+    table["baseline"] = {"table": "plain"}
+    write_benchmark(tmp_path, table)
+    monkeypatch.chdir(tmp_path)
+    return find_benchmark("cv")
+
+
+def write_benchmark(clone: Path, table: dict[str, Any]) -> None:
+    content = {"title": "Folds", "pipeline": "../pipelines/small.yaml", "tables": [table]}
+    (clone / "configs/benchmarks/cv.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def error_of(table: str, seed: int, row: int) -> float:
+    return (0.5 if table == "better" else 1.0) * (1 + row % 4 + 0.1 * seed)
+
+
+def finished(benchmark: Benchmark, curves: dict[str, list[float]] | None = None) -> list[Task]:
+    """Runs whose folds differ in size: rows are dealt out by their number."""
+    tasks = [Task(run, Path("runs/small")) for run in benchmark.pipeline.runs()]
+    for task in tasks:
+        if task.run.stage == "folds":
+            _finish(task, (curves or {}).get(task.run.variant["table"], FLAT))
+    return tasks
+
+
+def _finish(task: Task, curve: list[float]) -> None:
+    table, fold = task.run.variant["table"], int(task.run.variant["fold"])
+    errors = {r: error_of(table, task.run.seed, r) for r in range(fold, NUM_ROWS, NUM_FOLDS)}
+    (task.folder / "predictions").mkdir(parents=True, exist_ok=True)
+    lines = [f"m-{row},1.0,{1 + error!r}" for row, error in errors.items()]
+    (task.folder / "predictions/test.csv").write_text("\n".join(["id,target,prediction", *lines]))
+    mean = float(np.mean(list(errors.values())))
+    result = MetricResult(METRIC, mean, {"unit": "eV"}, {"torch": "2"}, "abc", len(errors))
+    write_results(task.folder / "results.json", [result])
+    rows = [f"{epoch},{value}" for epoch, value in enumerate(curve)]
+    # Training numbers of an epoch that was not validated leave the column empty.
+    text = "\n".join([f"epoch,val/mae/{TARGET}", *rows, "99,"])
+    (task.folder / "metrics.csv").write_text(text)
+    task.finish("key", 10.0)
+
+
+def test_a_repetition_counts_each_structure_once(benchmark: Benchmark) -> None:
+    found = collect(benchmark, finished(benchmark))
+    rows = {row.name: row for row in found.tables[0].rows}
+    assert list(rows) == ["plain", "better"]
+    for name, row in rows.items():
+        by_seed = [np.mean([error_of(name, s, r) for r in range(NUM_ROWS)]) for s in SEEDS]
+        assert list(row.by_seed.values()) == pytest.approx(by_seed)
+        assert row.mean == pytest.approx(np.mean(by_seed))
+        assert row.std == pytest.approx(np.std(by_seed, ddof=1))
+        assert (row.num_samples, row.num_runs, row.seconds) == (NUM_ROWS, 6, 60)
+    gain = rows["better"].gain
+    assert gain is not None
+    assert (gain.low, gain.estimate, gain.high) == pytest.approx((0.5,) * 3)
+    assert "2 (6 runs)" in show.markdown(benchmark, found)
+
+
+def test_a_repetition_without_all_its_folds_is_left_out(benchmark: Benchmark) -> None:
+    tasks = finished(benchmark)
+    (tasks[-1].folder / "results.json").unlink()
+    rows = {row.name: row for row in collect(benchmark, tasks).tables[0].rows}
+    assert list(rows["plain"].by_seed) == ["0", "1"]
+    assert list(rows["better"].by_seed) == ["0"]
+    assert rows["better"].std is None
+    assert rows["better"].gain is not None
+    (tasks[-1].folder.parents[1] / "0/seed-0/results.json").unlink()
+    (table,) = collect(benchmark, tasks).tables
+    assert [row.name for row in table.rows] == ["plain"]
+
+
+def test_only_the_stages_that_tables_need_are_run(benchmark: Benchmark) -> None:
+    assert list(benchmark.pipeline.stages) == ["pretrain", "folds"]
+
+
+def test_benchmarks_of_a_pipeline_share_its_runs(
+    benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = collect(benchmark, finished(benchmark))
+    results.write(benchmark.recorded, found)
+    results.write(Path("runs/small/cv.json"), found)
+    assert main(["compare", "cv"]) == 0
+    assert "agrees" in capsys.readouterr().out
+
+
+def test_axes_that_cannot_be_averaged_over(benchmark: Benchmark) -> None:
+    table = {"title": "E", "stage": "folds", "metric": METRIC, "baseline": {"table": "plain"}}
+    for axis in ("folds", "table"):
+        write_benchmark(Path(), {**table, "over": [axis]})
+        with pytest.raises(PipelineError, match=f"over {axis}: the axes of folds to .* are fold"):
+            find_benchmark("cv")
+
+
+def test_late_drop() -> None:
+    assert late_drop(FLAT) == pytest.approx(0)
+    # The last four of forty epochs, on a straight line from 1.28 to 1.22.
+    assert late_drop(FALLING) == pytest.approx(0.06 / 1.28)
+    assert late_drop([1, 2, 3, 4, 5]) is None
+    assert late_drop([9, 9, 9, 1.0, 1.1, 1.2]) == pytest.approx(-0.2)
+    rng = np.random.default_rng(0)
+    noisy = [late_drop(0.1 + 0.001 * rng.standard_normal(200)) for _ in range(20)]
+    assert max(abs(drop) for drop in noisy if drop is not None) < 0.02
+    assert late_drop([0.0] * 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("falling", "gain_cell"), [("better", "unconverged"), ("plain", "baseline unconverged")]
+)
+def test_a_row_that_was_cut_off_claims_nothing(
+    benchmark: Benchmark, falling: str, gain_cell: str
+) -> None:
+    found = collect(benchmark, finished(benchmark, {falling: FALLING}))
+    rows = {row.name: row for row in found.tables[0].rows}
+    assert rows["better"].gain is None
+    assert [name for name, row in rows.items() if row.unconverged] == [falling]
+    assert rows[falling].late_drop == pytest.approx(0.06 / 1.28)
+    path = Path("results.json")
+    results.write(path, found)
+    assert results.read(path) == found
+    lines = show.markdown(benchmark, found).splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| {falling}")]
+    assert " † |" in line
+    assert "**" not in line
+    (line,) = [line for line in lines if line.startswith("| better")]
+    assert f"| {gain_cell} |" in line
+    assert any(line.startswith("† unconverged: ") for line in lines)
+    assert f"{falling} †" in figure.draw(found)
+
+
+def test_results_of_the_first_format_are_read(benchmark: Benchmark) -> None:
+    found = collect(benchmark, finished(benchmark))
+    path = Path("results.json")
+    results.write(path, found)
+    content = json.loads(path.read_text())
+    content["format_version"] = 1
+    for table in content["tables"]:
+        del table["spec"]["over"]
+        for row in table["rows"]:
+            for name in ("num_runs", "late_drop", "unconverged"):
+                del row[name]
+    path.write_text(json.dumps(content))
+    row = results.read(path).tables[0].rows[1]
+    assert (row.num_runs, row.late_drop, row.unconverged) == (2, None, False)
+    assert row.gain == found.tables[0].rows[1].gain
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parents[3] / "benchmarks/results").glob("uae-*.json")),
+    ids=lambda path: path.stem,
+)
+def test_recorded_results_are_read(path: Path) -> None:
+    assert results.read(path).tables
