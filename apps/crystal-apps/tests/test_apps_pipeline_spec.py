@@ -55,6 +55,24 @@ def test_one_run_for_each_choice_and_seed(tmp_path: Path) -> None:
     assert few.configs == (tmp_path / "model.yaml",) * 2
 
 
+def test_a_value_may_have_a_configuration_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("{}")
+    models = {"one": {"config": "model.yaml"}, "two": {"config": "other.yaml", "x": 1}}
+    file = pipeline(tmp_path, stages={"alone": {"vary": {"model": models, "rows": ["5", "6"]}}})
+    runs = {run.name: run for run in read_pipeline(file).runs()}
+    assert len(runs) == 4
+    assert runs["alone/two/5/seed-0"].configs == (tmp_path / "other.yaml",)
+    assert runs["alone/two/6/seed-0"].options == {"x": 1}
+    assert runs["alone/one/6/seed-0"].configs == (tmp_path / "model.yaml",)
+    # It comes behind the stage's, and without one each value needs its own.
+    stage = {"config": "other.yaml", "vary": {"model": {"one": {"config": "model.yaml"}}}}
+    (run,) = read_pipeline(pipeline(tmp_path, stages={"both": stage})).runs()
+    assert run.configs == (tmp_path / "other.yaml", tmp_path / "model.yaml")
+    models["two"].pop("config")
+    with pytest.raises(PipelineError, match="stage alone: config names no file"):
+        read_pipeline(pipeline(tmp_path, stages={"alone": {"vary": {"model": models}}}))
+
+
 def test_a_reference_means_the_run_of_the_same_variant_and_seed(tmp_path: Path) -> None:
     runs = {run.name: run for run in read_pipeline(pipeline(tmp_path, **CURVE)).runs()}
     few = runs["tune/b/few/seed-4"]

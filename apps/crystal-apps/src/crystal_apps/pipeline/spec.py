@@ -77,6 +77,7 @@ class Stage:
         options: Dotted option to value, the same for all its runs.
         vary: Axis to value name to the options that this value sets. ``${axis}`` in any option
             stands for the value's name.
+        vary_configs: Axis and value name to the files that this value adds to ``configs``.
     """
 
     name: str
@@ -84,11 +85,17 @@ class Stage:
     commands: tuple[str, ...]
     options: Mapping[str, Any]
     vary: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    vary_configs: Mapping[tuple[str, str], tuple[Path, ...]]
 
     def variants(self) -> list[dict[str, str]]:
         """Every combination of one value of each axis."""
         combinations = itertools.product(*self.vary.values())
         return [dict(zip(self.vary, chosen, strict=True)) for chosen in combinations]
+
+    def chosen_configs(self, variant: Mapping[str, str]) -> tuple[Path, ...]:
+        """Files of the runs of one variant, those of its values last."""
+        own = (self.vary_configs.get(chosen, ()) for chosen in variant.items())
+        return (*self.configs, *itertools.chain.from_iterable(own))
 
     def chosen_options(self, variant: Mapping[str, str]) -> dict[str, Any]:
         """Options of the runs of one variant; references to stages and the seed are still in it."""
@@ -165,7 +172,8 @@ class Pipeline:
                     )
                 chosen.append(variant[axis])
             needs.append(earlier[name, tuple(chosen), seed])
-        return Run(stage.name, variant, seed, stage.configs, stage.commands, options, tuple(needs))
+        configs = stage.chosen_configs(variant)
+        return Run(stage.name, variant, seed, configs, stage.commands, options, tuple(needs))
 
     def _referenced(self, stage: Stage, name: str) -> Stage:
         earlier = list(itertools.takewhile(lambda other: other != stage.name, self.stages))
@@ -212,23 +220,34 @@ def _stage(file: Path, name: str, content: Any) -> Stage:
     if not isinstance(content, dict):
         raise PipelineError(f"{where}: a mapping with config and perhaps options is expected")
     _only_keys(content, ("config", "commands", "options", "vary"), where)
-    given = content.get("config")
-    configs = tuple(
-        Path(normpath(file.parent / str(one)))
-        for one in (given if isinstance(given, list) else [given])
-    )
-    if given is None or not all(config.is_file() for config in configs):
-        missing = next((str(config) for config in configs if not config.is_file()), "")
-        raise PipelineError(f"{where}: config names no file" + (f": {missing}" if given else ""))
     commands = tuple(content.get("commands", ("fit", "test")))
     if not commands or any(command not in COMMANDS for command in commands):
         raise PipelineError(f"{where}: commands are some of {', '.join(COMMANDS)}, not {commands}")
-    options = _options(content.get("options", {}), f"{where}: options")
     vary = content.get("vary", {})
     if not isinstance(vary, dict):
         raise PipelineError(f"{where}: vary maps an axis to its values")
     axes = {str(axis): _axis(values, f"{where}: vary.{axis}") for axis, values in vary.items()}
-    return Stage(name, configs, commands, options, axes)
+    own = {
+        (axis, value): _configs(file, options.pop("config"), f"{where}: vary.{axis}.{value}")
+        for axis, values in axes.items()
+        for value, options in values.items()
+        if "config" in options
+    }
+    is_named = any(all((axis, value) in own for value in axes[axis]) for axis in axes)
+    if "config" not in content and not is_named:
+        raise PipelineError(f"{where}: config names no file")
+    configs = _configs(file, content["config"], where) if "config" in content else ()
+    options = _options(content.get("options", {}), f"{where}: options")
+    return Stage(name, configs, commands, options, axes, own)
+
+
+def _configs(file: Path, given: Any, where: str) -> tuple[Path, ...]:
+    names = given if isinstance(given, list) else [given]
+    configs = tuple(Path(normpath(file.parent / str(name))) for name in names)
+    for config in configs:
+        if not config.is_file():
+            raise PipelineError(f"{where}: config names no file: {config}")
+    return configs
 
 
 def _axis(values: Any, where: str) -> dict[str, dict[str, Any]]:
