@@ -155,4 +155,3 @@ def save_ensemble(
 
 def _described(module: PropertyModule) -> str:
     return ", ".join(f"{name} in {module.units.get(name, '1')}" for name in module.targets)
-
