@@ -6,6 +6,25 @@ from crystal_data.commands.lazy import TRAINER_COMMANDS, Command, dispatch
 
 COMMANDS = {
     **TRAINER_COMMANDS,
+    "predict": Command(
+        "predict properties of structures; with --config, of a config's data",
+        "crystal_embed.commands.predict:main",
+    ),
+    "embed": Command(
+        "write the vectors that a model has for atoms or crystals",
+        "crystal_embed.commands.embed:main",
+    ),
+    "ensemble": Command(
+        "join models to one that says how sure it is, and calibrate it",
+        "crystal_embed.commands.ensemble:main",
+    ),
+    "models": Command(
+        "list the models and tables that come with the package",
+        "crystal_embed.commands.models:main",
+    ),
+    "export": Command(
+        "write predictions as a leaderboard wants them", "crystal_embed.commands.export:main"
+    ),
     "export-table": Command(
         "write a model's element vectors as JSON, CSV, safetensors", "crystal_embed.export:main"
     ),

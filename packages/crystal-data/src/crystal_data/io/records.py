@@ -56,32 +56,43 @@ def records_of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record
         value: A path or pattern.
         ignored: Files of folders that are no structures are added to it.
     """
+    for path in _matches(value):
+        yield from _of_path(path, ignored)
+
+
+def files_of_pattern(value: str | Path, ignored: list[str]) -> list[Path]:
+    """The files that :func:`records_of_pattern` reads, in its order."""
+    return [file for path in _matches(value) for file in _files_of(path, ignored)]
+
+
+def _matches(value: str | Path) -> list[Path]:
     path = Path(value).expanduser()
-    if not path.exists() and any(wildcard in str(path) for wildcard in "*?["):
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        if not found:
-            yield _rejection(path, Reason.MISSING_FILE, f"no file matches {path}")
-        for file in found:
-            yield from _of_path(file, ignored)
-        return
-    yield from _of_path(path, ignored)
+    if path.exists() or not any(wildcard in str(path) for wildcard in "*?["):
+        return [path]
+    # A pattern that matches nothing is a file that is missing.
+    return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) or [path]
 
 
 def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:
+    files = _files_of(path, ignored)
+    if not files:
+        yield _rejection(path, Reason.EMPTY, f"the folder {path} holds no structure files")
+    for file in files:
+        yield from records_of_file(file)
+
+
+def _files_of(path: Path, ignored: list[str]) -> list[Path]:
     if not path.is_dir():
-        yield from records_of_file(path)
-        return
-    found = False
+        return [path]
+    files: list[Path] = []
     for file in sorted(path.iterdir()):
         if file.name.startswith(".") or not file.is_file():
             continue
         if format_of_name(file) is None and not _looks_like_structure(file):
             ignored.append(str(file))
-            continue
-        found = True
-        yield from records_of_file(file)
-    if not found:
-        yield _rejection(path, Reason.EMPTY, f"the folder {path} holds no structure files")
+        else:
+            files.append(file)
+    return files
 
 
 def _looks_like_structure(path: Path) -> bool:

@@ -17,6 +17,7 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.files import write_text
 from crystal_data.loading.dataset import CrystalDataset
+from crystal_data.loading.domain import training_domain
 from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
@@ -258,6 +259,10 @@ class CrystalDataModule(LightningDataModule):
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
         """Labels of the training rows, NaN where there is none: what normalisers fit on."""
         return self.store.targets(self.targets, self.sample_ids("train"))
+
+    def training_domain(self) -> dict[str, Any]:
+        """Elements, sizes and labels of the training rows, for artifacts."""
+        return training_domain(self.store, self.sample_ids("train"), self.targets)
 
     def fingerprint(self) -> str:
         """Hash of the files that it reads, fetched if need be; options are not part of it."""

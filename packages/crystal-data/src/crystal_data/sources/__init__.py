@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crystal_data.sources.folds import KFoldSplit as KFoldSplit
     from crystal_data.sources.homes import cache_home as cache_home
     from crystal_data.sources.homes import data_home as data_home
+    from crystal_data.sources.paths import PathsSource as PathsSource
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
     from crystal_data.sources.public import MPTS52 as MPTS52
@@ -57,6 +58,7 @@ _EXPORTS = {
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",
     "MatcherOptions": "crystal_data.sources.same_structure",
+    "PathsSource": "crystal_data.sources.paths",
     "Perov5": "crystal_data.sources.public",
     "RatioSplit": "crystal_data.sources.split",
     "Record": "crystal_data.sources.record",

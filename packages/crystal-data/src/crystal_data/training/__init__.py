@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
     from crystal_data.training.distributed import world_size as world_size
     from crystal_data.training.ema import EMA as EMA
+    from crystal_data.training.ensemble import Ensemble as Ensemble
+    from crystal_data.training.freezing import Freeze as Freeze
     from crystal_data.training.masked import MaskedMAE as MaskedMAE
     from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.module import PropertyModule as PropertyModule
@@ -32,6 +34,8 @@ _EXPORTS = {
     "Compile": "crystal_data.training.compiling",
     "CrystalCLI": "crystal_data.training.cli",
     "EMA": "crystal_data.training.ema",
+    "Ensemble": "crystal_data.training.ensemble",
+    "Freeze": "crystal_data.training.freezing",
     "GlobalBatchNorm1d": "crystal_data.training.distributed",
     "MaskedMAE": "crystal_data.training.masked",
     "ModelRegistry": "crystal_data.training.registry",

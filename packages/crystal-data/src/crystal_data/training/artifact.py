@@ -82,6 +82,7 @@ class Artifact:
             # Clones, because safetensors refuses tensors that share memory.
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
             save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
+            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps them from all other users
             (draft / CONFIG).write_text(config, encoding="utf-8")
             (draft / METADATA).write_text(metadata, encoding="utf-8")
             (draft / CARD).write_text(model_card(self.config(), self.metadata), encoding="utf-8")

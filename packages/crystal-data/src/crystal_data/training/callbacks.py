@@ -231,9 +231,19 @@ def artifact_metadata(trainer: Trainer) -> dict[str, Any]:
     return {
         "versions": library_versions(),
         "data": data_description(trainer),
+        "training": _training_domain(trainer),
         "metrics": metrics,
         "epochs": _epochs(trainer),
     }
+
+
+def _training_domain(trainer: Trainer) -> dict[str, Any]:
+    """What was seen in training, as far as the data module tells."""
+    datamodule: Any = getattr(trainer, "datamodule", None)
+    domain: dict[str, Any] = (
+        datamodule.training_domain() if hasattr(datamodule, "training_domain") else {}
+    )
+    return domain
 
 
 def data_description(trainer: Trainer) -> dict[str, Any]:

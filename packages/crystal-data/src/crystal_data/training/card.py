@@ -25,6 +25,7 @@ def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         _targets(config["targets"]),
         _table("Graph", config["graph_spec"] or {}),
         _table("Data", metadata.get("data", {})),
+        _training(metadata.get("training", {}), config["targets"]),
         _table("Metrics", metadata.get("metrics", {})),
         _table("Versions", metadata.get("versions", {})),
     ]
@@ -51,6 +52,27 @@ def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     rows = [f"| {_cell(name)} | {_cell(s['unit'] or '–')} |" for name, s in targets.items()]
     return "\n".join(["## Predicts", "", "| property | unit |", "| --- | --- |", *rows])
+
+
+def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the model has seen; beyond it nothing is known of its errors."""
+    if not domain:
+        return ""
+    lines = [
+        "## Training range",
+        "",
+        f"{domain['num_crystals']} crystals of up to {domain['max_atoms']} atoms. Elements: "
+        f"{' '.join(domain['elements'])}.",
+    ]
+    if domain["targets"]:
+        lines += ["", "| property | from | to | mean absolute deviation | labels |"]
+        lines.append("| --- | --- | --- | --- | --- |")
+    for name, spread in domain["targets"].items():
+        unit = targets.get(name, {}).get("unit", "")
+        cells = [f"{name}, {unit}" if unit else name]
+        cells += [spread[key] for key in ("min", "max", "mean_absolute_deviation", "num_labels")]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join(lines)
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:

@@ -1,11 +1,9 @@
 """`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
 
-import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,8 +28,10 @@ from crystal_data.training.callbacks import (
     ResultsFile,
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
+from crystal_data.training.freezing import Freeze
 from crystal_data.training.one_voice import is_the_one_to_speak
 from crystal_data.training.predictions import PredictionWriter
+from crystal_data.training.quiet import quiet
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
     CHECKPOINTS,
@@ -59,18 +59,6 @@ _TRAINER_DEFAULTS = {
     "enable_model_summary": False,
 }
 
-# Advice of Lightning that leads nowhere here: data come in batches from memory-mapped columns,
-# so workers are not always a gain, and epochs may be shorter than its logging interval.
-_NOISE = (
-    ".*does not have many workers.*",
-    ".*smaller than the logging interval.*",
-    ".*exists and is not empty.*",
-    # Testing needs no callback of the training.
-    ".*callbacks used to create the checkpoint.*",
-    # Lightning 2.6 asks this of newer versions of torch.
-    ".*LeafSpec.*",
-)
-
 
 class SaveRunConfig(SaveConfigCallback):
     """Saves the config as given, without the run's own paths, so that it can be run again."""
@@ -96,11 +84,11 @@ class SaveRunConfig(SaveConfigCallback):
 class CrystalCLI(LightningCLI):
     """LightningCLI over the modules and data modules of all packages.
 
-    Options of its own: ``--init_from`` starts from the weights of an artifact, ``--data_root``
-    names the folder of the public data sets. Without ``--trainer.default_root_dir`` a fit makes
-    ``runs/<name of the config>/<number>``; ``test``, ``validate`` and ``predict`` take the best
-    checkpoint of the newest run of the same config, or that of ``--ckpt_path``, and leave their
-    results in its run.
+    Options of its own: ``--init_from`` starts from the weights of an artifact, ``--freeze`` keeps
+    some of them as they are, ``--data_root`` names the folder of the public data sets. Without
+    ``--trainer.default_root_dir`` a fit makes ``runs/<name of the config>/<number>``; ``test``,
+    ``validate`` and ``predict`` take the best checkpoint of the newest run of the same config, or
+    that of ``--ckpt_path``, and leave their results in its run.
 
     What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
     that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
@@ -142,6 +130,12 @@ class CrystalCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Artifact (folder or hub id) to start from: weights that fit by name and shape.",
+        )
+        parser.add_argument(
+            "--freeze",
+            type=list[str],
+            default=[],
+            help="Parameters that fit leaves as they are, by name: '[convolutions.*, input.*]'.",
         )
         parser.add_argument(
             "--data_root",
@@ -220,6 +214,9 @@ class CrystalCLI(LightningCLI):
             ResultsFile(),
             ArtifactExport(),
         ]
+        frozen = self._chosen(self.config_init).get("freeze")
+        if frozen:
+            callbacks.append(Freeze(frozen))
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
         if trainer.get("enable_checkpointing") is not False:
@@ -296,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     end_with_parent()
     # Lightning starts the processes of further devices.
-    with _quiet(), as_parent():
+    with quiet(), as_parent():
         try:
             CrystalCLI(argv)
         except MisconfigurationException as error:
@@ -345,21 +342,3 @@ def _refuse(message: str) -> NoReturn:
     if is_the_one_to_speak(knows_why=True):
         print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for message in _NOISE:
-            warnings.filterwarnings("ignore", message)
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="jsonargparse")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -65,6 +65,7 @@ class PropertyModule(LightningModule):
         self.normalizer = TargetNormalizer(tuple(targets))
         self.units: dict[str, str] = {}
         self.num_labels: dict[str, int] = {}
+        self.metadata: Mapping[str, Any] = {}
         self._targets = tuple(targets)
         self._loss: LossName = loss
         self._optimizer = optimizer
@@ -95,8 +96,10 @@ class PropertyModule(LightningModule):
                     "name: give fit() a CrystalDataModule, not loaders"
                 )
             self.normalizer.fit(datamodule.train_targets())
-        units = getattr(datamodule, "units", {})
-        self.units = {name: units[name] for name in self._targets if name in units}
+        told = getattr(datamodule, "units", {})
+        # What is predicted later need not know the units of what was trained on.
+        known = told if stage == "fit" else told | self.units
+        self.units = {name: known[name] for name in self._targets if name in known}
 
     @override
     def forward(self, batch: CrystalBatch) -> Tensor:
@@ -192,7 +195,7 @@ class PropertyModule(LightningModule):
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
-        """A module ready to predict, or to be trained on.
+        """A module ready to predict, or to be trained on, with the artifact's ``metadata``.
 
         Raises:
             ArtifactError: If the artifact cannot be loaded, or predicts no property.
@@ -205,6 +208,7 @@ class PropertyModule(LightningModule):
             )
         module = cls(model_from_artifact(artifact), list(artifact.targets))
         module._set_scales(artifact.targets)
+        module.metadata = artifact.metadata
         return module.eval()
 
     def load_pretrained(self, path_or_hub_id: str | Path, *, strict: bool) -> str:

@@ -1,7 +1,8 @@
 """What the graph networks of this package share: a table in front, edges, artifacts."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +14,18 @@ from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.tables.table import ElementTable
 
 
-class GraphModel(PretrainedModel):
+@runtime_checkable
+class Encoder(Protocol):
+    """A model that has a vector for each atom and one for each crystal."""
+
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the atoms after the last layer on them; shape ``[num_atoms, width]``."""
+
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
+
+
+class GraphModel(PretrainedModel, ABC):
     """A network on the edges of a ``graph_spec``, with any element table in front.
 
     A subclass takes ``element_table`` (a name, a path or an ``ElementTable``) and ``graph_spec``
@@ -24,6 +36,14 @@ class GraphModel(PretrainedModel):
 
     atom_embedding: AtomEmbedding
     graph_spec: GraphSpec
+
+    @abstractmethod
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the atoms after the last layer on them; shape ``[num_atoms, width]``."""
+
+    @abstractmethod
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
 
     @override
     def artifact_arguments(self) -> dict[str, Any]:

@@ -156,15 +156,26 @@ class CGCNN(GraphModel):
         Raises:
             ValueError: If the batch has no edges, or an element that the table has no row for.
         """
+        return self.output(self.encode(batch))
+
+    @override
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """What the output layer sees; shape ``[num_crystals, hidden_width]``."""
+        atoms = self.encode_atoms(batch)
+        crystals = F.softplus(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
+        for layer in self.hidden:
+            crystals = F.softplus(layer(crystals))
+        return crystals
+
+    @override
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        """Atoms after the last convolution; shape ``[num_atoms, width]``."""
         edge_index, edge_length = self.edges_of(batch)
         atoms = self.input(self.atom_embedding(batch.atomic_numbers))
         edges = self.basis(edge_length)
         for convolution in self.convolutions:
             atoms = convolution(atoms, edges, edge_index)
-        crystals = F.softplus(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
-        for layer in self.hidden:
-            crystals = F.softplus(layer(crystals))
-        return self.output(crystals)
+        return atoms
 
     @torch.no_grad()
     def element_table(self) -> ElementTable:

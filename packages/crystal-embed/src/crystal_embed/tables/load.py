@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from crystal_embed.shipped import shipped_tables
 from crystal_embed.tables.atom_init import atom_init
 from crystal_embed.tables.files import SUFFIXES, read_table
 from crystal_embed.tables.table import ElementTable
@@ -26,6 +27,7 @@ _NAMES = (
     "random:<width>",
     "permuted:<seed>:<table>",
     "joined:<table>,<table>",
+    "uae:<name>",
 )
 
 
@@ -42,6 +44,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
               elements, a control that keeps all numbers and loses their meaning;
             - ``joined:<table>,<table>``: the vectors of several tables, one after the other, for
               the elements that are in all of them;
+            - ``uae:<name>``: universal atomic embeddings that come with the package, which
+              ``crystal-embed models`` lists;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
             - an artifact of a model that has a table: its folder, that of the run which holds it,
               or ``owner/name`` on the hub.
@@ -83,7 +87,12 @@ def _made_table(name: str) -> ElementTable | None:
         return ElementTable(
             name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS, dtype=np.float32)
         )
-    kinds = {"random": _random_table, "permuted": _permuted_table, "joined": _joined_table}
+    kinds = {
+        "random": _random_table,
+        "permuted": _permuted_table,
+        "joined": _joined_table,
+        "uae": _shipped_table,
+    }
     kind, colon, _ = name.partition(":")
     return kinds[kind](name) if colon and kind in kinds else None
 
@@ -128,6 +137,15 @@ def _joined_table(name: str) -> ElementTable:
     return ElementTable(
         name, common, np.concatenate(vectors, axis=1), {"random_elements": sorted(untrained)}
     )
+
+
+def _shipped_table(name: str) -> ElementTable:
+    tables = shipped_tables()
+    if name not in tables:
+        near = get_close_matches(name, tables, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(tables) or 'none'}"
+        raise ValueError(f"no table '{name}' comes with the package; {hint}")
+    return read_table(tables[name])
 
 
 def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:

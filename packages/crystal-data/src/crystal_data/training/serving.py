@@ -1,0 +1,116 @@
+"""Predicts what lies in a source with trained modules, in any number of processes."""
+
+import csv
+import io
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Trainer
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from crystal_data.errors import Rejection
+from crystal_data.io.rejected import read_rejected
+from crystal_data.loading.datamodule import CrystalDataModule
+from crystal_data.sources.base import CrystalSource
+from crystal_data.store.build import open_store
+from crystal_data.store.rejections import REJECTED
+from crystal_data.store.store import CrystalStore
+from crystal_data.training.module import PropertyModule
+from crystal_data.training.predictions import PredictionKeeper
+
+
+@dataclass(frozen=True)
+class Served:
+    """Predictions of some modules for all crystals of a source.
+
+    Args:
+        store: The crystals, in the order of the input.
+        rejected: What could not be used.
+        predictions: Of each module: target to values, shape ``[num_crystals]``.
+    """
+
+    store: CrystalStore
+    rejected: list[Rejection]
+    predictions: list[dict[str, NDArray[np.float64]]]
+
+    @property
+    def identifiers(self) -> list[str]:
+        """Of the crystals."""
+        return list(self.store.strings("identifier"))
+
+
+class _Inputs(CrystalDataModule):
+    """Reads the source once for all modules, so that what is left out is told once."""
+
+    _is_read = False
+
+    @override
+    def prepare_data(self) -> None:
+        if not self._is_read:
+            self._read = open_store(self.source, on_invalid="skip", on_disorder=self.on_disorder)
+            self._is_read = True
+        if self.graph_spec is not None:
+            self._read.add_edges(self.graph_spec)
+
+
+def predict_source(
+    modules: Sequence[PropertyModule],
+    source: CrystalSource,
+    *,
+    batch_size: int = 64,
+    devices: int = 1,
+) -> Served | None:
+    """Predicts with the Trainer, one module after the other.
+
+    Args:
+        modules: As ``PropertyModule.from_pretrained`` gives them.
+        source: What is predicted; its store is kept in ``CRYSTAL_CACHE_HOME``.
+        batch_size: Crystals at a time, over all devices.
+        devices: Processes on the CPU, or GPUs.
+
+    Returns:
+        None in all processes but the first.
+
+    Raises:
+        InvalidSourceError: If not one structure can be used.
+    """
+    inputs = _Inputs(source, batch_size=batch_size)
+    keeper = PredictionKeeper()
+    with tempfile.TemporaryDirectory(prefix="crystal-predict-") as scratch:
+        trainer = Trainer(
+            devices=devices,
+            callbacks=[keeper],
+            default_root_dir=scratch,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            use_distributed_sampler=False,
+        )
+        tables = []
+        for module in modules:
+            trainer.predict(module, datamodule=inputs, return_predictions=False)
+            tables.append(keeper.table)
+        if not trainer.is_global_zero:
+            return None
+    store = inputs.store
+    path = None if store.path is None else store.path / REJECTED
+    return Served(
+        store,
+        [] if path is None else read_rejected(path),
+        [_columns(table, module) for table, module in zip(tables, modules, strict=True)],
+    )
+
+
+def _columns(table: str, module: PropertyModule) -> dict[str, NDArray[np.float64]]:
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(table)))
+    prefix = {name: f"{name}:" if len(module.targets) > 1 else "" for name in module.targets}
+    return {
+        name: np.array([float(row[f"{start}prediction"]) for row in rows])
+        for name, start in prefix.items()
+    }

@@ -1,0 +1,169 @@
+"""`crystal-embed embed`: the vectors that a model has for atoms or crystals."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crystal_data.commands.mistakes import says_errors
+from crystal_embed.shipped import find_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crystal_data.store.store import CrystalStore
+    from crystal_data.training import PretrainedModel
+
+_SUFFIXES = (".csv", ".npz", ".safetensors")
+
+
+@says_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "crystal-embed embed",
+        description="Write one vector for each atom or each crystal. The vectors of elements are "
+        "what `crystal-embed export-table` writes.",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="INPUT",
+        help="files, folders, patterns, or tables of structures",
+    )
+    parser.add_argument("--input", action="append", default=[], help="the same, as an option")
+    parser.add_argument(
+        "--model", required=True, help="name of a model, or folder of an artifact or run"
+    )
+    parser.add_argument(
+        "--what",
+        required=True,
+        choices=("atoms", "crystals"),
+        help="atoms: after the last layer on them; crystals: before the output head",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="file: .csv, .npz, .safetensors")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="structures at a time (default: %(default)s)"
+    )
+    arguments = parser.parse_args(argv)
+    paths = [*arguments.paths, *arguments.input]
+    if not paths:
+        parser.error("give structures: a file, folder, pattern or table")
+    if arguments.output.suffix not in _SUFFIXES:
+        parser.error(f"--output ends in {', '.join(_SUFFIXES)}, not as {arguments.output.name}")
+    if arguments.batch_size < 1:
+        parser.error("--batch-size is at least 1")
+    _embed(paths, arguments.model, arguments.what, arguments.output, arguments.batch_size)
+    return 0
+
+
+def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
+    from crystal_data.io.rejected import read_rejected, write_rejected
+    from crystal_data.sources.paths import PathsSource
+    from crystal_data.store.build import open_store
+    from crystal_data.store.rejections import REJECTED, InvalidSourceError
+    from crystal_data.training import PretrainedModel
+
+    encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
+    rejected_path = output.parent / REJECTED
+    try:
+        store = open_store(PathsSource(paths), on_invalid="skip")
+    except InvalidSourceError as error:
+        write_rejected(rejected_path, read_rejected(error.rejected_path))
+        raise
+    vectors = encode_store(encoder, store, what, batch_size)
+    _WRITERS[output.suffix](output, _labels(store, what), vectors)
+    print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
+    if store.path is not None and (
+        count := write_rejected(rejected_path, read_rejected(store.path / REJECTED))
+    ):
+        print(f"{count} rejected: {rejected_path}", file=sys.stderr)
+
+
+def encode_store(
+    model: "PretrainedModel", store: "CrystalStore", what: str, batch_size: int
+) -> "NDArray[np.float32]":
+    """Vectors of all atoms or crystals, in the order of the store.
+
+    Args:
+        model: In evaluation; one that is an ``Encoder``.
+        store: The crystals.
+        what: ``atoms`` or ``crystals``.
+        batch_size: Crystals at a time.
+
+    Returns:
+        Shape ``[num_atoms, width]`` or ``[num_crystals, width]``.
+
+    Raises:
+        ValueError: If the model has no such vectors.
+    """
+    import torch
+
+    from crystal_embed.models.base import Encoder
+
+    if not isinstance(model, Encoder):
+        raise ValueError(f"a {type(model).__name__} has no vectors of atoms and crystals")
+    graph_spec: Any = getattr(model, "graph_spec", None)
+    if graph_spec is not None:
+        store.add_edges(graph_spec)
+    encode = model.encode_atoms if what == "atoms" else model.encode
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(store), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(store)))
+            batch = store.batch(rows, graph_spec=graph_spec).float32()
+            parts.append(encode(batch).float().numpy())
+    return np.concatenate(parts)
+
+
+def _labels(store: "CrystalStore", what: str) -> dict[str, Any]:
+    """What stands beside each vector: crystal, and for an atom its place and element."""
+    from crystal_data import SYMBOLS
+
+    identifiers = list(store.strings("identifier"))
+    if what == "crystals":
+        return {"id": identifiers}
+    counts = store.num_atoms
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return {
+        "id": np.repeat(np.array(identifiers, dtype=object), counts).tolist(),
+        "atom": (np.arange(counts.sum()) - first).tolist(),
+        "element": [SYMBOLS[z] for z in np.asarray(store.column("atomic_numbers")).tolist()],
+    }
+
+
+def _write_csv(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
+    from crystal_data.io.files import csv_text, write_text
+
+    numbers = ([f"{value:.9g}" for value in row] for row in vectors.tolist())
+    rows = (
+        [*label, *row]
+        for label, row in zip(zip(*labels.values(), strict=True), numbers, strict=True)
+    )
+    write_text(path, csv_text([*labels, *map(str, range(vectors.shape[1]))], rows))
+
+
+def _write_npz(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
+    from crystal_data.io.files import atomic_path
+
+    # Strings of one length each, which numpy reads without unpickling.
+    arrays: dict[str, Any] = {name: np.array(label) for name, label in labels.items()}
+    with atomic_path(path) as draft, draft.open("wb") as file:
+        np.savez(file, vectors=vectors, **arrays)
+
+
+def _write_safetensors(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
+    from safetensors.numpy import save
+
+    from crystal_data.io.files import atomic_path
+
+    header = {name: json.dumps(label) for name, label in labels.items()}
+    with atomic_path(path) as draft:
+        draft.write_bytes(save({"vectors": vectors}, metadata=header))
+
+
+_WRITERS = {".csv": _write_csv, ".npz": _write_npz, ".safetensors": _write_safetensors}

@@ -1,0 +1,1 @@
+"""Prediction tables in the forms of public leaderboards."""

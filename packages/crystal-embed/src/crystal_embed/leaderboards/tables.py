@@ -1,0 +1,76 @@
+"""Reads the prediction tables that a leaderboard's record is made of."""
+
+import csv
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table with one prediction for each identifier.
+
+    Args:
+        path: Where it stands, for messages.
+        prediction: Identifier to prediction, in the order of the table.
+        label: Identifier to label; empty if the table has none.
+    """
+
+    path: Path
+    prediction: Mapping[str, float]
+    label: Mapping[str, float]
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Reads ``predictions/test.csv`` of a run, or any table with ``id`` and ``prediction``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, an identifier is there twice, or a value is no number.
+    """
+    path = Path(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        if not {"id", "prediction"} <= set(names):
+            raise ValueError(
+                f"{path}: expected the columns id and prediction, and perhaps target; the columns "
+                f"are {', '.join(names) or 'none'}"
+            )
+        rows = list(reader)
+    prediction, label = {}, {}
+    for line, row in enumerate(rows, start=2):
+        if row["id"] in prediction:
+            raise ValueError(f"{path}, line {line}: {row['id']} is there twice")
+        prediction[row["id"]] = _number(row["prediction"], path, line)
+        if row.get("target"):
+            label[row["id"]] = _number(row["target"], path, line)
+    return Predictions(path, prediction, label)
+
+
+def check_complete(found: Predictions, expected: Collection[str], what: str) -> None:
+    """Checks that there is one prediction for each identifier of a test set, and no other.
+
+    Raises:
+        ValueError: If one is missing or foreign.
+    """
+    missing = [name for name in expected if name not in found.prediction]
+    known = set(expected)
+    foreign = [name for name in found.prediction if name not in known]
+    if missing or foreign:
+        raise ValueError(
+            f"{found.path}: {what} has {len(known)} structures; {len(missing)} of them have no "
+            f"prediction ({', '.join(missing[:3])}) and {len(foreign)} of the table's "
+            f"{len(found.prediction)} are not among them ({', '.join(foreign[:3])})"
+        )
+
+
+def _number(text: str | None, path: Path, line: int) -> float:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{path}, line {line}: {text!r} is no finite number")
+    return value
