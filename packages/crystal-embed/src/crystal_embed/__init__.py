@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from crystal_embed.models.base import GraphModel as GraphModel
     from crystal_embed.models.cgcnn import CGCNN as CGCNN
     from crystal_embed.models.crystal_transformer import CrystalTransformer as CrystalTransformer
+    from crystal_embed.models.megnet import MEGNet as MEGNet
     from crystal_embed.tables.files import save_table as save_table
     from crystal_embed.tables.load import load_table as load_table
     from crystal_embed.tables.table import ElementTable as ElementTable
@@ -20,6 +21,7 @@ _EXPORTS = {
     "CrystalTransformer": "crystal_embed.models.crystal_transformer",
     "ElementTable": "crystal_embed.tables.table",
     "GraphModel": "crystal_embed.models.base",
+    "MEGNet": "crystal_embed.models.megnet",
     "load_table": "crystal_embed.tables.load",
     "save_table": "crystal_embed.tables.files",
 }
