@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from crystal_embed.layers.activation import softplus, softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.tables import ElementTable, load_table
 
 
@@ -143,3 +145,62 @@ def test_free_vectors_keep_who_is_near_whom():
     torch.manual_seed(0)
     other = as_free_vectors(ElementTable("scaled", np.arange(1, 91), rows * 100 + 7), 64)
     np.testing.assert_allclose(other.vectors, free.vectors, atol=1e-4)
+
+
+def test_gaussians_may_be_wider_than_their_distance():
+    basis = GaussianBasis(0.0, 5.0, 5.0 / 99, width=0.5)
+    assert basis.num_features == 100
+    distance = torch.tensor([0.3, 2.0, 4.9])
+    centers = torch.linspace(0.0, 5.0, 100)
+    expected = torch.exp(-(((distance[:, None] - centers) / 0.5) ** 2))
+    torch.testing.assert_close(basis(distance), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_softplus_is_the_formula(dtype):
+    x = torch.cat([torch.linspace(-120, 120, 4001), torch.tensor([-1e30, 1e30])]).to(dtype)
+    x.requires_grad_()
+    ours, theirs = softplus(x), torch.logaddexp(x, x.new_zeros(()))
+    epsilon = torch.finfo(dtype).eps
+    torch.testing.assert_close(ours, theirs, atol=epsilon, rtol=4 * epsilon)
+    got, expected = (torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs))
+    torch.testing.assert_close(got, expected, atol=4 * epsilon, rtol=0)
+    assert abs(float(softplus2(torch.zeros(1, dtype=dtype)))) <= epsilon
+    assert torch.isnan(softplus(torch.tensor([torch.nan], dtype=dtype))).all()
+
+
+def test_gradients_of_softplus():
+    x = torch.linspace(-4, 4, 9, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(softplus, x)
+    assert torch.autograd.gradgradcheck(softplus, x)
+
+
+def test_set2set_reads_each_set_by_itself():
+    torch.manual_seed(0)
+    readout = Set2Set(5, 3, 4)
+    sets = [torch.randn(count, 5) for count in (4, 1, 0, 7)]
+    owner = torch.repeat_interleave(torch.arange(4), torch.tensor([4, 1, 0, 7]))
+    together = readout(torch.cat(sets), owner, 4)
+    assert together.shape == (4, readout.num_features)
+    alone = [readout(one, torch.zeros(len(one), dtype=torch.int64), 1) for one in sets]
+    torch.testing.assert_close(together, torch.cat(alone))
+    order = torch.randperm(12)
+    torch.testing.assert_close(readout(torch.cat(sets)[order], owner[order], 4), together)
+    assert torch.equal(together[2, 3:], torch.zeros(3))
+
+
+def test_set2set_is_a_mean_and_takes_large_scores():
+    torch.manual_seed(0)
+    readout, members = Set2Set(5, 3, 3), 1e4 * torch.randn(6, 5)
+    owner = torch.tensor([0, 0, 0, 1, 1, 1])
+    once = readout(members, owner, 2)
+    assert torch.isfinite(once).all()
+    torch.testing.assert_close(readout(members.repeat(3, 1), owner.repeat(3), 2), once)
+
+
+def test_gradients_of_set2set():
+    torch.manual_seed(0)
+    readout = Set2Set(3, 2, 2).double()
+    owner = torch.tensor([0, 2, 2, 2])  # one member, none, three
+    members = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: readout(x, owner, 3), members)

@@ -7,5 +7,6 @@ MODELS = ModelRegistry(
     {
         "CGCNN": "crystal_embed.models.cgcnn",
         "CrystalTransformer": "crystal_embed.models.crystal_transformer",
+        "MEGNet": "crystal_embed.models.megnet",
     },
 )
