@@ -6,6 +6,7 @@ from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_embed.layers.atom_embedding import AtomEmbedding as AtomEmbedding
+    from crystal_embed.models.alignn import ALIGNN as ALIGNN
     from crystal_embed.models.base import GraphModel as GraphModel
     from crystal_embed.models.cgcnn import CGCNN as CGCNN
     from crystal_embed.models.crystal_transformer import CrystalTransformer as CrystalTransformer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Heavy parts load on first use, so that `crystal-embed --help` stays quick.
 _EXPORTS = {
+    "ALIGNN": "crystal_embed.models.alignn",
     "AtomEmbedding": "crystal_embed.layers.atom_embedding",
     "CGCNN": "crystal_embed.models.cgcnn",
     "CrystalTransformer": "crystal_embed.models.crystal_transformer",

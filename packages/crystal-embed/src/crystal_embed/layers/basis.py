@@ -13,7 +13,8 @@ class GaussianBasis(nn.Module):
     Args:
         start: First centre, Å.
         stop: Last centre, Å.
-        step: Distance between centres, Å; also the width.
+        step: Distance between centres, Å.
+        width: Å; by default the step.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018), whose public code has no factor ½.
@@ -21,11 +22,17 @@ class GaussianBasis(nn.Module):
 
     centers: Tensor
 
-    def __init__(self, start: float = 0.0, stop: float = 8.0, step: float = 0.2) -> None:
+    def __init__(
+        self,
+        start: float = 0.0,
+        stop: float = 8.0,
+        step: float = 0.2,
+        width: float | None = None,
+    ) -> None:
         super().__init__()
         count = round((stop - start) / step) + 1
         self.register_buffer("centers", torch.linspace(start, stop, count), persistent=False)
-        self._scale = -1.0 / step**2
+        self._scale = -1.0 / (width or step) ** 2
 
     @property
     def num_features(self) -> int:
