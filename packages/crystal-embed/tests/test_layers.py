@@ -32,6 +32,12 @@ def test_gaussian_basis_is_the_formula_without_subnormal_numbers():
     assert values.min() >= torch.finfo(torch.float32).tiny
 
 
+def test_gaussian_basis_of_another_width():
+    basis = GaussianBasis(-1.0, 1.0, 0.5, width=0.25)
+    values = basis(torch.tensor([-1.0]))[0].tolist()
+    assert values[:3] == pytest.approx([1.0, math.exp(-4), math.exp(-16)], abs=1e-6)
+
+
 def test_batch_norm_is_torchs_where_torchs_is_defined():
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
     ours, theirs = BatchNorm(3), torch.nn.BatchNorm1d(3)

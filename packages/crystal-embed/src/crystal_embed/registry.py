@@ -5,6 +5,7 @@ from crystal_data.training import ModelRegistry
 MODELS = ModelRegistry(
     "crystal_embed",
     {
+        "ALIGNN": "crystal_embed.models.alignn",
         "CGCNN": "crystal_embed.models.cgcnn",
         "CrystalTransformer": "crystal_embed.models.crystal_transformer",
         "MEGNet": "crystal_embed.models.megnet",

@@ -1,0 +1,180 @@
+"""The atomistic line graph network, in front of it any element table."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from crystal_data import CrystalBatch, GraphSpec
+from crystal_data.graphs import bond_cosines, edge_vectors
+from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
+from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.edge_gated import EdgeGatedConv
+from crystal_embed.layers.norm import BatchNorm
+from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.models.base import GraphModel
+from crystal_embed.tables.load import TableInput, as_table
+from crystal_embed.tables.table import ElementTable
+
+_LONGEST_BOND = 8.0  # Å; longer ones look alike
+
+
+class ALIGNN(GraphModel):
+    """Atomistic line graph neural network: atoms learn from bonds, and bonds from angles.
+
+    Each ALIGNN layer is one edge-gated convolution over atoms and bonds, then one over bonds and
+    the angles between them; GCN layers do the first alone. A mean over atoms and one linear layer
+    follow. The line graph, which joins bonds that meet in an atom, is made for each batch.
+
+    Whole shells of neighbours keep predictions the same for every choice of origin, images, atom
+    order, orientation and cell. The public code's neighbours are the same: the twelve nearest and
+    the rest of the last one's shell, its radius of 8 Å growing where there are fewer. It then adds
+    the way back to every bond that only one of its two atoms lists; here a bond is there once for
+    each atom that lists it. Its biases that add up to one are one here, and the edge norms whose
+    results nothing reads are left out; neither changes what can be computed.
+
+    Args:
+        num_outputs: Numbers predicted for each crystal.
+        element_table: Name, path or table; see ``crystal_embed.load_table``.
+        trainable_table: False sends the table's vectors through an input layer, which is trained.
+            True projects them to ``width`` once and trains one vector for each element from there.
+        missing_elements: What to do with elements that the table has no row for.
+        width: Length of the vectors of atoms, bonds and angles.
+        embedding_width: Length between the two input layers of bonds, and of angles.
+        num_alignn_layers: Layers that see angles, at least 1.
+        num_gcn_layers: Layers behind them that see bonds alone, at least 1.
+        num_length_bins: Gaussians for the length of a bond, 0 to 8 Å.
+        num_angle_bins: Gaussians for the cosine of an angle, −1 to 1.
+        graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
+            last one's shell. It needs ``line_graph=True``.
+
+    Raises:
+        ValueError: If a kind of layer is missing, or ``graph_spec`` has no line graph.
+
+    Source:
+        Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021). Of each ALIGNN layer the
+        convolution over atoms comes first, as in the public code; the paper writes it second.
+    """
+
+    def __init__(
+        self,
+        num_outputs: int = 1,
+        element_table: TableInput = "atom_init",
+        trainable_table: bool = False,
+        missing_elements: MissingElements = "error",
+        width: int = 64,
+        embedding_width: int = 64,
+        num_alignn_layers: int = 2,
+        num_gcn_layers: int = 2,
+        num_length_bins: int = 80,
+        num_angle_bins: int = 40,
+        graph_spec: GraphSpec | None = None,
+    ) -> None:
+        super().__init__()
+        if num_alignn_layers < 1 or num_gcn_layers < 1:
+            raise ValueError(
+                f"num_alignn_layers is {num_alignn_layers} and num_gcn_layers {num_gcn_layers}; "
+                "ALIGNN needs at least 1 of each, since a last layer's angles reach no atom"
+            )
+        self.graph_spec = graph_spec or GraphSpec(max_neighbors=12, line_graph=True)
+        if not self.graph_spec.line_graph:
+            raise ValueError("ALIGNN sees angles; give it a graph_spec with line_graph: true")
+        table = as_table(element_table)
+        if trainable_table:
+            table = as_free_vectors(table, width)
+        self.atom_embedding = AtomEmbedding(
+            table, trainable=trainable_table, missing_elements=missing_elements
+        )
+        self.input = nn.Identity() if trainable_table else _input_layer(table.width, width)
+        self.bond_input = _scalar_input(0.0, _LONGEST_BOND, num_length_bins, embedding_width, width)
+        self.angle_input = _scalar_input(-1.0, 1.0, num_angle_bins, embedding_width, width)
+        self.bond_layers = nn.ModuleList(EdgeGatedConv(width) for _ in range(num_alignn_layers))
+        self.angle_layers = nn.ModuleList(
+            EdgeGatedConv(width, updates_edges=layer < num_alignn_layers - 1)
+            for layer in range(num_alignn_layers)
+        )
+        self.gcn_layers = nn.ModuleList(
+            EdgeGatedConv(width, updates_edges=layer < num_gcn_layers - 1)
+            for layer in range(num_gcn_layers)
+        )
+        self.output = nn.Linear(width, num_outputs)
+
+    @classmethod
+    def published(
+        cls,
+        num_outputs: int = 1,
+        element_table: TableInput = "atom_init",
+        trainable_table: bool = False,
+        missing_elements: MissingElements = "error",
+    ) -> "ALIGNN":
+        """The paper's size: 4 + 4 layers of width 256."""
+        return cls(
+            num_outputs,
+            element_table,
+            trainable_table,
+            missing_elements,
+            width=256,
+            num_alignn_layers=4,
+            num_gcn_layers=4,
+        )
+
+    @override
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        """Predicts; shape ``[num_crystals, num_outputs]``.
+
+        Raises:
+            ValueError: If the batch has no edges or no line graph, or an element that the table has
+                no row for.
+        """
+        edge_index, edge_length = self.edges_of(batch)
+        angle_index = self._line_graph_of(batch)
+        edge_vec = edge_vectors(
+            batch.lattice, batch.frac_coords, edge_index, batch.edge_shift, batch.batch
+        )
+        atoms = self.input(self.atom_embedding(batch.atomic_numbers))
+        bonds = self.bond_input(edge_length)
+        angles = self.angle_input(bond_cosines(edge_vec, angle_index))
+        for bond_layer, angle_layer in zip(self.bond_layers, self.angle_layers, strict=True):
+            atoms, bonds = bond_layer(atoms, bonds, edge_index)
+            bonds, angles = angle_layer(bonds, angles, angle_index)
+        for gcn_layer in self.gcn_layers:
+            atoms, bonds = gcn_layer(atoms, bonds, edge_index)
+        return self.output(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
+
+    def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
+        if "line_graph_index" not in batch:
+            raise ValueError(
+                "ALIGNN needs the line graph and the batch has edges alone; give it "
+                "batch.with_edges(model.graph_spec)"
+            )
+        return batch.line_graph_index
+
+    @torch.no_grad()
+    def element_table(self) -> ElementTable:
+        """The vectors that enter the first layer: table and input layer together.
+
+        The input layer's norm counts with the statistics of the training so far.
+        """
+        table = self.atom_embedding.table()
+        training = self.training
+        vectors = self.input.eval()(self.atom_embedding.vectors).cpu().float().numpy()
+        self.input.train(training)
+        metadata = {"model": "ALIGNN", "input_table": table.name, **table.metadata}
+        return ElementTable(f"alignn-{table.name}", table.atomic_numbers, vectors, metadata)
+
+
+def _input_layer(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(before, after), BatchNorm(after), nn.SiLU(inplace=True))
+
+
+def _scalar_input(
+    start: float, stop: float, num_bins: int, embedding_width: int, width: int
+) -> nn.Sequential:
+    """Gaussians and two layers. Their width is the root of their distance, as published."""
+    step = (stop - start) / (num_bins - 1)
+    return nn.Sequential(
+        GaussianBasis(start, stop, step, math.sqrt(step)),
+        _input_layer(num_bins, embedding_width),
+        _input_layer(embedding_width, width),
+    )
