@@ -127,6 +127,14 @@ class ALIGNN(GraphModel):
             ValueError: If the batch has no edges or no line graph, or an element that the table has
                 no row for.
         """
+        return self.output(self.encode(batch))
+
+    @override
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        return mean_over_atoms(self.encode_atoms(batch), batch.batch, batch.num_atoms)
+
+    @override
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         edge_index, edge_length = self.edges_of(batch)
         angle_index = self._line_graph_of(batch)
         edge_vec = edge_vectors(
@@ -140,7 +148,7 @@ class ALIGNN(GraphModel):
             bonds, angles = angle_layer(bonds, angles, angle_index)
         for gcn_layer in self.gcn_layers:
             atoms, bonds = gcn_layer(atoms, bonds, edge_index)
-        return self.output(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
+        return atoms
 
     def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
         if "line_graph_index" not in batch:

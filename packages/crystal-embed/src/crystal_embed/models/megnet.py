@@ -221,6 +221,23 @@ class MEGNet(GraphModel):
         Raises:
             ValueError: If the batch has no edges, or an element that the table has no row for.
         """
+        return self.output(self.encode(batch))
+
+    @override
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        return self._run_blocks(batch)[1]
+
+    @override
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        edges, atoms, states, structure = self._run_blocks(batch)
+        of_edge = structure.batch.index_select(0, structure.center)
+        read_atoms = self.read_atoms(atoms, structure.batch, len(states))
+        read_edges = self.read_edges(edges, of_edge, len(states))
+        joined: Tensor = self.hidden(torch.cat([read_atoms, read_edges, states], dim=1))
+        return joined
+
+    def _run_blocks(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor, _Structure]:
+        """Edges, atoms and states after the last block."""
         edge_index, edge_length = self.edges_of(batch)
         structure = _Structure.of(batch, edge_index, edge_length.dtype)
         atoms = self.input(self.atom_embedding(batch.atomic_numbers))
@@ -228,10 +245,7 @@ class MEGNet(GraphModel):
         states = self.state.expand(batch.num_crystals, -1)
         for block in self.blocks:
             edges, atoms, states = block(edges, atoms, states, structure)
-        of_edge = structure.batch.index_select(0, structure.center)
-        read_atoms = self.read_atoms(atoms, structure.batch, len(states))
-        read_edges = self.read_edges(edges, of_edge, len(states))
-        return self.output(self.hidden(torch.cat([read_atoms, read_edges, states], dim=1)))
+        return edges, atoms, states, structure
 
     @torch.no_grad()
     def element_table(self) -> ElementTable:
