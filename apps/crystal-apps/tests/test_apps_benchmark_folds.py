@@ -12,6 +12,7 @@ from crystal_apps.benchmark import figure, results, show
 from crystal_apps.benchmark.collect import collect
 from crystal_apps.benchmark.command import main
 from crystal_apps.benchmark.convergence import late_drop
+from crystal_apps.benchmark.gain import paired_gain
 from crystal_apps.benchmark.spec import Benchmark, find_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
@@ -112,6 +113,17 @@ def test_a_repetition_without_all_its_folds_is_left_out(benchmark: Benchmark) ->
     (tasks[-1].folder.parents[1] / "0/seed-0/results.json").unlink()
     (table,) = collect(benchmark, tasks).tables
     assert [row.name for row in table.rows] == ["plain"]
+
+
+def test_seeds_that_test_other_structures_count_all_of_them() -> None:
+    base = {0: {"a": 1.0, "b": 2.0}, 1: {"b": 2.0, "c": 3.0}, 2: {"x": 9.0}}
+    other = {0: {"a": 0.5, "b": 1.0, "d": 8.0}, 1: {"b": 3.0, "c": 1.5}}
+    gain = paired_gain(base, other)
+    assert gain is not None
+    assert gain.estimate == pytest.approx(1 - (0.5 + 1 + 3 + 1.5) / (1 + 2 + 2 + 3))
+    assert gain.low < gain.estimate < gain.high
+    assert paired_gain(base, {3: {"a": 1.0}}) is None
+    assert paired_gain(base, {2: {"a": 1.0}}) is None
 
 
 def test_only_the_stages_that_tables_need_are_run(benchmark: Benchmark) -> None:

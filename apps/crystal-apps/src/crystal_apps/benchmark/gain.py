@@ -50,30 +50,28 @@ def _read_errors(path: Path, target: str) -> dict[str, float]:
 def paired_gain(
     baseline: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]
 ) -> Gain | None:
-    """Paired bootstrap over test structures of one less the ratio of errors, means over seeds.
+    """Paired bootstrap over test structures of one less the ratio of errors, summed over seeds.
+
+    Seeds may differ in what they test. A structure is drawn with its errors of all seeds, so that
+    one that was tested often is not taken for several.
 
     Args:
         baseline: Seed to test structure to error.
         other: The same of the row whose gain is asked for.
 
     Returns:
-        None if no seed is in both, or no structure was tested with all of them.
+        None if no structure was tested in both with the same seed.
     """
-    seeds = sorted(baseline.keys() & other.keys())
-    if not seeds:
+    pairs: dict[str, NDArray[np.float64]] = {}
+    for seed in sorted(baseline.keys() & other.keys()):
+        for one in sorted(baseline[seed].keys() & other[seed].keys()):
+            pair = np.array([baseline[seed][one], other[seed][one]])
+            pairs[one] = pairs.get(one, np.zeros(2)) + pair
+    if not pairs:
         return None
-    structures = sorted(
-        set.intersection(*(baseline[seed].keys() & other[seed].keys() for seed in seeds))
+    found = bootstrap_interval(
+        np.stack(list(pairs.values())), rng=np.random.default_rng(0), statistic=_smaller_by
     )
-    if not structures:
-        return None
-    pairs = np.array(
-        [
-            [np.mean([errors[seed][one] for seed in seeds]) for errors in (baseline, other)]
-            for one in structures
-        ]
-    )
-    found = bootstrap_interval(pairs, rng=np.random.default_rng(0), statistic=_smaller_by)
     return Gain(found.estimate, found.low, found.high)
 
 
