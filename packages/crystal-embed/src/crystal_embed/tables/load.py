@@ -8,6 +8,7 @@ import numpy as np
 
 from crystal_embed.tables.atom_init import atom_init
 from crystal_embed.tables.files import SUFFIXES, read_table
+from crystal_embed.tables.published import published_table
 from crystal_embed.tables.table import ElementTable
 
 # The elements that public tables of this field hold, and that public data sets contain.
@@ -26,6 +27,7 @@ _NAMES = (
     "random:<width>",
     "permuted:<seed>:<table>",
     "joined:<table>,<table>",
+    "elements:<name>",
 )
 
 
@@ -42,6 +44,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
               elements, a control that keeps all numbers and loses their meaning;
             - ``joined:<table>,<table>``: the vectors of several tables, one after the other, for
               the elements that are in all of them;
+            - ``elements:<name>``: a table that others have published and the package
+              ElementEmbeddings brings along, such as ``elements:mat2vec``;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
             - an artifact of a model that has a table: its folder, that of the run which holds it,
               or ``owner/name`` on the hub.
@@ -83,7 +87,12 @@ def _made_table(name: str) -> ElementTable | None:
         return ElementTable(
             name, np.arange(1, NUM_ELEMENTS + 1), np.eye(NUM_ELEMENTS, dtype=np.float32)
         )
-    kinds = {"random": _random_table, "permuted": _permuted_table, "joined": _joined_table}
+    kinds = {
+        "random": _random_table,
+        "permuted": _permuted_table,
+        "joined": _joined_table,
+        "elements": published_table,
+    }
     kind, colon, _ = name.partition(":")
     return kinds[kind](name) if colon and kind in kinds else None
 
