@@ -227,3 +227,20 @@ def test_atom_init_equals_the_public_table():
     ours = load_table("atom_init")
     np.testing.assert_array_equal(ours.atomic_numbers, public.atomic_numbers)
     np.testing.assert_array_equal(ours.vectors, public.vectors)
+
+
+def test_a_scale_is_one_wide(tmp_path):
+    path = tmp_path / "scale.json"
+    path.write_text('{"H": 1, "O": 2.5}')
+    np.testing.assert_array_equal(load_table(path).vectors, [[1], [2.5]])
+
+
+def test_untrained_rows_can_be_left_out():
+    trained = small_table().trained()
+    assert trained.symbols == ["H", "O"]
+    np.testing.assert_array_equal(trained.vectors, small_table().vectors[:2])
+    assert "random_elements" not in trained.metadata
+    one_hot = load_table("one_hot")
+    assert one_hot.trained() is one_hot
+    with pytest.raises(ValueError, match="no numbers"):
+        small_table(metadata={"random_elements": ["H", "O", "Fe"]}).trained()

@@ -28,6 +28,10 @@ COMMANDS = {
     "export-table": Command(
         "write a model's element vectors as JSON, CSV, safetensors", "crystal_embed.export:main"
     ),
+    "analyze": Command(
+        "clusters, neighbours and properties of element vectors, with figures",
+        "crystal_embed.analysis.command:main",
+    ),
 }
 
 

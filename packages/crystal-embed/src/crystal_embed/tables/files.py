@@ -6,8 +6,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, Literal, get_args
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,8 @@ from crystal_data import ATOMIC_NUMBERS
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
+# What a file has for one element; numbers of a CSV are text until all rows are known to fit.
+Row: TypeAlias = list[float] | list[str]
 SUFFIXES = (".json", ".csv", ".safetensors")
 
 
@@ -67,7 +69,36 @@ def read_table(path: str | Path) -> ElementTable:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file: {error}") from error
-    rows = _json_rows(text, path) if path.suffix == ".json" else _csv_rows(text, path)
+    return table_of_rows(parse_rows(text, path), path, metadata={"file": path.name})
+
+
+def parse_rows(text: str, path: PurePath) -> dict[str, Row]:
+    """Rows by element, as they stand in the text of a ``.json`` or ``.csv`` file.
+
+    Args:
+        text: All of the file.
+        path: Its suffix tells the form; errors name it.
+
+    Raises:
+        ValueError: If it is not a table in one of these forms.
+    """
+    return _json_rows(text, path) if path.suffix == ".json" else _csv_rows(text, path)
+
+
+def table_of_rows(
+    rows: Mapping[str, Row], path: PurePath, *, metadata: Mapping[str, Any], name: str = ""
+) -> ElementTable:
+    """The table of parsed rows.
+
+    Args:
+        rows: Numbers, or their text, by element symbol or atomic number.
+        path: Where they are from, for errors.
+        metadata: Of the table.
+        name: Of the table; by default that of the file.
+
+    Raises:
+        ValueError: If a key is no element, a value no number, or the lengths differ.
+    """
     numbers = [_atomic_number(key, path) for key in rows]
     widths = {key: len(values) for key, values in rows.items()}
     if len(set(widths.values())) > 1:
@@ -81,29 +112,34 @@ def read_table(path: str | Path) -> ElementTable:
         vectors = np.array(list(rows.values()), dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: not all values are numbers: {error}") from error
-    return ElementTable(path.stem, np.array(numbers), vectors, {"file": path.name})
+    return ElementTable(name or path.stem, np.array(numbers), vectors, metadata)
 
 
-def _json_rows(text: str, path: Path) -> Mapping[str, list[float]]:
+def _json_rows(text: str, path: PurePath) -> dict[str, Row]:
     try:
-        rows = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
-    is_table = isinstance(rows, dict) and all(isinstance(row, list) for row in rows.values())
-    if not is_table or not rows:
+    # A scale, one number for each element, is a table that is one wide.
+    rows = (
+        {key: row if isinstance(row, list) else [row] for key, row in found.items()}
+        if isinstance(found, dict)
+        else {}
+    )
+    if not rows:
         raise ValueError(
             f'{path}: expected {{"1": [numbers], …}} by atomic number or {{"H": [numbers], …}}'
         )
     return rows
 
 
-def _csv_rows(text: str, path: Path) -> Mapping[str, list[str]]:
+def _csv_rows(text: str, path: PurePath) -> dict[str, Row]:
     header: list[str]
     lines: list[list[str]]
     header, *lines = [*csv.reader(io.StringIO(text)), []]
     if header[:1] != ["element"] or not any(lines):
         raise ValueError(f"{path}: expected the header element,0,1,… and one line for each element")
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, Row] = {}
     for line in filter(None, lines):
         if line[0] in rows:
             raise ValueError(f"{path}: {line[0]} is there twice")
@@ -111,7 +147,7 @@ def _csv_rows(text: str, path: Path) -> Mapping[str, list[str]]:
     return rows
 
 
-def _atomic_number(key: str, path: Path) -> int:
+def _atomic_number(key: str, path: PurePath) -> int:
     number = int(key) if key.isdecimal() else ATOMIC_NUMBERS.get(key, 0)
     if number not in ATOMIC_NUMBERS.values():
         raise ValueError(f"{path}: {key!r} is neither an element symbol nor an atomic number")

@@ -9,6 +9,7 @@ import numpy as np
 from crystal_embed.shipped import shipped_tables
 from crystal_embed.tables.atom_init import atom_init
 from crystal_embed.tables.files import SUFFIXES, read_table
+from crystal_embed.tables.published import published_table
 from crystal_embed.tables.table import ElementTable
 
 # The elements that public tables of this field hold, and that public data sets contain.
@@ -28,6 +29,7 @@ _NAMES = (
     "permuted:<seed>:<table>",
     "joined:<table>,<table>",
     "uae:<name>",
+    "elements:<name>",
 )
 
 
@@ -46,6 +48,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
               the elements that are in all of them;
             - ``uae:<name>``: universal atomic embeddings that come with the package, which
               ``crystal-embed models`` lists;
+            - ``elements:<name>``: a table that others have published and the package
+              ElementEmbeddings brings along, such as ``elements:mat2vec``;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
             - an artifact of a model that has a table: its folder, that of the run which holds it,
               or ``owner/name`` on the hub.
@@ -92,6 +96,7 @@ def _made_table(name: str) -> ElementTable | None:
         "permuted": _permuted_table,
         "joined": _joined_table,
         "uae": _shipped_table,
+        "elements": published_table,
     }
     kind, colon, _ = name.partition(":")
     return kinds[kind](name) if colon and kind in kinds else None

@@ -82,6 +82,19 @@ class ElementTable:
             raise KeyError(f"element table '{self.name}' has no row for {symbol!r}")
         return self.vectors[rows[0]]
 
+    def trained(self) -> "ElementTable":
+        """The table without the rows that training has never shown, ``random_elements``.
+
+        Raises:
+            ValueError: If no row is left.
+        """
+        random = set(self.metadata.get("random_elements", ()))
+        keep = np.array([symbol not in random for symbol in self.symbols])
+        if keep.all():
+            return self
+        metadata = {key: value for key, value in self.metadata.items() if key != "random_elements"}
+        return ElementTable(self.name, self.atomic_numbers[keep], self.vectors[keep], metadata)
+
     def __len__(self) -> int:
         return len(self.atomic_numbers)
 

@@ -1,0 +1,62 @@
+"""An analysis as one page that needs nothing beside itself."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crystal_embed.analysis.run import Analysis
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page.
+
+    Args:
+        name: Of its file, without the suffix.
+        alt: What it shows, for those who do not see it.
+        svg: Content of the file.
+    """
+
+    name: str
+    alt: str
+    svg: bytes
+
+    @property
+    def source(self) -> str:
+        """The content as an address, so that ids of two figures never meet on one page."""
+        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
+
+
+def render(
+    analysis: Analysis,
+    record: Mapping[str, Any],
+    pictures: Sequence[Picture],
+    neighbours_of: Sequence[str],
+) -> str:
+    """The page's HTML.
+
+    Args:
+        analysis: What was found.
+        record: Content of ``analysis.json``.
+        pictures: All figures.
+        neighbours_of: Elements whose neighbours are shown first.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from crystal_embed.analysis.write import slug
+
+    environment = Environment(
+        loader=PackageLoader("crystal_embed.analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["slug"] = slug
+    return environment.get_template("analysis.html").render(
+        analysis=analysis,
+        record=record,
+        pictures={picture.name: picture for picture in pictures},
+        neighbours_of=list(neighbours_of),
+    )
