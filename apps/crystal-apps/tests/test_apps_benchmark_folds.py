@@ -130,6 +130,25 @@ def test_only_the_stages_that_tables_need_are_run(benchmark: Benchmark) -> None:
     assert list(benchmark.pipeline.stages) == ["pretrain", "folds"]
 
 
+def test_a_table_of_some_values_runs_no_others(benchmark: Benchmark) -> None:
+    table = {"title": "E", "stage": "folds", "metric": METRIC, "over": ["fold"]}
+    write_benchmark(Path(), {**table, "only": {"table": ["plain"], "fold": [0, 2]}})
+    narrow = find_benchmark("cv")
+    runs = {run.name for run in narrow.pipeline.runs() if run.seed == 0}
+    assert runs == {"folds/plain/0/seed-0", "folds/plain/2/seed-0"}  # nor what it starts from
+    # Of runs that another benchmark made it shows its own alone.
+    (shown,) = collect(narrow, finished(benchmark)).tables
+    assert [row.name for row in shown.rows] == ["plain"]
+    write_benchmark(Path(), {**table, "only": {"table": ["plian"]}})
+    with pytest.raises(PipelineError, match="only table: plian is no variant of folds"):
+        find_benchmark("cv")
+    write_benchmark(
+        Path(), {**table, "only": {"table": ["better"]}, "baseline": {"table": "plain"}}
+    )
+    with pytest.raises(PipelineError, match="baseline table: plain is no variant of folds"):
+        find_benchmark("cv")
+
+
 def test_benchmarks_of_a_pipeline_share_its_runs(
     benchmark: Benchmark, capsys: pytest.CaptureFixture[str]
 ) -> None:

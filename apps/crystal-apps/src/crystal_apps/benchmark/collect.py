@@ -132,7 +132,7 @@ def _table(
 ) -> ResultTable:
     pools: dict[str, _Pool] = {}
     for task in tasks:
-        if task.run.stage == spec.stage:
+        if task.run.stage == spec.stage and spec.shows(task.run.variant):
             variant = {k: v for k, v in task.run.variant.items() if k not in spec.over}
             pool = pools.setdefault(_name(variant), _Pool(spec, variant))
             measured = results[task.run.name].get(spec.metric)

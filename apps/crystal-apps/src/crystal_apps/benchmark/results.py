@@ -123,15 +123,16 @@ def read(path: Path) -> BenchmarkResults:
 def _from_version_1(content: dict[str, Any]) -> None:
     """Each seed had one run, and nobody asked whether it had converged."""
     for table in content["tables"]:
-        table["spec"]["over"] = []
+        table["spec"] |= {"over": [], "only": {}}
         for row in table["rows"]:
             row |= {"num_runs": len(row["by_seed"]), "late_drop": None, "unconverged": False}
 
 
 def _table(content: dict[str, Any]) -> ResultTable:
     spec = content["spec"]
+    only = {axis: tuple(values) for axis, values in spec["only"].items()}
     return ResultTable(
-        TableSpec(**{**spec, "over": tuple(spec["over"])}),
+        TableSpec(**{**spec, "over": tuple(spec["over"]), "only": only}),
         content["unit"],
         tuple(_row(row) for row in content["rows"]),
     )

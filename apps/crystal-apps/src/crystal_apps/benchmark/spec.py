@@ -1,6 +1,6 @@
 """What a benchmark file says: a pipeline, and which of its numbers go into which table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +13,7 @@ from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
 FOLDER = Path("configs/benchmarks")
 _RECORDED = Path("benchmarks/results")
 _KEYS = ("title", "pipeline", "seeds", "note", "tables")
-_TABLE_KEYS = ("title", "stage", "metric", "baseline", "over", "beside")
+_TABLE_KEYS = ("title", "stage", "metric", "only", "baseline", "over", "beside")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class TableSpec:
         title: Above it.
         stage: Stage of the pipeline whose runs are its rows.
         metric: Such as ``test/mae/band_gap``.
+        only: Axis to the values that are shown; of other axes all are.
         baseline: Axis to value: each row's gain is over the row that has these values and is
             otherwise the same.
         over: Axes whose runs together make one number of a seed: the mean over all that they were
@@ -35,9 +36,14 @@ class TableSpec:
     title: str
     stage: str
     metric: str
+    only: Mapping[str, tuple[str, ...]]
     baseline: Mapping[str, str]
     over: tuple[str, ...]
     beside: Mapping[str, Mapping[str, str]]
+
+    def shows(self, variant: Mapping[str, str]) -> bool:
+        """Whether the runs of a variant belong to the table."""
+        return all(variant[axis] in values for axis, values in self.only.items())
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Benchmark:
         file: Where it was read from.
         title: One line.
         note: What to know when reading the tables.
-        pipeline: What is run: the stages of the tables, and those that these start from.
+        pipeline: What is run: what the tables show, and the stages that it starts from.
         tables: What is shown.
     """
 
@@ -106,8 +112,19 @@ def read_benchmark(file: Path) -> Benchmark:
     if "seeds" in content:
         pipeline = pipeline.with_seeds(content["seeds"])
     tables = tuple(_table(file, pipeline, table) for table in content["tables"])
-    pipeline = pipeline.with_stages([table.stage for table in tables])
+    pipeline = _narrowed(pipeline, tables)
     return Benchmark(file, str(content["title"]), str(content.get("note", "")), pipeline, tables)
+
+
+def _narrowed(pipeline: Pipeline, tables: Sequence[TableSpec]) -> Pipeline:
+    """The pipeline with the runs of the tables, and what they start from."""
+    for name in {table.stage for table in tables}:
+        shown = [table.only for table in tables if table.stage == name]
+        for axis in pipeline.stages[name].vary:
+            if all(axis in only for only in shown):
+                values = {value for only in shown for value in only[axis]}
+                pipeline = pipeline.with_values(name, axis, values)
+    return pipeline.with_stages([table.stage for table in tables])
 
 
 def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
@@ -117,11 +134,17 @@ def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
     if stage not in pipeline.stages:
         raise PipelineError(f"{where}: stage {stage} is none of {', '.join(pipeline.stages)}")
     vary = pipeline.stages[stage].vary
+    only = {str(axis): tuple(map(str, values)) for axis, values in content.get("only", {}).items()}
     baseline = {str(axis): str(value) for axis, value in content.get("baseline", {}).items()}
-    for axis, value in baseline.items():
-        if value not in vary.get(axis, {}):
+    named = [("only", axis, value) for axis, values in only.items() for value in values]
+    named += [("baseline", axis, value) for axis, value in baseline.items()]
+    for key, axis, value in named:
+        known: Collection[str] = vary.get(axis, {})
+        if key == "baseline":
+            known = only.get(axis, known)
+        if value not in known:
             raise PipelineError(
-                f"{where}: baseline {axis}: {value} is no variant of {stage}, which has "
+                f"{where}: {key} {axis}: {value} is no variant of {stage}, which has "
                 f"{', '.join(f'{axis}: {name}' for axis in vary for name in vary[axis])}"
             )
     over = tuple(map(str, content.get("over", ())))
@@ -136,7 +159,8 @@ def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
         str(column): {str(row): str(cell) for row, cell in cells.items()}
         for column, cells in content.get("beside", {}).items()
     }
-    return TableSpec(str(content["title"]), stage, str(content["metric"]), baseline, over, beside)
+    title, metric = str(content["title"]), str(content["metric"])
+    return TableSpec(title, stage, metric, only, baseline, over, beside)
 
 
 def _known(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:

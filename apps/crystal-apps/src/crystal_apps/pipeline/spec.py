@@ -129,6 +129,13 @@ class Pipeline:
         """The same for other seeds."""
         return replace(self, seeds=tuple(seeds))
 
+    def with_values(self, name: str, axis: str, values: Collection[str]) -> "Pipeline":
+        """The same with these values alone of an axis of a stage."""
+        stage = self.stages[name]
+        kept = {value: options for value, options in stage.vary[axis].items() if value in values}
+        narrowed = replace(stage, vary={**stage.vary, axis: kept})
+        return replace(self, stages={**self.stages, name: narrowed})
+
     def with_stages(self, names: Collection[str]) -> "Pipeline":
         """The same with these stages alone, and those that they start from."""
         wanted = set(names)
