@@ -5,9 +5,9 @@
 
 Runs are those of ``crystal run``, in the same folders with the same keys, so that ``crystal run``
 and ``crystal benchmark run`` find them finished, or go on with them, on any other machine. What
-differs is how they start: each is forked from this process, which has imported everything already,
-because that takes longer than many of the runs. A run takes a place on the GPU or on the cores;
-whichever list is worked off first helps with the other. When the time is up what is not finished
+differs is how they start: a worker, one process for each place on the GPU or the cores, runs one
+after the other, because to import everything takes longer than many of the runs. Whichever list is
+worked off first, its workers help with the other. When the time is up what is not finished
 is ended, and goes on from its last epoch with the next call. ``--pack`` then writes the runs as
 one tar.xz in parts of 15 MiB: checkpoints only of what is not finished, artifacts only where other
 runs start from them or ``--keep`` names the stage.
@@ -17,14 +17,16 @@ import argparse
 import io
 import json
 import lzma
+import multiprocessing
 import os
-import signal
 import sys
 import tarfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from crystal_apps.pipeline.schedule import Schedule
@@ -35,14 +37,57 @@ PART = 15 * 2**20
 
 
 @dataclass
+class Worker:
+    """A process that runs one task after the other, in which imports and CUDA start once."""
+
+    process: BaseProcess
+    pipe: Connection
+    device: str
+    task: Task | None = None
+    key: str = ""
+    began: float = 0.0
+
+    def start(self, task: Task, key: str) -> None:
+        """Begins a run."""
+        task.prepare(key)
+        commands = [[*one, "--trainer.accelerator", self.device] for one in task.commands()]
+        self.task, self.key, self.began = task, key, time.monotonic()
+        self.pipe.send((commands, str(task.folder / "log.txt")))
+
+
+@dataclass
 class Pool:
-    """Places of one kind of device, and the runs that are meant for it, in their order."""
+    """Runs that are meant for one kind of device, in their order."""
 
     device: str
-    places: int
     schedule: Schedule
     left: list[Task]
-    active: dict[int, tuple[Task, str, float]] = field(default_factory=dict)
+    workers: list[Worker] = field(default_factory=list)
+
+
+def serve(pipe: Connection, device: str) -> None:
+    """What a worker does: commands come in, exit statuses go out."""
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import torch
+
+    from crystal_data.training.cli import main
+
+    torch.set_num_threads(1)
+    while True:
+        commands, path = pipe.recv()
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        status = 1
+        try:
+            status = next((found for one in commands if (found := main(one))), 0)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pipe.send(status)
 
 
 def pool(device: str, places: int, given: Sequence[str], options: argparse.Namespace) -> Pool:
@@ -56,42 +101,14 @@ def pool(device: str, places: int, given: Sequence[str], options: argparse.Names
         wanted = stages.split(",") if stages else list(pipeline.stages)
         tasks += [task for task in found if task.run.stage in wanted]
     schedule = Schedule(tasks, observer=None)  # type: ignore[arg-type]  # nothing runs in it
-    schedule.check()
-    return Pool(device, places, schedule, list(tasks))
-
-
-def start(task: Task, key: str, device: str) -> int:
-    """Forks a process that runs the commands of a task."""
-    task.prepare(key)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if child := os.fork():
-        return child
-    status = 1
-    try:
-        log = os.open(task.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        import torch
-
-        from crystal_data.training.cli import main
-
-        torch.set_num_threads(1)
-        commands = task.commands()
-        if device == "cpu":
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        for arguments in commands:
-            if status := main([*arguments, "--trainer.accelerator", device]):
-                break
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        with suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
+    one = Pool(device, schedule, list(tasks))
+    context = multiprocessing.get_context("spawn")
+    for _ in range(places):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, device), daemon=True)
+        process.start()
+        one.workers.append(Worker(process, ours, device))
+    return one
 
 
 def ready(one: Pool, failed: set[str]) -> Iterator[tuple[Task, str]]:
@@ -115,53 +132,48 @@ def is_finished(run: Path) -> bool:
     return record.is_file() and json.loads(record.read_text(encoding="utf-8"))["state"] == "done"
 
 
-def reap(pools: Sequence[Pool], failed: set[str], *, wait: bool) -> bool:
-    """Takes note of one process that has ended; whether there was one."""
-    pid, status = os.waitpid(-1, 0 if wait else os.WNOHANG)
-    for one in pools:
-        if pid in one.active:
-            task, key, began = one.active.pop(pid)
-            seconds = time.monotonic() - began
-            if status:
-                failed.add(str(task.folder))
-                print(f"FAILED {one.device} {task.folder}", flush=True)
-                lines = (task.folder / "log.txt").read_text(errors="replace").splitlines()
-                print("\n".join(lines[-6:]), flush=True)
-            else:
-                task.finish(key, seconds)
-                print(f"{one.device} {seconds:6.1f} s  {task.folder}", flush=True)
-    return pid > 0
+def take_result(worker: Worker, failed: set[str]) -> None:
+    """Takes note of a run that has ended."""
+    status, task, seconds = worker.pipe.recv(), worker.task, time.monotonic() - worker.began
+    assert task is not None
+    worker.task = None
+    if not status:
+        task.finish(worker.key, seconds)
+        print(f"{worker.device} {seconds:6.1f} s  {task.folder}", flush=True)
+        return
+    failed.add(str(task.folder))
+    print(f"FAILED {worker.device} {task.folder}", flush=True)
+    lines = (task.folder / "log.txt").read_text(errors="replace").splitlines()
+    print("\n".join(lines[-4:])[-600:], flush=True)
 
 
 def work(pools: Sequence[Pool], end: float) -> None:
-    """Keeps all places busy until everything is done or the time is up."""
+    """Keeps all workers busy until everything is done or the time is up."""
     failed: set[str] = set()
+    workers = [worker for one in pools for worker in one.workers]
     while time.monotonic() < end:
         for one in pools:
+            idle = [worker for worker in one.workers if worker.task is None]
             # Its own list first, then the other's.
             for source in sorted(pools, key=lambda other: other is not one):
                 for task, key in ready(source, failed):
-                    if len(one.active) >= one.places:
+                    if not idle:
                         break
                     source.left.remove(task)
-                    child = start(task, key, one.device)
-                    one.active[child] = (task, key, time.monotonic())
-        if not any(one.active for one in pools):
+                    idle.pop().start(task, key)
+        busy = [worker.pipe for worker in workers if worker.task is not None]
+        if not busy:
             break
-        while any(one.active for one in pools) and reap(pools, failed, wait=False):
-            pass
-        time.sleep(0.2)
-    for one in pools:
-        for child in one.active:
-            os.kill(child, signal.SIGKILL)
-    while any(one.active for one in pools):
-        pid, _ = os.waitpid(-1, 0)
-        for one in pools:
-            if pid in one.active:
-                task, _, began = one.active.pop(pid)
-                one.left.append(task)
-                print(f"ended after {time.monotonic() - began:.0f} s: {task.folder}", flush=True)
-    print(f"{sum(len(one.left) for one in pools)} runs are left, {len(failed)} failed", flush=True)
+        done = wait(busy, timeout=max(0.0, min(1.0, end - time.monotonic())))
+        for worker in workers:
+            if worker.pipe in done:
+                take_result(worker, failed)
+    for worker in workers:
+        worker.process.kill()
+        if worker.task is not None:
+            print(f"ended: {worker.task.folder}", flush=True)
+    left = sum(len(one.left) for one in pools) + sum(worker.task is not None for worker in workers)
+    print(f"{left} runs are left, {len(failed)} failed", flush=True)
 
 
 class Parts(io.RawIOBase):
@@ -235,9 +247,11 @@ def main() -> int:
         pool("gpu", options.gpu_jobs, options.gpu, options),
         pool("cpu", options.cpu_jobs, options.cpu, options),
     ]
+    for one in pools:
+        one.schedule.check()
     print(f"{[len(one.left) for one in pools]} runs; ready after "
           f"{options.seconds - (end - time.monotonic()):.0f} s", flush=True)  # fmt: skip
-    work([one for one in pools if one.places], end)
+    work(pools, end)
     if options.pack:
         pack(pools, options.out, options.pack, options.keep)
     return 0
