@@ -13,15 +13,35 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Package → our packages it may bring along, and a command that does real work.
+# Package → our packages it may bring along, and a command that does real work on my.cif.
 PACKAGES = {
     "crystal-data": ({"crystal_data"}, ["crystal-data", "list"]),
-    "crystal-embed": ({"crystal_data", "crystal_embed"}, ["crystal-embed", "fit", "--help"]),
+    "crystal-embed": ({"crystal_data", "crystal_embed"}, ["crystal-embed", "predict", "my.cif"]),
     "crystal-apps": (
         {"crystal_data", "crystal_embed", "crystal_apps"},
         ["crystal", "doctor"],
     ),
 }
+# Rock salt, which the weights in the wheel know.
+MY_CIF = """\
+data_NaCl
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+_space_group_IT_number 225
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na Na 0 0 0
+Cl Cl 0.5 0.5 0.5
+"""
 OURS = {"crystal_data", "crystal_embed", "crystal_apps"}
 
 
@@ -66,6 +86,7 @@ def main() -> None:
     parser.add_argument("packages", nargs="*", default=list(PACKAGES), metavar="PACKAGE")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "my.cif").write_text(MY_CIF, encoding="utf-8")
         # `uv run` says which uv is running, where it is not on the PATH.
         uv = os.environ.get("UV", "uv")
         run(uv, "build", "--all-packages", "--wheel", "--out-dir", folder / "wheels", cwd=ROOT)

@@ -57,7 +57,10 @@ def records_of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record
         ignored: Files of folders that are no structures are added to it.
     """
     for path in _matches(value):
-        yield from _of_path(path, ignored)
+        if _is_pattern(path):
+            yield _rejection(path, Reason.MISSING_FILE, f"no file matches {path}")
+        else:
+            yield from _of_path(path, ignored)
 
 
 def files_of_pattern(value: str | Path, ignored: list[str]) -> list[Path]:
@@ -67,10 +70,14 @@ def files_of_pattern(value: str | Path, ignored: list[str]) -> list[Path]:
 
 def _matches(value: str | Path) -> list[Path]:
     path = Path(value).expanduser()
-    if path.exists() or not any(wildcard in str(path) for wildcard in "*?["):
+    if not _is_pattern(path):
         return [path]
-    # A pattern that matches nothing is a file that is missing.
+    # One that matches nothing stays, to be told of.
     return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) or [path]
+
+
+def _is_pattern(path: Path) -> bool:
+    return not path.exists() and any(wildcard in str(path) for wildcard in "*?[")
 
 
 def _of_path(path: Path, ignored: list[str]) -> Iterator[Record | Rejection]:

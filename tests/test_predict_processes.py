@@ -1,0 +1,37 @@
+"""`crystal-embed predict` in two processes writes what one writes."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crystal_data.io.cif import to_cif
+from crystal_data.testing import random_crystals
+
+
+@pytest.mark.timeout(600)
+def test_two_devices_write_one_table(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for number, crystal in enumerate(random_crystals(5, seed=0)):
+        (tmp_path / "mine" / f"c{number}.cif").write_text(to_cif(crystal), encoding="utf-8")
+    (tmp_path / "mine" / "bad.cif").write_text("data_bad\n", encoding="utf-8")
+    tables = []
+    for devices in (1, 2):
+        output = tmp_path / f"out-{devices}" / "p.csv"
+        command = [sys.executable, "-m", "crystal_embed", "predict", "mine", "--batch-size", "2"]
+        command += ["--devices", str(devices), "--output", str(output)]
+        subprocess.run(
+            command, cwd=tmp_path, check=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        )
+        with output.open(encoding="utf-8", newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+        assert "no_cell" in (output.parent / "rejected.csv").read_text(encoding="utf-8")
+        assert sorted(path.name for path in output.parent.iterdir()) == ["p.csv", "rejected.csv"]
+    one, two = tables
+    assert [row["id"] for row in two] == [row["id"] for row in one] == [f"c{n}" for n in range(5)]
+    for column in [name for name in one[0] if name not in {"id", "note"}]:
+        expected = [float(row[column]) for row in one]
+        assert [float(row[column]) for row in two] == pytest.approx(expected, abs=1e-6)
