@@ -13,7 +13,7 @@ from crystal_apps.benchmark.collect import collect
 from crystal_apps.benchmark.command import main
 from crystal_apps.benchmark.convergence import late_drop
 from crystal_apps.benchmark.gain import paired_gain
-from crystal_apps.benchmark.spec import Benchmark, find_benchmark
+from crystal_apps.benchmark.spec import Benchmark, TableSpec, find_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
 from crystal_data.metrics import MetricResult, write_results
@@ -201,6 +201,23 @@ def test_a_row_that_was_cut_off_claims_nothing(
     assert f"| {gain_cell} |" in line
     assert any(line.startswith("† unconverged: ") for line in lines)
     assert f"{falling} †" in figure.draw(found)
+
+
+def test_an_unconverged_point_of_a_curve_is_hollow() -> None:
+    def row(size: str, table: str, *, unconverged: bool = False) -> results.Row:
+        by_seed = {"0": 0.3, "1": 0.4}
+        variant = {"rows": size, "table": table}
+        return results.Row(variant, by_seed, 0.35, 0.07, 2, 9, None, 0.0, unconverged, "abc", 1.0)
+
+    spec = TableSpec("E", "tune", METRIC, {}, (), {})
+    rows = [row(size, table) for size in ("100", "1000") for table in ("plain", "better")]
+    for last, is_told in (
+        (row("10", "plain"), False),
+        (row("10", "plain", unconverged=True), True),
+    ):
+        table = results.ResultTable(spec, "eV", (*rows, last))
+        picture = figure.draw(results.BenchmarkResults("cv", (table,), {}, {}, 1.0, 1))
+        assert (">unconverged<" in picture) == is_told
 
 
 def test_results_of_the_first_format_are_read(benchmark: Benchmark) -> None:

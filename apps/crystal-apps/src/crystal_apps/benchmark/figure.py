@@ -13,6 +13,7 @@ from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
 
 # Those of the report.
 _COLOURS = ("#0a6ebd", "#d55e00", "#00875f", "#a3459b", "#8a6d00", "#2b8fa3", "#b3324b", "#66717f")
+_DODGE = 0.02
 _WIDTH, _ROW_HEIGHT, _CURVE_HEIGHT = 7.0, 0.34, 3.2  # inches
 
 
@@ -75,17 +76,26 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         lines.setdefault(name, []).append(row)
     for place, (name, rows) in enumerate(lines.items()):
         rows.sort(key=lambda row: int(row.variant[sizes]))
-        counts = [int(row.variant[sizes]) for row in rows]
+        # Side by side, so that the error bars of different lines can be told apart.
+        shift = 1 + _DODGE * (place - (len(lines) - 1) / 2)
+        counts = [shift * int(row.variant[sizes]) for row in rows]
+        colour = _COLOURS[place % len(_COLOURS)]
         panel.errorbar(
             counts,
             [row.mean for row in rows],
             yerr=[row.std or 0.0 for row in rows],
-            color=_COLOURS[place % len(_COLOURS)],
+            color=colour,
             marker="o",
             markersize=4,
-            capsize=3,
+            linewidth=1.2,
+            capsize=2,
             label=name,
         )
+        for count, row in zip(counts, rows, strict=True):
+            if row.unconverged:
+                panel.plot(count, row.mean, "o", color=colour, markerfacecolor="white", zorder=3)
+    if any(row.unconverged for row in table.rows):
+        panel.plot([], [], "o", color="black", markerfacecolor="white", label="unconverged")
     _log_axes(panel, sorted({int(row.variant[sizes]) for row in table.rows}))
     panel.set_xlabel(sizes)
     panel.set_ylabel(_label(table))

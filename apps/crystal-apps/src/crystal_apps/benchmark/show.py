@@ -12,7 +12,7 @@ from crystal_apps.pipeline.outcome import spread
 
 _MARK_MEANS = (
     f"{UNCONVERGED_MARK} unconverged: the validation error still fell by more than "
-    f"{MOST_LATE_DROP:.0%} over the last tenth of the epochs, so nothing is claimed."
+    f"{100 * MOST_LATE_DROP:.0f} % over the last tenth of the epochs, so nothing is claimed."
 )
 
 
