@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
+from crystal_embed.analysis import COLOURS
 
-# Those of the report.
-_COLOURS = ("#0a6ebd", "#d55e00", "#00875f", "#a3459b", "#8a6d00", "#2b8fa3", "#b3324b", "#66717f")
 _WIDTH, _ROW_HEIGHT, _CURVE_HEIGHT = 7.0, 0.34, 3.2  # inches
 
 
@@ -52,7 +51,7 @@ def _label(table: ResultTable) -> str:
 
 def _draw_rows(panel: Any, table: ResultTable) -> None:
     for place, row in enumerate(table.rows):
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         seeds = list(row.by_seed.values())
         panel.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.45, markersize=5)
         panel.plot([row.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
@@ -75,7 +74,7 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
             counts,
             [row.mean for row in rows],
             yerr=[row.std or 0.0 for row in rows],
-            color=_COLOURS[place % len(_COLOURS)],
+            color=COLOURS[place % len(COLOURS)],
             marker="o",
             markersize=4,
             capsize=3,
