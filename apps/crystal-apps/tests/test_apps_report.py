@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystal_apps.report.clusters import cluster_elements, table_position
 from crystal_apps.report.figures import Axis, Series, line_chart
 from crystal_apps.report.page import main, write_report
 from crystal_apps.report.runs import RunError, read_run
@@ -183,34 +182,6 @@ def test_command_answers_with_status_and_message(
     run = write_run(tmp_path / "run", 0.2)
     assert main([str(run), "--out", str(tmp_path / "r.html")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
-
-
-def test_every_element_has_a_place_of_its_own() -> None:
-    places = {symbol: table_position(symbol) for symbol in SYMBOLS[1:]}
-    assert len(set(places.values())) == 118
-    assert places["H"] == (1, 1)
-    assert places["He"] == (1, 18)
-    assert places["B"] == (2, 13)
-    assert places["Sc"] == (4, 3)
-    assert places["Zn"] == (4, 12)
-    assert places["Lu"] == (6, 3)
-    assert places["Hf"] == (6, 4)
-    assert places["La"] == (9, 3)
-    assert places["Yb"] == (9, 16)
-    assert places["Og"] == (7, 18)
-
-
-def test_clusters_find_groups_that_are_there_whatever_the_order() -> None:
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(8, 5)) * 20
-    symbols = list(SYMBOLS[1:65])
-    vectors = centres[np.arange(64) % 8] + rng.normal(size=(64, 5))
-    clusters = cluster_elements(symbols, vectors)
-    assert clusters.labels == tuple(np.arange(64) % 8)
-    order = rng.permutation(64)
-    shuffled = cluster_elements([symbols[i] for i in order], vectors[order])
-    assert shuffled.members() == clusters.members()
-    assert all((SYMBOLS.index(n) - 1) % 8 == 0 for n in clusters.neighbours[0])
 
 
 def test_axes_have_round_ticks() -> None:

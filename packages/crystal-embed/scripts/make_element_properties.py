@@ -6,7 +6,7 @@ Needs nothing beside the package's own environment::
 
 The values are those of pymatgen's periodic table (MIT licence): Slater's empirical atomic radii
 (J. Chem. Phys. 41, 3199, 1964), boiling and melting points at normal pressure, and electrical
-resistivities near room temperature, of which the conductivity is the inverse.
+resistivities near room temperature, of which the conductivity, in MS/m, is the inverse.
 """
 
 import csv
@@ -22,7 +22,7 @@ COLUMNS = {
     "atomic_radius_angstrom": ("Atomic radius", "ang"),
     "boiling_point_kelvin": ("Boiling point", "K"),
     "melting_point_kelvin": ("Melting point", "K"),
-    "electrical_conductivity_s_per_m": ("Electrical resistivity", "ohm m"),
+    "electrical_conductivity_ms_per_m": ("Electrical resistivity", "ohm m"),
 }
 
 
@@ -48,7 +48,7 @@ def main() -> None:
 def _text(value: float | None, key: str) -> str:
     if value is None:
         return ""
-    return f"{1 / value:.4g}" if key == "Electrical resistivity" else f"{value:g}"
+    return f"{1e-6 / value:.4g}" if key == "Electrical resistivity" else f"{value:g}"
 
 
 if __name__ == "__main__":

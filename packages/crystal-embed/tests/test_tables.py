@@ -242,5 +242,5 @@ def test_untrained_rows_can_be_left_out():
     assert "random_elements" not in trained.metadata
     one_hot = load_table("one_hot")
     assert one_hot.trained() is one_hot
-    with pytest.raises(ValueError, match="no numbers"):
+    with pytest.raises(ValueError, match="'small': training has shown none"):
         small_table(metadata={"random_elements": ["H", "O", "Fe"]}).trained()

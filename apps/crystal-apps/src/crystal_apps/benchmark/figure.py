@@ -10,9 +10,8 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from crystal_apps.benchmark.convergence import UNCONVERGED_MARK
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
+from crystal_embed.analysis import COLOURS
 
-# Those of the report.
-_COLOURS = ("#0a6ebd", "#d55e00", "#00875f", "#a3459b", "#8a6d00", "#2b8fa3", "#b3324b", "#66717f")
 _DODGE = 0.02
 _WIDTH, _ROW_HEIGHT, _CURVE_HEIGHT = 7.0, 0.34, 3.2  # inches
 
@@ -58,7 +57,7 @@ def _row_label(table: ResultTable, row: Row) -> str:
 
 def _draw_rows(panel: Any, table: ResultTable) -> None:
     for place, row in enumerate(table.rows):
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         seeds = list(row.by_seed.values())
         panel.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.45, markersize=5)
         panel.plot([row.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
@@ -79,7 +78,7 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         # Side by side, so that the error bars of different lines can be told apart.
         shift = 1 + _DODGE * (place - (len(lines) - 1) / 2)
         counts = [shift * int(row.variant[sizes]) for row in rows]
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(_COLOURS)]
         panel.errorbar(
             counts,
             [row.mean for row in rows],

@@ -2,9 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from crystal_apps.report.runs import Run, RunError
 
 if TYPE_CHECKING:
@@ -13,15 +10,16 @@ if TYPE_CHECKING:
 ELEMENTS_CSV = "elements.csv"
 # Models that are trained for their element vectors; those of others are a by-product.
 _EMBEDDERS = ("CrystalTransformer",)
+_FEWEST = 3
 
 
-def element_table(run: Run) -> tuple[list[str], NDArray[np.float64]] | None:
-    """Elements that training has shown, and their vectors, ``[num_elements, width]``.
+def element_table(run: Run) -> "ElementTable | None":
+    """The vectors that a run has learnt for the elements that training has shown.
 
     They are read from the run's ``elements.csv`` or, where there is none, from its artifact.
 
     Returns:
-        None if the run has learnt none, as most have not.
+        None if the run has learnt none, as most have not, or too few to tell groups.
 
     Raises:
         RunError: If what is there is no table of elements.
@@ -34,14 +32,7 @@ def element_table(run: Run) -> tuple[list[str], NDArray[np.float64]] | None:
 
     source = run.folder / ELEMENTS_CSV if has_file else run.folder / "artifact"
     try:
-        table = load_table(source)
+        table = load_table(source).trained()
     except (ValueError, OSError) as error:
         raise RunError(str(error)) from error
-    return _trained(table)
-
-
-def _trained(table: "ElementTable") -> tuple[list[str], NDArray[np.float64]]:
-    unseen = set(table.metadata.get("random_elements", ()))
-    keep = np.array([symbol not in unseen for symbol in table.symbols])
-    symbols = [symbol for symbol, kept in zip(table.symbols, keep, strict=True) if kept]
-    return symbols, table.vectors[keep].astype(np.float64)
+    return table if len(table) >= _FEWEST else None

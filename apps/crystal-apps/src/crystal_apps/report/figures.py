@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_embed.analysis import pushed_apart
+
 Values = NDArray[np.float64]
 
 NUM_COLOURS = 8  # of the style sheet's palette
@@ -184,7 +186,7 @@ def element_map(
     low, high = coords.min(axis=0), coords.max(axis=0)
     px = Axis(low[0], high[0], margin, width - margin).position(coords[:, 0])
     py = Axis(low[1], high[1], height - margin, margin).position(coords[:, 1])
-    places = _pushed_apart(np.stack([px, py], axis=1), np.array([21.0, 14.0]))
+    places = pushed_apart(np.stack([px, py], axis=1), np.array([21.0, 14.0]))
     low, high = np.array([margin, margin]), np.array([width - margin, height - margin])
     places = np.clip(places, low, high)
     marks = (
@@ -228,25 +230,6 @@ def _log_ticks(low: float, high: float) -> Values:
         if len(inside) >= 3:
             return np.asarray(inside, dtype=np.float64)
     return _ticks(low, high, 4)
-
-
-def _pushed_apart(places: Values, size: Values) -> Values:
-    """Moves boxes of one size as little as makes most of them stand free."""
-    places = places.copy()
-    for _ in range(60):
-        delta = places[:, None] - places[None]
-        overlap = size - np.abs(delta)
-        hit = (overlap > 0).all(axis=-1) & ~np.eye(len(places), dtype=bool)
-        if not hit.any():
-            break
-        # The way out is along the axis, in units of the box, where they overlap less.
-        sideways = overlap[..., 0] / size[0] < overlap[..., 1] / size[1]
-        along = np.stack([sideways, ~sideways], axis=-1)
-        order = np.arange(len(places))
-        tie = np.sign(order[:, None] - order)[..., None]
-        sign = np.where(delta == 0, tie, np.sign(delta))
-        places += 0.25 * (hit[..., None] * along * sign * overlap).sum(axis=1)
-    return places
 
 
 def _spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:

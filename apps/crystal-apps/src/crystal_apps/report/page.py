@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_apps.report.clusters import ElementClusters, cluster_elements, table_position
 from crystal_apps.report.element_tables import element_table
 from crystal_apps.report.figures import (
     NUM_COLOURS,
@@ -24,6 +23,7 @@ from crystal_apps.report.figures import (
 from crystal_apps.report.runs import Predictions, Run, RunError, read_run
 from crystal_data import SYMBOLS
 from crystal_data.io import write_text
+from crystal_embed.analysis import Clusters, Projection, k_means, nearest, project, table_position
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Embedding:
     """What is shown of one element table."""
 
     run: Run
-    clusters: ElementClusters
+    projection: Projection
+    clusters: Clusters
     cells: tuple[Cell, ...]
     map: Scatter
 
@@ -197,15 +198,18 @@ def _parities(rows: Sequence[ResultRow]) -> list[tuple[str, list[Scatter]]]:
 
 
 def _embedding(run: Run) -> Embedding | None:
-    found = element_table(run)
-    if found is None:
+    table = element_table(run)
+    if table is None:
         return None
-    clusters = cluster_elements(*found)
+    projection = project(table)
+    clusters = k_means(projection, NUM_COLOURS)
+    near = {
+        symbol: ", ".join(other for other, _ in one.by_cosine)
+        for symbol, one in nearest(projection, 4).items()
+    }
     titles = {
-        symbol: f"{symbol}: cluster {label + 1}; most alike {', '.join(near)}"
-        for symbol, label, near in zip(
-            clusters.symbols, clusters.labels, clusters.neighbours, strict=True
-        )
+        symbol: f"{symbol}: cluster {label + 1}; most alike {near[symbol]}"
+        for symbol, label in zip(clusters.symbols, clusters.labels, strict=True)
     }
     label_of = dict(zip(clusters.symbols, clusters.labels, strict=True))
     cells = (
@@ -213,10 +217,9 @@ def _embedding(run: Run) -> Embedding | None:
         for z, s in enumerate(SYMBOLS)
         if z
     )
-    drawn = element_map(
-        clusters.coords, clusters.symbols, clusters.labels, [titles[s] for s in clusters.symbols]
-    )
-    return Embedding(run, clusters, tuple(cells), drawn)
+    coords, _ = projection.plane
+    drawn = element_map(coords, clusters.symbols, clusters.labels, list(titles.values()))
+    return Embedding(run, projection, clusters, tuple(cells), drawn)
 
 
 def _versions(runs: Sequence[Run]) -> dict[str, str]:

@@ -33,7 +33,8 @@ class Regressor:
             iterations=self.num_iterations,
             depth=4,
             learning_rate=0.1,
-            rsm=0.2,  # dimensions looked at for a split: a share of them is faster and no worse
+            # Of wide vectors a share of the dimensions is looked at for a split: faster, no worse.
+            rsm=min(1.0, max(0.2, 32 / vectors.shape[1])),
             border_count=32,
             random_seed=seed,
             thread_count=self.num_threads,

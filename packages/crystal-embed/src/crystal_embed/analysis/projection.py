@@ -28,6 +28,14 @@ class Projection:
     coords: NDArray[np.float64]
     explained: NDArray[np.float64]
 
+    @property
+    def plane(self) -> tuple[NDArray[np.float64], tuple[float, float]]:
+        """First two components, ``[num_elements, 2]``, and their shares; 0 where there is one."""
+        missing = max(0, 2 - self.coords.shape[1])
+        coords = np.pad(self.coords[:, :2], ((0, 0), (0, missing)))
+        first, second = np.pad(self.explained[:2], (0, missing)).tolist()
+        return coords, (first, second)
+
 
 def project(table: ElementTable, num_components: int = NUM_COMPONENTS) -> Projection:
     """Principal components of the elements that a table was trained on.

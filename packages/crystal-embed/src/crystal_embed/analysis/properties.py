@@ -49,12 +49,12 @@ _KNOWN = (
         "melting_point", "melting temperature", "K", (_HERE, "melting_point_kelvin"), 0.856
     ),
     ElementProperty(
-        "electrical_conductivity", "electrical conductivity", "S/m",
-        (_HERE, "electrical_conductivity_s_per_m"), 0.831,
+        "electrical_conductivity", "electrical conductivity", "MS/m",
+        (_HERE, "electrical_conductivity_ms_per_m"), 0.831,
     ),
     ElementProperty(
-        "log10_electrical_conductivity", "log₁₀ of electrical conductivity", "log₁₀ S/m",
-        (_HERE, "electrical_conductivity_s_per_m"), None, log10=True,
+        "log10_electrical_conductivity", "log₁₀ of electrical conductivity", "log₁₀ MS/m",
+        (_HERE, "electrical_conductivity_ms_per_m"), None, log10=True,
     ),
     ElementProperty(
         "first_ionisation_energy", "first ionisation energy", "eV",

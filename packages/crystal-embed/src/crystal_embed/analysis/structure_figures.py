@@ -35,9 +35,7 @@ def components(study: TableStudy) -> "Figure":
 
 
 def _element_map(panel: Any, study: TableStudy) -> None:
-    coords = np.zeros((len(study.projection.symbols), 2))
-    shown = min(2, study.projection.coords.shape[1])
-    coords[:, :shown] = study.projection.coords[:, :shown]
+    coords, shares = study.projection.plane
     low, span = coords.min(axis=0), np.maximum(np.ptp(coords, axis=0), 1e-12)
     # In units of the panel, in which a symbol's box has a known size.
     places = low + span * pushed_apart((coords - low) / span, np.array([0.032, 0.034]))
@@ -53,10 +51,8 @@ def _element_map(panel: Any, study: TableStudy) -> None:
     ):
         room = 0.04 * max(last - first, 1e-12)
         limits(first - room, last + room)
-    names = ("first", "second")
-    percents = [*(100 * study.projection.explained[:shown]), 0.0][:2]
-    panel.set_xlabel(f"{names[0]} component ({percents[0]:.0f} %)")
-    panel.set_ylabel(f"{names[1]} component ({percents[1]:.0f} %)")
+    panel.set_xlabel(f"first component ({100 * shares[0]:.0f} %)")
+    panel.set_ylabel(f"second component ({100 * shares[1]:.0f} %)")
     panel.set_title(f"elements, coloured by {study.scan.best} clusters")
     panel.grid()
     panel.set_axisbelow(True)

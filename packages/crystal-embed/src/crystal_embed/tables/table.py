@@ -92,6 +92,8 @@ class ElementTable:
         keep = np.array([symbol not in random for symbol in self.symbols])
         if keep.all():
             return self
+        if not keep.any():
+            raise self._invalid("training has shown none of its elements; all rows are random")
         metadata = {key: value for key, value in self.metadata.items() if key != "random_elements"}
         return ElementTable(self.name, self.atomic_numbers[keep], self.vectors[keep], metadata)
 
