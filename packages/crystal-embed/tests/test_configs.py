@@ -6,6 +6,7 @@ import pytest
 
 from crystal_data.training import PropertyModule
 from crystal_data.training.cli import CrystalCLI
+from crystal_embed import CrystalTransformer
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted((CONFIGS / "embed").glob("*.yaml"))
@@ -23,4 +24,6 @@ def test_every_config_builds(path, tmp_path, monkeypatch):
     outputs = getattr(cli.model.model, "output", None)
     if outputs is not None:
         assert outputs.out_features == len(cli.model.targets)
+    if isinstance(cli.model.model, CrystalTransformer):
+        assert len(cli.model.model.heads) == len(cli.model.targets)
     assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,10 @@ def test_rows_are_sorted_and_frozen():
     again = pickle.loads(pickle.dumps(table))
     np.testing.assert_array_equal(again.vectors, table.vectors)
     assert again.metadata == table.metadata
+    assert again.coordinates is None
+    rows = np.arange(20.0).reshape(4, 5)
+    again = pickle.loads(pickle.dumps(small_table(coordinates=rows)))
+    np.testing.assert_array_equal(again.coordinates, rows.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,8 @@ def test_rows_are_sorted_and_frozen():
         ({"atomic_numbers": [1, 2, 119]}, "outside 1 to 118"),
         ({"vectors": [[0.0], [np.nan], [1.0]]}, "O has a value that is not finite"),
         ({"vectors": np.zeros((3, 0))}, "no numbers"),
+        ({"coordinates": np.zeros((3, 5))}, "coordinates \\(3, 5\\); expected \\(4, 5\\)"),
+        ({"coordinates": np.full((4, 5), np.inf)}, "finite"),
     ],
 )
 def test_wrong_tables_are_refused(changes, message):

@@ -78,7 +78,7 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         # Side by side, so that the error bars of different lines can be told apart.
         shift = 1 + _DODGE * (place - (len(lines) - 1) / 2)
         counts = [shift * int(row.variant[sizes]) for row in rows]
-        colour = COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         panel.errorbar(
             counts,
             [row.mean for row in rows],

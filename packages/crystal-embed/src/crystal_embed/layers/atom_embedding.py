@@ -90,7 +90,8 @@ def as_free_vectors(table: ElementTable, width: int) -> ElementTable:
     those too that no crystal of the batch has; that made errors on MP-20 larger by 8 %. So the
     vectors themselves get the model's width, by a random projection, which keeps distances on the
     whole, and are free from there on. They are centred and scaled to a mean square length of 1,
-    that of one-hot rows, so that tables differ in meaning and not in scale.
+    that of one-hot rows, so that tables differ in meaning and not in scale. Coordinates, which are
+    added to them, are scaled and projected alike.
 
     Args:
         table: Any table.
@@ -99,9 +100,14 @@ def as_free_vectors(table: ElementTable, width: int) -> ElementTable:
     rows = torch.tensor(table.vectors)
     rows = rows - rows.mean(dim=0)
     length = rows.square().sum(dim=1).mean().sqrt().clamp(min=torch.finfo(rows.dtype).tiny)
+    project = nn.Linear(table.width, width)
     with torch.no_grad():
-        vectors = nn.Linear(table.width, width)(rows / length).numpy()
-    return ElementTable(table.name, table.atomic_numbers, vectors, table.metadata)
+        vectors = project(rows / length).numpy()
+        coordinates = None
+        if table.coordinates is not None:
+            steps = torch.tensor(table.coordinates) / length
+            coordinates = (steps @ project.weight.T).numpy()
+    return ElementTable(table.name, table.atomic_numbers, vectors, table.metadata, coordinates)
 
 
 def _with_random_rows(table: ElementTable) -> ElementTable:

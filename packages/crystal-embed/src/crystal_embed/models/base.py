@@ -32,7 +32,8 @@ class GraphModel(PretrainedModel, ABC):
     A subclass takes ``element_table`` (a name, a path or an ``ElementTable``) and ``graph_spec``
     in its constructor and sets ``atom_embedding`` and ``graph_spec``. An artifact then holds the
     rows of the table among the weights, and only its shape among the arguments, so that loading
-    needs no table file.
+    needs no table file. A subclass that takes ``with_coordinates`` gets a table with coordinates
+    back as well.
     """
 
     atom_embedding: AtomEmbedding
@@ -64,11 +65,13 @@ class GraphModel(PretrainedModel, ABC):
     @override
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
         shape = arguments["element_table"]
+        width, with_coordinates = shape["width"], arguments.get("with_coordinates", False)
         blank = ElementTable(
             shape["name"],
             np.array(shape["atomic_numbers"]),
-            np.zeros((len(shape["atomic_numbers"]), shape["width"]), dtype=np.float32),
+            np.zeros((len(shape["atomic_numbers"]), width), dtype=np.float32),
             {"random_elements": shape["random_elements"]},
+            np.zeros((4, width), dtype=np.float32) if with_coordinates else None,
         )
         graph_spec = GraphSpec(**arguments["graph_spec"])
         return cls(**{**arguments, "element_table": blank, "graph_spec": graph_spec})

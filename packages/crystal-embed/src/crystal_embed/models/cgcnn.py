@@ -11,6 +11,7 @@ from typing_extensions import override
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.coordinates import CoordinateEmbedding
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
@@ -79,8 +80,9 @@ class CGCNN(GraphModel):
     """Crystal graph convolutional neural network.
 
     Whole shells of neighbours and a true mean over atoms keep predictions the same for every
-    choice of origin, images, atom order and cell. As published, ``CGCNN.published``, a shell is
-    cut at twelve neighbours, by which a supercell may get other edges than its cell.
+    choice of origin, images, atom order and cell, unless ``with_coordinates``. As published,
+    ``CGCNN.published``, a shell is cut at twelve neighbours, by which a supercell may get other
+    edges than its cell.
 
     Args:
         num_outputs: Numbers predicted for each crystal.
@@ -96,6 +98,13 @@ class CGCNN(GraphModel):
             neighbours varies with whole shells; a mean does not see it, a sum does.
         graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
             last one's shell.
+        with_coordinates: Adds to each element's vector that of the atom's Cartesian position, out
+            of the CrystalTransformer that ``element_table`` is the artifact of; trained if the
+            table is. Predictions then depend on origin, images, orientation and supercell, which
+            augmentations only soften.
+
+    Raises:
+        ValueError: If the table has no vectors of positions and they are asked for.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
@@ -113,6 +122,7 @@ class CGCNN(GraphModel):
         num_hidden_layers: int = 1,
         aggregation: Aggregation = "mean",
         graph_spec: GraphSpec | None = None,
+        with_coordinates: bool = False,
     ) -> None:
         super().__init__()
         self.graph_spec = graph_spec or GraphSpec(max_neighbors=12)
@@ -121,6 +131,9 @@ class CGCNN(GraphModel):
             table = as_free_vectors(table, width)
         self.atom_embedding = AtomEmbedding(
             table, trainable=trainable_table, missing_elements=missing_elements
+        )
+        self.coordinates = (
+            CoordinateEmbedding(table, trainable=trainable_table) if with_coordinates else None
         )
         self.input = nn.Identity() if trainable_table else nn.Linear(table.width, width)
         self.basis = GaussianBasis()
@@ -138,6 +151,7 @@ class CGCNN(GraphModel):
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
+        with_coordinates: bool = False,
     ) -> "CGCNN":
         """As the paper's public code: the sum over the 12 nearest within 8 Å, ties cut."""
         return cls(
@@ -147,6 +161,7 @@ class CGCNN(GraphModel):
             missing_elements,
             aggregation="sum",
             graph_spec=GraphSpec(cutoff=8.0, max_neighbors=12, ties="cut"),
+            with_coordinates=with_coordinates,
         )
 
     @override
@@ -171,7 +186,10 @@ class CGCNN(GraphModel):
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         """Atoms after the last convolution; shape ``[num_atoms, width]``."""
         edge_index, edge_length = self.edges_of(batch)
-        atoms = self.input(self.atom_embedding(batch.atomic_numbers))
+        atoms = self.atom_embedding(batch.atomic_numbers)
+        if self.coordinates is not None:
+            atoms = atoms + self.coordinates(batch)
+        atoms = self.input(atoms)
         edges = self.basis(edge_length)
         for convolution in self.convolutions:
             atoms = convolution(atoms, edges, edge_index)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -185,7 +187,7 @@ class CrystalTransformer(PretrainedModel):
         """The universal atomic embedding: each element's vector with the shared bias added.
 
         The metadata lists, as ``random_elements``, those that training never showed, whose rows
-        are as random as at the start.
+        are as random as at the start. With a Cartesian geometry the table has ``coordinates``.
         """
         vectors = (self.species.weight + self.species.bias).detach().cpu().float().numpy()
         unseen = (~self.species.seen).nonzero().flatten().tolist()
@@ -198,7 +200,14 @@ class CrystalTransformer(PretrainedModel):
                 "bias": "added",
                 "random_elements": [SYMBOLS[row + 1] for row in unseen],
             },
+            self._coordinates(),
         )
+
+    def _coordinates(self) -> NDArray[np.float32] | None:
+        if isinstance(self.position, PeriodicGeometry):
+            return None
+        rows = [self.position.weight.T, self.position.bias[None]]
+        return torch.cat(rows).detach().cpu().float().numpy()
 
     def _build_heads(self, width: int, num_outputs: int) -> list[nn.Module]:
         if num_outputs == 1:

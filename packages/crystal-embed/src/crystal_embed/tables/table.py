@@ -20,6 +20,9 @@ class ElementTable:
         atomic_numbers: Z of each row, each once; shape ``[num_elements]``. Rows are sorted by it.
         vectors: float32 ``[num_elements, width]``.
         metadata: Where the vectors come from; plain JSON.
+        coordinates: Of a model that read Cartesian positions in Å beside the elements: the vectors
+            of a step of 1 Å along x, y and z, and that of the origin; float32 ``[4, width]``. Files
+            of tables do not have them, artifacts do.
 
     Raises:
         ValueError: If the shapes disagree, an element does not exist or is there twice, or a
@@ -30,6 +33,7 @@ class ElementTable:
     atomic_numbers: NDArray[np.int64]
     vectors: NDArray[np.float32]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    coordinates: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         numbers = np.array(self.atomic_numbers, dtype=np.int64)
@@ -51,6 +55,15 @@ class ElementTable:
         if not np.isfinite(vectors).all():
             symbol = SYMBOLS[numbers[~np.isfinite(vectors).all(axis=1)][0]]
             raise self._invalid(f"{symbol} has a value that is not finite")
+        if self.coordinates is not None:
+            coordinates = np.array(self.coordinates, dtype=np.float32)
+            expected = (4, vectors.shape[1])
+            if coordinates.shape != expected or not np.isfinite(coordinates).all():
+                raise self._invalid(
+                    f"coordinates {coordinates.shape}; expected {expected}, finite numbers"
+                )
+            coordinates.setflags(write=False)
+            object.__setattr__(self, "coordinates", coordinates)
         for array in (numbers, vectors):
             array.setflags(write=False)
         object.__setattr__(self, "atomic_numbers", numbers)
@@ -59,7 +72,9 @@ class ElementTable:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A MappingProxyType does not pickle.
-        return type(self), (self.name, self.atomic_numbers, self.vectors, dict(self.metadata))
+        metadata = dict(self.metadata)
+        fields = (self.name, self.atomic_numbers, self.vectors, metadata, self.coordinates)
+        return type(self), fields
 
     @property
     def width(self) -> int:
