@@ -31,8 +31,10 @@ class ALIGNN(GraphModel):
     order, orientation and cell. The public code's neighbours are the same: the twelve nearest and
     the rest of the last one's shell, its radius of 8 Å growing where there are fewer. It then adds
     the way back to every bond that only one of its two atoms lists; here a bond is there once for
-    each atom that lists it. Its biases that add up to one are one here, and the edge norms whose
-    results nothing reads are left out; neither changes what can be computed.
+    each atom that lists it. A bond from an atom to its own image goes on to the next image as in a
+    supercell, an angle of 180 degrees that the public code leaves out. Its biases that add up to
+    one are one here, and the edge norms whose results nothing reads are left out; neither changes
+    what can be computed.
 
     Args:
         num_outputs: Numbers predicted for each crystal.
