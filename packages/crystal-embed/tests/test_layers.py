@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystal_embed.layers.activation import softplus, softplus2
+from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, Places
@@ -162,23 +162,11 @@ def test_gaussians_may_be_wider_than_their_distance():
     torch.testing.assert_close(basis(distance), expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_softplus_is_the_formula(dtype):
-    x = torch.cat([torch.linspace(-120, 120, 4001), torch.tensor([-1e30, 1e30])]).to(dtype)
-    x.requires_grad_()
-    ours, theirs = softplus(x), torch.logaddexp(x, x.new_zeros(()))
-    epsilon = torch.finfo(dtype).eps
-    torch.testing.assert_close(ours, theirs, atol=epsilon, rtol=4 * epsilon)
-    got, expected = (torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs))
-    torch.testing.assert_close(got, expected, atol=4 * epsilon, rtol=0)
-    assert abs(float(softplus2(torch.zeros(1, dtype=dtype)))) <= epsilon
-    assert torch.isnan(softplus(torch.tensor([torch.nan], dtype=dtype))).all()
-
-
-def test_gradients_of_softplus():
-    x = torch.linspace(-4, 4, 9, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(softplus, x)
-    assert torch.autograd.gradgradcheck(softplus, x)
+def test_softplus2():
+    x = torch.linspace(-30, 30, 61, dtype=torch.float64)
+    expected = torch.logaddexp(x, torch.zeros_like(x)) - math.log(2)
+    torch.testing.assert_close(softplus2(x), expected, atol=1e-8, rtol=0)
+    assert abs(float(softplus2(torch.zeros(())))) < 1e-7
 
 
 def test_set2set_reads_each_set_by_itself():
@@ -202,6 +190,14 @@ def test_set2set_is_a_mean_and_takes_large_scores():
     once = readout(members, owner, 2)
     assert torch.isfinite(once).all()
     torch.testing.assert_close(readout(members.repeat(3, 1), owner.repeat(3), 2), once)
+
+
+def test_set2set_counts_members():
+    torch.manual_seed(0)
+    readout, members = Set2Set(5, 3, 3), torch.randn(5, 5)
+    owner, count = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([2, 1, 1, 3, 2])
+    listed = readout(members.repeat_interleave(count, 0), owner.repeat_interleave(count), 2)
+    torch.testing.assert_close(readout(members, owner, 2, count.float()), listed)
 
 
 def test_gradients_of_set2set():

@@ -179,6 +179,16 @@ def test_without_any_edge():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
 
 
+def test_order_of_edges_does_not_matter():
+    """Equal edges are computed once where they lie side by side, as they do not after this."""
+    model = trained(MEGNet())
+    batch = batch_for(model, [*random_crystals(4, seed=2), rock_salt()])
+    expected = model(batch)
+    order = torch.randperm(len(batch.edge_length), generator=torch.Generator().manual_seed(0))
+    batch.edge_index, batch.edge_length = batch.edge_index[:, order], batch.edge_length[order]
+    torch.testing.assert_close(model(batch), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_a_crystal_without_edges_among_others():
     model = trained(MEGNet(graph_spec=WITHIN_3))
     crystals = [isolated_atom(), rock_salt(), isolated_atom(8)]

@@ -33,13 +33,16 @@ class Set2Set(nn.Module):
         return 2 * self.memory.out_features
 
     @override
-    def forward(self, members: Tensor, owner: Tensor, num_sets: int) -> Tensor:
+    def forward(
+        self, members: Tensor, owner: Tensor, num_sets: int, count: Tensor | None = None
+    ) -> Tensor:
         """Reads sets that lie end to end or mixed.
 
         Args:
             members: Shape ``[num_members, width]``.
             owner: Set of each member; int64 ``[num_members]``.
             num_sets: How many sets there are, empty ones too.
+            count: How often each member is there, by default once; shape ``[num_members]``.
 
         Returns:
             Shape ``[num_sets, 2 * query_width]``.
@@ -50,14 +53,16 @@ class Set2Set(nn.Module):
         for _ in range(self._num_steps):
             query, cell = self.lstm(joined, (query, cell))
             score = (memory * query.to(memory.dtype).index_select(0, owner)).sum(dim=1)
-            weight, total = _softmax_parts(score, owner, num_sets)
+            weight, total = _softmax_parts(score, owner, num_sets, count)
             read = weight.new_zeros(num_sets, memory.shape[1])
             read = read.index_add(0, owner, memory.to(weight.dtype) * weight[:, None])
             joined = torch.cat([query, (read / total[:, None]).to(query.dtype)], dim=1)
         return joined
 
 
-def _softmax_parts(score: Tensor, owner: Tensor, num_sets: int) -> tuple[Tensor, Tensor]:
+def _softmax_parts(
+    score: Tensor, owner: Tensor, num_sets: int, count: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Numerator of each member and denominator of each set of a softmax within sets."""
     score = score.to(torch.promote_types(score.dtype, torch.float32))
     with torch.no_grad():
@@ -66,7 +71,9 @@ def _softmax_parts(score: Tensor, owner: Tensor, num_sets: int) -> tuple[Tensor,
             0, owner, score, "amax", include_self=False
         )
     weight = torch.exp(score - largest.index_select(0, owner))
+    if count is not None:
+        weight = weight * count
     total = weight.new_zeros(num_sets).index_add(0, owner, weight)
-    # A set's largest weight is 1, so that only an empty set is below a half; a bound of 1 itself
-    # would take the gradient from sets of one member.
+    # A set's largest weight is 1 or more, so that only an empty set is below a half; a bound of 1
+    # itself would take the gradient from sets of one member.
     return weight, total.clamp(min=0.5)
