@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal
@@ -23,9 +22,9 @@ from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
 from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE, masked_loss
+from crystal_data.training.optimization import optimization
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
-from crystal_data.training.schedules import WholeRunScheduler
 from crystal_data.transforms.normalize import TargetNormalizer
 
 
@@ -141,20 +140,7 @@ class PropertyModule(LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self._optimizer([p for p in self.model.parameters() if p.requires_grad])
-        if self._lr_scheduler is None:
-            return optimizer
-        scheduler = self._lr_scheduler(optimizer)
-        each_step = isinstance(scheduler, WholeRunScheduler | OneCycleLR | CyclicLR)
-        if isinstance(scheduler, WholeRunScheduler):
-            scheduler.set_total_steps(self._total_steps())
-        plan: LRSchedulerConfigType = {
-            "scheduler": scheduler,
-            "interval": "step" if each_step else "epoch",
-        }
-        if isinstance(scheduler, ReduceLROnPlateau):
-            plan["monitor"] = scheduler.monitor
-        return {"optimizer": optimizer, "lr_scheduler": plan}
+        return optimization(self, self.model.parameters(), self._optimizer, self._lr_scheduler)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -314,15 +300,6 @@ class PropertyModule(LightningModule):
         self.units = {name: scale.unit for name, scale in scales.items()}
         self.normalizer.mean.copy_(torch.tensor([scale.mean for scale in scales.values()]))
         self.normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
-
-    def _total_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise ValueError(
-                "a schedule over the whole run needs an end: set trainer.max_epochs or "
-                "trainer.max_steps"
-            )
-        return int(steps)
 
 
 def _check_same_weights(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
