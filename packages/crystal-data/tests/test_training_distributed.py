@@ -57,6 +57,16 @@ def test_gradients_are_those_of_one_process(two_processes, one_process, rank):
         torch.testing.assert_close(got, parameter.grad, atol=2e-6, rtol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("loss", ["mae", "mse"])
+def test_learned_weights_have_the_gradients_of_one_process(two_processes, processes, loss, rank):
+    alone = processes.Uncertain(loss)
+    alone(*processes.data()).backward()
+    for name, parameter in alone.named_parameters():
+        got = torch.from_numpy(two_processes[rank]["uncertain"][loss][name])
+        torch.testing.assert_close(got, parameter.grad, atol=2e-6, rtol=1e-5, msg=name)
+
+
 def test_loss_is_the_mean_over_all_labels(two_processes, one_process):
     _, prediction, label, loss = one_process
     known = ~label.isnan()

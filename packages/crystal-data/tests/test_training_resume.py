@@ -161,6 +161,7 @@ def ended_and_resumed(monkeypatch, moment, epoch, config, whole):
     assert_same(whole, Path("ended").absolute())
 
 
+TWO_OUTPUTS = {"hidden_size": 4, "num_outputs": 2}
 CASES = {
     "a worker": (changed(data={"num_workers": 1}), EPOCHS),
     "a schedule that waits for a metric": (changed(model={"lr_scheduler": PLATEAU}), EPOCHS),
@@ -169,6 +170,16 @@ CASES = {
     "rare validation": (changed(trainer={"check_val_every_n_epoch": 2}), EPOCHS),
     "frequent validation": (changed(trainer={"val_check_interval": 0.5}), EPOCHS),
     "no validation": (changed(trainer={"limit_val_batches": 0}), EPOCHS),
+    "learned weights of targets": (
+        changed(
+            model={
+                "model": {"class_path": "crystal_toy.noisy.NoisySum", "init_args": TWO_OUTPUTS},
+                "targets": ["lattice_energy_per_atom", "formation_energy_per_atom"],
+                "target_weights": "uncertainty",
+            }
+        ),
+        EPOCHS,
+    ),
     "gradients of several batches": (changed(trainer={"accumulate_grad_batches": 3}), EPOCHS),
 }
 

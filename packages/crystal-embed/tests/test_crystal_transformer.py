@@ -134,6 +134,48 @@ def test_published_shapes():
     assert len(CrystalTransformer.published(3).heads) == 3
 
 
+def published_by_torch(model, batch):
+    """The published model as its paper says it: padded tensors, torch's own encoder."""
+    width = model.width
+    layer = torch.nn.TransformerEncoderLayer(width, 8, 512, dropout=0.1, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, 8, enable_nested_tensor=False).eval()
+    encoder.layers.load_state_dict(model.layers.state_dict())
+    padded = batch.padded()
+    one_hot = F.one_hot(padded.atomic_numbers, 101)[..., 1:].float()
+    species = F.linear(one_hot, model.species.weight.T, model.species.bias)
+    position = F.linear(padded.frac_coords @ padded.lattice, *model.position.parameters())
+    tokens = torch.cat([species, position], dim=-1)
+    atoms = encoder(tokens, src_key_padding_mask=~padded.node_mask)
+    first = atoms[:, 0]
+    if len(model.heads) == 1:
+        inner, _, outer = model.heads[0]
+        return outer(inner(first))
+    outputs = [outer(torch.relu(inner(first))) for inner, _, outer in model.heads]
+    return torch.cat(outputs, dim=1)
+
+
+@pytest.mark.parametrize("num_outputs", [1, 3])
+def test_published_is_torchs_encoder_on_padded_crystals(num_outputs):
+    torch.manual_seed(0)
+    model = CrystalTransformer.published(num_outputs).eval()
+    batch = CrystalBatch.from_crystals(random_crystals(9, seed=2, max_atoms=12)).float32()
+    results = model(batch), published_by_torch(model, batch)
+    torch.testing.assert_close(*results, atol=2e-6, rtol=1e-5)
+    names = ["species.weight", "position.weight", f"heads.{num_outputs - 1}.2.bias"]
+    weights = [model.get_parameter(name) for name in names]
+    gradients = [torch.autograd.grad(result.sum(), weights) for result in results]
+    for ours, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, torchs, atol=1e-4, rtol=1e-4)
+
+
+def test_published_drops_a_tenth():
+    model = CrystalTransformer.published()
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
+    assert {layer.self_attn.dropout for layer in model.layers} == {0.1}
+    batch = CrystalBatch.from_crystals(random_crystals(3, seed=2)).float32()
+    assert not torch.equal(model.train()(batch), model(batch))
+
+
 def test_species_are_a_linear_layer_on_one_hots():
     species = CrystalTransformer(**SMALL).species
     numbers = torch.tensor([[1, 26], [100, 8]])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crystal_data.training.registry import ModelRegistry as ModelRegistry
     from crystal_data.training.schedules import OneCycle as OneCycle
     from crystal_data.training.schedules import WarmupCosine as WarmupCosine
+    from crystal_data.training.target_loss import UncertaintyLoss as UncertaintyLoss
 
 # torch and lightning take seconds to import, so each part loads on first use.
 _EXPORTS = {
@@ -41,6 +42,7 @@ _EXPORTS = {
     "PropertyModule": "crystal_data.training.module",
     "StateReport": "crystal_data.training.artifact",
     "TargetScale": "crystal_data.training.artifact",
+    "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",
     "load_state_report": "crystal_data.training.artifact",
     "masked_loss": "crystal_data.training.masked",

@@ -1,9 +1,8 @@
 """The LightningModule that fits properties with any model of any package."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,11 +20,14 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
 from crystal_data.training.distributed import without_statistics
-from crystal_data.training.masked import LossName, MaskedMAE, masked_loss
+from crystal_data.training.masked import LossName, MaskedMAE
 from crystal_data.training.optimization import optimization
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
+from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
+
+_SCALE_RATE = 10.0  # learning rate of the scales of errors, in that of the model
 
 
 class PropertyModule(LightningModule):
@@ -40,7 +42,8 @@ class PropertyModule(LightningModule):
             ``graph_spec``.
         targets: Columns of the data set, in the order of the model's outputs.
         loss: Compared with normalised labels; missing labels do not count.
-        target_weights: Factor of a target in the loss, 1 for those that are not named.
+        target_weights: Factor of a target in the loss, 1 for those that are not named; or
+            ``uncertainty``, which learns them: ``crystal_data.training.UncertaintyLoss``.
         optimizer: Called with the parameters.
         lr_scheduler: Called with the optimizer. ``OneCycle`` and ``WarmupCosine`` of
             ``crystal_data.training`` learn the number of steps from the Trainer.
@@ -54,23 +57,20 @@ class PropertyModule(LightningModule):
         targets: list[str],
         *,
         loss: LossName = "mse",
-        target_weights: dict[str, float] | None = None,
+        target_weights: dict[str, float] | Literal["uncertainty"] | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
-        _check_targets(targets, target_weights or {})
+        _check_targets(targets)
         self.model = model
         self.normalizer = TargetNormalizer(tuple(targets))
         self.units: dict[str, str] = {}
         self.num_labels: dict[str, int] = {}
         self._targets = tuple(targets)
-        self._loss: LossName = loss
+        self.target_loss = target_loss(targets, loss, target_weights)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
-        weights = [(target_weights or {}).get(name, 1.0) for name in targets]
-        self._weights: Tensor
-        self.register_buffer("_weights", torch.tensor(weights), persistent=False)
         self.train_mae, self.val_mae, self.test_mae = (MaskedMAE(targets) for _ in range(3))
 
     @property
@@ -107,7 +107,7 @@ class PropertyModule(LightningModule):
         label = self._labels(batch)
         with without_statistics(batch.is_filler):
             output = self._normalized(batch)
-        loss = masked_loss(output, self.normalizer.normalize(label), self._loss, self._weights)
+        loss = self.target_loss(output, self.normalizer.normalize(label))
         self.log("train/loss", loss, on_epoch=True, on_step=False, sync_dist=True, batch_size=1)
         self.train_mae.update(self.normalizer.denormalize(output), label)
         return loss
@@ -129,6 +129,10 @@ class PropertyModule(LightningModule):
     @override
     def on_train_epoch_end(self) -> None:
         self._log_errors("train", self.train_mae)
+        if isinstance(self.target_loss, UncertaintyLoss):
+            scales = self.target_loss.log_scale.detach().exp() * self.normalizer.std
+            for name, scale in zip(self._targets, scales, strict=True):
+                self.log(f"train/scale/{name}", scale, sync_dist=True)
 
     @override
     def on_validation_epoch_end(self) -> None:
@@ -140,7 +144,14 @@ class PropertyModule(LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return optimization(self, self.model.parameters(), self._optimizer, self._lr_scheduler)
+        optimizer = self._optimizer([p for p in self.model.parameters() if p.requires_grad])
+        if isinstance(self.target_loss, UncertaintyLoss):
+            # Scales start at the spread of the labels and end at that of the errors, further away
+            # than weights go; decay would pull them back.
+            rate = _SCALE_RATE * optimizer.param_groups[0]["lr"]
+            scales = [self.target_loss.log_scale]
+            optimizer.add_param_group({"params": scales, "lr": rate, "weight_decay": 0.0})
+        return optimization(self, optimizer, self._lr_scheduler)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -334,14 +345,6 @@ def _all_crystals(inputs: CrystalInput | Iterable[CrystalInput]) -> list[Crystal
     return found.crystals
 
 
-def _check_targets(targets: Sequence[str], weights: Mapping[str, float]) -> None:
+def _check_targets(targets: Sequence[str]) -> None:
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
         raise ValueError(f"targets is a list of different column names, not {targets!r}")
-    for name, weight in weights.items():
-        if name not in targets:
-            near = get_close_matches(name, targets, n=1) or list(targets)
-            raise ValueError(
-                f"target_weights names '{name}', which is no target; did you mean '{near[0]}'?"
-            )
-        if not weight > 0:
-            raise ValueError(f"target_weights: the weight of '{name}' must be positive: {weight}")

@@ -1,11 +1,9 @@
 """What Lightning is told of an optimizer and of the schedule of its learning rate."""
 
-from collections.abc import Iterable
-
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.cli import LRSchedulerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
-from torch import nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from crystal_data.training.schedules import WholeRunScheduler
@@ -13,26 +11,23 @@ from crystal_data.training.schedules import WholeRunScheduler
 
 def optimization(
     module: LightningModule,
-    parameters: Iterable[nn.Parameter],
-    optimizer: OptimizerCallable,
+    optimizer: Optimizer,
     lr_scheduler: LRSchedulerCallable | None,
 ) -> OptimizerLRScheduler:
     """For ``configure_optimizers``: steps a schedule as often as its kind wants it.
 
     Args:
         module: The one that is trained; its Trainer knows how long the run is.
-        parameters: Those that do not require a gradient are left out.
-        optimizer: Called with the parameters.
+        optimizer: With all its parameters.
         lr_scheduler: Called with the optimizer. ``OneCycle`` and ``WarmupCosine`` learn the number
             of steps from the Trainer.
 
     Raises:
         ValueError: If a schedule over the whole run has a run without an end.
     """
-    chosen = optimizer([p for p in parameters if p.requires_grad])
     if lr_scheduler is None:
-        return chosen
-    scheduler = lr_scheduler(chosen)
+        return optimizer
+    scheduler = lr_scheduler(optimizer)
     each_step = isinstance(scheduler, WholeRunScheduler | OneCycleLR | CyclicLR)
     if isinstance(scheduler, WholeRunScheduler):
         scheduler.set_total_steps(_total_steps(module))
@@ -42,7 +37,7 @@ def optimization(
     }
     if isinstance(scheduler, ReduceLROnPlateau):
         plan["monitor"] = scheduler.monitor
-    return {"optimizer": chosen, "lr_scheduler": plan}
+    return {"optimizer": optimizer, "lr_scheduler": plan}
 
 
 def _total_steps(module: LightningModule) -> int:

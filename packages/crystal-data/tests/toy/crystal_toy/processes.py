@@ -8,6 +8,7 @@ from torch import nn
 
 from crystal_data.training.distributed import GlobalBatchNorm1d, all_reduce_sum
 from crystal_data.training.masked import MaskedMAE, masked_loss
+from crystal_data.training.target_loss import UncertaintyLoss
 
 # Rows of each process: uneven, and the labels too.
 CUT = 5
@@ -40,6 +41,23 @@ def step(model, features, label):
     return prediction, loss
 
 
+class Uncertain(nn.Module):
+    """A model and what its errors are weighted by, as a LightningModule holds both."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.net = Net()
+        self.target_loss = UncertaintyLoss(2, loss)
+        self.target_loss.log_scale.data = torch.tensor([-1.0, 0.5])
+
+    def forward(self, features, label):
+        return self.target_loss(self.net(features), label)
+
+
+def gradients(model):
+    return {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
+
+
 def worker(rank, port, queue):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=2)
@@ -50,8 +68,13 @@ def worker(rank, port, queue):
     prediction, loss = step(model, features[mine], label[mine])
     metric = MaskedMAE(["a", "b"])
     metric.update(prediction, label[mine])
+    uncertain = {loss: Uncertain(loss) for loss in ("mae", "mse")}
+    for module in uncertain.values():
+        parallel = nn.parallel.DistributedDataParallel(module)
+        parallel(features[mine], label[mine]).backward()
     result = {
-        "gradients": {name: p.grad.numpy() for name, p in net.named_parameters()},
+        "gradients": gradients(net),
+        "uncertain": {loss: gradients(module) for loss, module in uncertain.items()},
         "running": (net.norm.running_mean.numpy(), net.norm.running_var.numpy()),
         "loss": all_reduce_sum(loss).item() / 2,
         "mae": metric.compute().numpy(),

@@ -1,5 +1,7 @@
 """Distances as vectors."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -38,3 +40,12 @@ class GaussianBasis(nn.Module):
         exponent = (distance[:, None] - self.centers).square_().mul_(self._scale)
         # Below this, CPUs take seven times as long for values that are as good as zero.
         return exponent.clamp_(min=_LEAST_EXPONENT).exp_()
+
+
+def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
+    """``(1 + cos(π d / cutoff)) / 2``, zero from the cutoff on; the shape of ``distance``, Å.
+
+    Source:
+        Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), equation 3.
+    """
+    return 0.5 + 0.5 * (distance.clamp(max=cutoff) * (math.pi / cutoff)).cos()

@@ -47,13 +47,23 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @override
-    def forward(self, atoms: Tensor, places: Places) -> Tensor:
-        """Updates atoms; shape ``[num_atoms, width]``."""
-        atoms = self.norm1(atoms + self.dropout(self._attend(atoms, places)))
+    def forward(self, atoms: Tensor, places: Places, bias: Tensor | None = None) -> Tensor:
+        """Updates atoms.
+
+        Args:
+            atoms: Shape ``[num_atoms, width]``.
+            places: Where the atoms lie in rectangles.
+            bias: Added to the products of queries and keys, and -inf where a column is no atom;
+                shape ``[num_crystals, num_heads, max_atoms, max_atoms]``.
+
+        Returns:
+            Shape ``[num_atoms, width]``.
+        """
+        atoms = self.norm1(atoms + self.dropout(self._attend(atoms, places, bias)))
         hidden = self.dropout(F.relu(self.linear1(atoms)))
         return self.norm2(atoms + self.dropout(self.linear2(hidden)))
 
-    def _attend(self, atoms: Tensor, places: Places) -> Tensor:
+    def _attend(self, atoms: Tensor, places: Places, bias: Tensor | None) -> Tensor:
         attention, (num_crystals, max_atoms) = self.self_attn, places.node_mask.shape
         joined = F.linear(atoms, attention.in_proj_weight, attention.in_proj_bias)
         padded = joined.new_zeros(num_crystals * max_atoms, joined.shape[1])
@@ -64,7 +74,7 @@ class EncoderLayer(nn.Module):
             query,
             key,
             value,
-            attn_mask=places.node_mask[:, None, None, :],
+            attn_mask=places.node_mask[:, None, None, :] if bias is None else bias.to(query.dtype),
             dropout_p=self._dropout if self.training else 0.0,
         )
         attended = attended.transpose(1, 2).reshape(num_crystals * max_atoms, -1)

@@ -10,6 +10,7 @@ from typing_extensions import override
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.training import PretrainedModel
 from crystal_embed.layers.atom_embedding import AtomEmbedding
+from crystal_embed.layers.edges import edges_of
 from crystal_embed.tables.table import ElementTable
 
 
@@ -58,9 +59,4 @@ class GraphModel(PretrainedModel):
         Raises:
             ValueError: If the batch has no edges.
         """
-        if "edge_index" not in batch:
-            raise ValueError(
-                f"{type(self).__name__} needs edges and the batch has none; give it "
-                "batch.with_edges(model.graph_spec)"
-            )
-        return batch.edge_index, batch.edge_length
+        return edges_of(batch, type(self).__name__)

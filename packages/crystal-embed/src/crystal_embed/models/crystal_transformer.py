@@ -1,5 +1,6 @@
 """The crystal transformer, from which universal atomic embeddings are taken."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -8,14 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import SYMBOLS, CrystalBatch
+from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
 from crystal_data.training import PretrainedModel, world_size
+from crystal_embed.layers.edges import edges_of
 from crystal_embed.layers.encoder import EncoderLayer, Places
+from crystal_embed.layers.periodic import PeriodicGeometry
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable
 
 Readout = Literal["mean", "first"]
+Geometry = Literal["cartesian", "periodic"]
 
 
 class SpeciesEmbedding(nn.Module):
@@ -69,12 +73,19 @@ class SpeciesEmbedding(nn.Module):
 
 
 class CrystalTransformer(PretrainedModel):
-    """A transformer encoder over the atoms of the stored cell; no graph, no lattice.
+    """A transformer encoder over the atoms of the stored cell.
 
-    Each atom is a token: the vector of its element beside that of its Cartesian position. The
-    prediction does not depend on the order of the atoms (``readout="mean"``), nor on the other
-    crystals of a batch. It does depend on origin, images, orientation and choice of cell; the
-    augmentations ``RandomTranslation``, ``RandomRotation`` and ``RandomReflection`` soften that.
+    Each atom is a token: the vector of its element beside one of where it is.
+
+    ``geometry="cartesian"``, as published, knows no lattice: the second vector is that of the
+    atom's Cartesian position. The prediction does not depend on the order of the atoms
+    (``readout="mean"``), nor on the other crystals of a batch. It does depend on origin, images,
+    orientation and choice of cell; the augmentations ``RandomTranslation``, ``RandomRotation`` and
+    ``RandomReflection`` soften that.
+
+    ``geometry="periodic"`` sees distances to all images within a cutoff instead: the second vector
+    is that of the atom's environment, and attention is weighted by distance. No change of
+    description changes the prediction, supercells included, and it needs no augmentation.
 
     Args:
         num_outputs: Numbers predicted for each crystal.
@@ -84,12 +95,13 @@ class CrystalTransformer(PretrainedModel):
         feedforward_width: Inner width of the encoder layers.
         dropout: Share of values dropped in the encoder layers.
         readout: ``mean`` over the atoms, or the ``first`` atom of the file as published.
+        geometry: What the model knows of where atoms are.
+        cutoff: Largest distance that a periodic geometry sees, Å.
 
     Source:
-        Jin et al., Nat. Commun. 16, 1210 (2025) and its public code, ct-UAE.
+        Jin et al., Nat. Commun. 16, 1210 (2025) and its public code, ct-UAE; the periodic geometry
+        is our own.
     """
-
-    graph_spec = None
 
     def __init__(
         self,
@@ -100,12 +112,21 @@ class CrystalTransformer(PretrainedModel):
         feedforward_width: int = 512,
         dropout: float = 0.1,
         readout: Readout = "mean",
+        geometry: Geometry = "cartesian",
+        cutoff: float = 6.0,
     ) -> None:
         super().__init__()
-        width = 2 * element_width
         self._readout = readout
         self.species = SpeciesEmbedding(element_width)
-        self.position = nn.Linear(3, element_width)
+        self.position: nn.Linear | PeriodicGeometry
+        self.graph_spec: GraphSpec | None
+        if geometry == "cartesian":
+            self.graph_spec = None
+            self.position = nn.Linear(3, element_width)
+        else:
+            self.graph_spec = GraphSpec(cutoff=cutoff, max_neighbors=None)
+            self.position = PeriodicGeometry(element_width, num_heads, num_layers, cutoff)
+        width = 2 * element_width
         self.layers = nn.ModuleList(
             EncoderLayer(width, num_heads, feedforward_width, dropout) for _ in range(num_layers)
         )
@@ -115,6 +136,11 @@ class CrystalTransformer(PretrainedModel):
     def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
         """As the paper's public code: the first atom of the file speaks for the crystal."""
         return cls(num_outputs, readout="first")
+
+    @property
+    def width(self) -> int:
+        """Length of an atom's vector behind the encoder."""
+        return 2 * self.species.weight.shape[1]
 
     @override
     def forward(self, batch: CrystalBatch) -> Tensor:
@@ -127,20 +153,33 @@ class CrystalTransformer(PretrainedModel):
         return torch.cat([head(crystals) for head in self.heads], dim=1)
 
     def encode(self, batch: CrystalBatch) -> Tensor:
-        """One vector for each crystal; shape ``[num_crystals, 2 * element_width]``."""
+        """One vector for each crystal; shape ``[num_crystals, width]``."""
         atoms = self.encode_atoms(batch)
         if self._readout == "first":
             return atoms[batch.num_atoms.cumsum(0) - batch.num_atoms]
         return mean_over_atoms(atoms, batch.batch, batch.num_atoms)
 
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        """One vector for each atom; shape ``[num_atoms, 2 * element_width]``."""
-        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
-        atoms = torch.cat([self.species(batch.atomic_numbers), self.position(position)], dim=-1)
+        """One vector for each atom; shape ``[num_atoms, width]``.
+
+        Raises:
+            ValueError: If an element has no row, or a periodic geometry finds no edges.
+        """
+        elements = self.species(batch.atomic_numbers)
         places = Places.of(batch.num_atoms)
-        for layer in self.layers:
-            atoms = layer(atoms, places)
+        position, biases = self._surroundings(batch, elements, places)
+        atoms = torch.cat([elements, position], dim=-1)
+        for layer, bias in zip(self.layers, biases, strict=True):
+            atoms = layer(atoms, places, bias)
         return atoms
+
+    def _surroundings(
+        self, batch: CrystalBatch, elements: Tensor, places: Places
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        if isinstance(self.position, PeriodicGeometry):
+            return self.position(*edges_of(batch, type(self).__name__), elements, places)
+        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
+        return self.position(position), [None] * len(self.layers)
 
     def element_table(self) -> ElementTable:
         """The universal atomic embedding: each element's vector with the shared bias added.

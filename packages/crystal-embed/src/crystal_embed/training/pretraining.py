@@ -160,7 +160,8 @@ class PretrainingModule(LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        return optimization(self, self.parameters(), self._optimizer, self._lr_scheduler)
+        optimizer = self._optimizer([p for p in self.parameters() if p.requires_grad])
+        return optimization(self, optimizer, self._lr_scheduler)
 
     def save_pretrained(
         self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
