@@ -42,6 +42,13 @@ def test_rows_columns_and_splits_of_all(tmp_path):
     assert store.rows_of("train").tolist() == [1, 4]
     assert joined.units == {"gap": "eV", "energy": "eV", "modulus": "GPa"}
     assert joined.name == "a+b"
+    assert list(store.strings("source")) == ["a"] * 3 + ["b"] * 3
+
+
+def test_a_source_that_is_named_already_keeps_its_name(tmp_path):
+    inner = JoinedSource([Listed("a", "x", "eV", 0), Listed("b", "x", "eV", 10)])
+    store = open_store(JoinedSource([inner, Listed("c", "x", "eV", 20)]), cache=tmp_path)
+    assert list(store.strings("source")) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
 
 
 def test_another_order_or_source_is_another_store():

@@ -11,6 +11,7 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.transforms import (
     MaskAtoms,
     PerturbAtoms,
+    PerturbLattice,
     RandomCell,
     RandomReflection,
     RandomRotation,
@@ -27,7 +28,7 @@ AUGMENTATIONS = (
     RandomReflection(),
     RandomCell(),
 )
-ALL = (*AUGMENTATIONS, MaskAtoms(), PerturbAtoms())
+ALL = (*AUGMENTATIONS, MaskAtoms(), PerturbAtoms(), PerturbLattice())
 SPEC = GraphSpec(cutoff=6.0, max_neighbors=None)
 
 
@@ -213,6 +214,38 @@ def test_perturbation_has_the_size_that_was_asked_for():
     assert stats.kstest(absolute.flatten().numpy() / 0.05, "norm").pvalue > 1e-3
 
 
+def test_strain_is_symmetric_and_gives_the_volume():
+    batch = batch_of(3000, sizes=1)
+    out = PerturbLattice(0.05)(batch, rng_for(batch))
+    torch.testing.assert_close(out.strain, out.strain.transpose(1, 2))
+    torch.testing.assert_close(batch.lattice @ torch.matrix_exp(out.strain), out.lattice)
+    volume = [torch.linalg.det(one.lattice) for one in (batch, out)]
+    trace = out.strain.diagonal(dim1=1, dim2=2).sum(1)
+    torch.testing.assert_close(volume[1] / volume[0], trace.exp())
+    assert torch.equal(out.frac_coords, batch.frac_coords)
+    # As large along any direction.
+    for direction in torch.tensor([[1.0, 0, 0], [0, 0, 1], [1, 1, 0], [1, -2, 3]]).double():
+        unit = direction / direction.norm()
+        along = torch.einsum("i,nij,j->n", unit, out.strain, unit) / 0.05
+        assert stats.kstest(along.numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "order", [(PerturbAtoms(), PerturbLattice()), (PerturbLattice(), PerturbAtoms())]
+)
+def test_strain_turns_with_the_crystal_and_takes_displacements_along(order):
+    batch = batch_of()
+    out = batch
+    for transform in (*order, RandomRotation(), RandomReflection()):
+        out = transform(out, rng_for(batch))
+    into_cell = torch.linalg.inv(out.lattice)[batch.batch]
+    back = out.frac_coords - torch.einsum("ni,nij->nj", out.displacement, into_cell)
+    torch.testing.assert_close(back, batch.frac_coords)
+    lattice = out.lattice @ torch.matrix_exp(-out.strain)
+    metric = [cell @ cell.transpose(1, 2) for cell in (lattice, batch.lattice)]
+    torch.testing.assert_close(*metric)
+
+
 def test_the_shortest_distance_goes_through_images():
     lone = Crystal(np.diag([4.0, 3.0, 5.0]), [[0.2, 7.3, 0.1]], [8])
     pair = Crystal(np.eye(3) * 6.0, [[0.02, 0, 0], [0.98, 0, 0]], [8, 8])
@@ -226,6 +259,7 @@ def test_the_shortest_distance_goes_through_images():
         (lambda: MaskAtoms(share=0.0), "share"),
         (lambda: MaskAtoms(species_probability=-1.0), "species_probability"),
         (lambda: PerturbAtoms(sigma=0.0), "sigma"),
+        (lambda: PerturbLattice(sigma=0.0), "sigma"),
         (lambda: RandomCell(max_stretch=0.5), "max_stretch"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from crystal_data.training import PropertyModule
 from crystal_data.training.cli import CrystalCLI
-from crystal_embed import CrystalTransformer
+from crystal_embed import CrystalTransformer, PretrainingModule
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted((CONFIGS / "embed").glob("*.yaml"))
@@ -20,10 +20,12 @@ def test_every_config_builds(path, tmp_path, monkeypatch):
     arguments = ["--config", str(path), "--config", str(cpu)]
     arguments += ["--trainer.default_root_dir", str(tmp_path)]
     cli = CrystalCLI([*arguments, "--trainer.logger", "false"], run=False)
-    assert isinstance(cli.model, PropertyModule)
-    outputs = getattr(cli.model.model, "output", None)
-    if outputs is not None:
-        assert outputs.out_features == len(cli.model.targets)
-    if isinstance(cli.model.model, CrystalTransformer):
-        assert len(cli.model.model.heads) == len(cli.model.targets)
+    if isinstance(cli.model, PropertyModule):
+        outputs = getattr(cli.model.model, "output", None)
+        if outputs is not None:
+            assert outputs.out_features == len(cli.model.targets)
+        if isinstance(cli.model.model, CrystalTransformer):
+            assert len(cli.model.model.heads) == len(cli.model.targets)
+    else:
+        assert isinstance(cli.model, PretrainingModule)
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crystal_embed.tables.files import save_table as save_table
     from crystal_embed.tables.load import load_table as load_table
     from crystal_embed.tables.table import ElementTable as ElementTable
+    from crystal_embed.training.pretraining import PretrainingModule as PretrainingModule
 
 # Heavy parts load on first use, so that `crystal-embed --help` stays quick.
 _EXPORTS = {
@@ -28,6 +29,7 @@ _EXPORTS = {
     "GraphModel": "crystal_embed.models.base",
     "MEGNet": "crystal_embed.models.megnet",
     "load": "crystal_embed.shipped",
+    "PretrainingModule": "crystal_embed.training.pretraining",
     "load_table": "crystal_embed.tables.load",
     "save_table": "crystal_embed.tables.files",
 }

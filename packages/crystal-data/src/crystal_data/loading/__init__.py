@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
     from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
+    from crystal_data.loading.groups import RowGroups as RowGroups
     from crystal_data.loading.packing import Bound as Bound
     from crystal_data.loading.sampler import BatchRequest as BatchRequest
     from crystal_data.loading.sampler import CrystalSampler as CrystalSampler
@@ -20,5 +21,6 @@ _EXPORTS = {
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
     "EvaluationSet": "crystal_data.loading.exclusion",
+    "RowGroups": "crystal_data.loading.groups",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

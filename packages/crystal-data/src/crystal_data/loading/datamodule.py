@@ -19,6 +19,7 @@ from crystal_data.io.files import write_text
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import training_domain
 from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
+from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.loading.splits import ChosenRows, choose_rows
@@ -38,7 +39,9 @@ class CrystalDataModule(LightningDataModule):
     """Serves one source to any model.
 
     The model says what it needs: ``graph_spec`` and ``targets`` are read from the LightningModule
-    that the Trainer runs. Outside a Trainer, call :meth:`configure`.
+    that the Trainer runs, and ``corruptions``, transforms of what a model learns to repair, if it
+    has any: they come before ``transforms`` in training, with the same draws in every evaluation.
+    Outside a Trainer, call :meth:`configure`.
 
     Args:
         source: Where the crystals come from.
@@ -51,7 +54,7 @@ class CrystalDataModule(LightningDataModule):
         split: How rows are divided; by default as the source says, or 80:10:10.
         exclude: Structures that must not be trained on, wherever they come from: evaluation sets,
             whole sources, ``"val"`` or ``"test"`` of this source, or a file of identifiers.
-        transforms: Applied to training batches in this order.
+        transforms: Applied to training batches alone, in this order.
         on_invalid: ``"error"`` refuses a source with structures that cannot be used, ``"skip"``
             leaves them out and says how many. None skips where the Trainer predicts, and is an
             error elsewhere.
@@ -63,6 +66,9 @@ class CrystalDataModule(LightningDataModule):
             are parts of larger ones; None takes all.
         predict_split: What to predict: ``"train"``, ``"val"``, ``"test"``, or None for all rows.
         length_buckets: Put crystals of like sizes into one training batch, for models that pad.
+        balance: Column of text, such as ``source`` of a ``JoinedSource``; each of its values has an
+            equal share of the rows of an epoch in training. An epoch has as many rows as without;
+            those of small groups come several times, those of large ones take turns.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class CrystalDataModule(LightningDataModule):
         train_size: int | None = None,
         predict_split: SplitName | None = None,
         length_buckets: bool = False,
+        balance: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size is None and max_atoms is None and max_edges is None:
@@ -104,6 +111,7 @@ class CrystalDataModule(LightningDataModule):
         self.train_size = train_size
         self.predict_split = predict_split
         self.length_buckets = length_buckets
+        self.balance = balance
         self._targets: tuple[str, ...] = ()
         self._graph_spec: GraphSpec | None = None
         self._served: tuple[str, ...] = ()
@@ -135,6 +143,11 @@ class CrystalDataModule(LightningDataModule):
         spec: GraphSpec | None = getattr(self._module(), "graph_spec", self._graph_spec)
         return spec
 
+    @property
+    def corruptions(self) -> tuple[Transform, ...]:
+        """What is done to the crystals that the model learns to repair."""
+        return tuple(getattr(self._module(), "corruptions", ()))
+
     def _module(self) -> Any:
         return None if self.trainer is None else self.trainer.lightning_module
 
@@ -154,7 +167,7 @@ class CrystalDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         predicts = self.trainer is not None and self.trainer.state.fn == "predict"
         store = self._open(self.source, self.on_invalid or ("skip" if predicts else "error"))
-        if self.graph_spec is not None:
+        if self.graph_spec is not None and (self.max_edges is not None or not self._moves_atoms()):
             store.add_edges(self.graph_spec)
         if self.trainer is None or self.trainer.state.fn == "fit":
             self._exclude(store, choose_rows(store, self.split, self.targets, self.seed))
@@ -188,6 +201,10 @@ class CrystalDataModule(LightningDataModule):
             and not getattr(self.trainer, "fast_dev_run", False)
         ):
             self._write_reports(store, stage, Path(self.trainer.default_root_dir))
+
+    def _moves_atoms(self) -> bool:
+        """Whether edges of the stored positions are of no use."""
+        return any(corruption.moves_atoms for corruption in self.corruptions)
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(
@@ -264,6 +281,15 @@ class CrystalDataModule(LightningDataModule):
         """Elements, sizes and labels of the training rows, for artifacts."""
         return training_domain(self.store, self.sample_ids("train"), self.targets)
 
+    def groups(self, column: str) -> RowGroups:
+        """The groups that a column of text divides the store into.
+
+        Raises:
+            KeyError: If there is no such column; the message names those alike.
+            ValueError: If it does not hold text.
+        """
+        return RowGroups.of(self.store, column)
+
     def fingerprint(self) -> str:
         """Hash of the files that it reads, fetched if need be; options are not part of it."""
         others = [item.source if isinstance(item, EvaluationSet) else item for item in self.exclude]
@@ -328,12 +354,17 @@ class CrystalDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
             bucket_sizes=num_atoms if self.length_buckets else None,
+            groups=self.groups(self.balance).of_row[rows]
+            if is_training and self.balance is not None
+            else None,
         )
+        # Predictions are for the crystals as they are.
+        corruptions = () if split == "predict" else self.corruptions
         dataset = CrystalDataset(
             self.store,
             targets=self._served,
             graph_spec=self.graph_spec,
-            transforms=self.transforms if is_training else (),
+            transforms=(*corruptions, *(self.transforms if is_training else ())),
             seed=self.seed,
         )
         return DataLoader(

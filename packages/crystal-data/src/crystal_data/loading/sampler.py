@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from crystal_data.loading.groups import equal_shares
 from crystal_data.loading.packing import Bound, cut_by_bounds, cut_by_count, spread
 
 # Room for the orders of other epochs, which must fit into as many batches as the first one.
@@ -40,11 +41,12 @@ class CrystalSampler(Sampler[BatchRequest]):
     ranks. With bounds, the batch of every rank is filled in that order as far as they allow, and
     step g holds the batches g · world_size to (g + 1) · world_size − 1.
 
-    In training the order is drawn from (seed, epoch), and each row comes once per epoch. In
-    evaluation rows come in order, each exactly once over all ranks. Where the last step has fewer
-    rows than there are ranks, training gives the other ranks fillers, so that steps stay as they
-    are with one rank; evaluation joins it to the step before and needs fillers only if there is
-    none, or if a bound forbids it.
+    In training the order is drawn from (seed, epoch), and each row comes once per epoch. With
+    ``groups`` an epoch has as many rows, but equally many of each group: those of small groups come
+    several times, those of large ones take turns over the epochs. In evaluation rows come in order,
+    each exactly once over all ranks. Where the last step has fewer rows than there are ranks,
+    training gives the other ranks fillers, so that steps stay as they are with one rank; evaluation
+    joins it to the step before and needs fillers only if there is none, or if a bound forbids it.
 
     Args:
         rows: Rows of the store.
@@ -56,6 +58,7 @@ class CrystalSampler(Sampler[BatchRequest]):
         world_size: Number of processes.
         bucket_sizes: Size of each row; in training, rows of like sizes then share a batch, so that
             little padding is needed.
+        groups: Group of each row, for equal shares in training; int64 ``[rows]``.
 
     Raises:
         ValueError: If there are no rows, no limit, fewer rows in a step than ranks, or a row alone
@@ -73,6 +76,7 @@ class CrystalSampler(Sampler[BatchRequest]):
         rank: int = 0,
         world_size: int = 1,
         bucket_sizes: NDArray[np.int64] | None = None,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._batch_size = batch_size
@@ -82,6 +86,7 @@ class CrystalSampler(Sampler[BatchRequest]):
         self._rank = rank
         self._world_size = world_size
         self._bucket_sizes = bucket_sizes if is_training else None
+        self._groups = groups if is_training else None
         self._epoch = 0
         self._check()
         self._first_order = self._order(epoch=0)
@@ -110,8 +115,11 @@ class CrystalSampler(Sampler[BatchRequest]):
         return self._num_steps
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of the coming iteration; Lightning calls this."""
-        self._epoch = epoch
+        """Chooses the order of the coming iteration; Lightning calls this.
+
+        Evaluations are all alike, with the random draws of the first one.
+        """
+        self._epoch = epoch if self._is_training else 0
 
     def __iter__(self) -> Iterator[BatchRequest]:
         epoch = self._epoch
@@ -137,7 +145,8 @@ class CrystalSampler(Sampler[BatchRequest]):
                 cuts = self._cuts(order)
                 if len(cuts) <= num_parts + 1:
                     return order, spread(cuts, num_parts)
-        # Evaluation has one order; and the first order of training always fits.
+        # Evaluation has one order; and the first order of training always fits. With groups the
+        # rows of an epoch differ in size, so that it may rarely have to stand in.
         return self._first_order, spread(self._first_cuts, num_parts)
 
     def _order(self, epoch: int, attempt: int = 0) -> NDArray[np.int64]:
@@ -145,6 +154,8 @@ class CrystalSampler(Sampler[BatchRequest]):
         if not self._is_training:
             return np.arange(num_rows)
         order = self._rng(epoch, attempt).permutation(num_rows)
+        if self._groups is not None:
+            order = equal_shares(self._groups, num_rows, self._seed, epoch)[order]
         if self._bucket_sizes is None:
             return order
         pool = np.arange(num_rows) // (_STEPS_PER_POOL * self._rows_per_step())

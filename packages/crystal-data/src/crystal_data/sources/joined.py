@@ -1,6 +1,8 @@
 """Several sources as one."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -12,12 +14,16 @@ from crystal_data.sources.record import Record
 class JoinedSource(CrystalSource):
     """The records of several sources, one source after the other, each in its own split.
 
-    A property that a source does not have is missing for its rows. To keep what one source tests
-    on out of what another trains on, add ``exclude: [val, test]`` to the data module.
+    A property that a source does not have is missing for its rows. The property ``source`` is the
+    name of the source that a record comes from, unless the record has one already. To keep what
+    one source tests on out of what another trains on, add ``exclude: [val, test]`` to the data
+    module; ``balance: source`` gives every source an equal share of the training.
 
     Args:
         sources: At least one. A property that several of them have must have one unit.
     """
+
+    reading_version: ClassVar[int] = 2
 
     def __init__(self, sources: Sequence[CrystalSource]) -> None:
         if not sources:
@@ -57,4 +63,11 @@ class JoinedSource(CrystalSource):
     def records(self) -> Iterator[Record | Rejection]:
         _ = self.units  # raises where two sources do not go together
         for source in self.sources:
-            yield from source.records()
+            for item in source.records():
+                yield _named(item, source.name)
+
+
+def _named(item: Record | Rejection, source: str) -> Record | Rejection:
+    if isinstance(item, Rejection):
+        return item
+    return replace(item, properties={"source": source, **item.properties})

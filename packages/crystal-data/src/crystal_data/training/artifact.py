@@ -1,7 +1,7 @@
 """What one stage hands to the next or a user publishes: a folder that executes nothing."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Artifact:
         targets: Name to scale, in the order of the model's outputs; empty if it predicts no
             property.
         metadata: Where it comes from: versions, data, metrics; plain JSON.
+        untrained: Names of weights that are left out because no training has changed them, such
+            as those of the head of a pre-trained model; whoever builds it gets fresh ones.
     """
 
     package: str
@@ -52,6 +54,7 @@ class Artifact:
     graph_spec: Mapping[str, Any] | None = None
     targets: Mapping[str, TargetScale] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    untrained: Sequence[str] = ()
 
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``."""
@@ -62,6 +65,7 @@ class Artifact:
             "arguments": dict(self.arguments),
             "graph_spec": None if self.graph_spec is None else dict(self.graph_spec),
             "targets": {name: asdict(scale) for name, scale in self.targets.items()},
+            "untrained": list(self.untrained),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -114,6 +118,7 @@ class Artifact:
                 graph_spec=config["graph_spec"],
                 targets={name: TargetScale(**s) for name, s in config["targets"].items()},
                 metadata=_read_json(folder / METADATA),
+                untrained=config.get("untrained", ()),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{folder / CONFIG}: not complete: {error}") from error

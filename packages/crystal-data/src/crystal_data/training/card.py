@@ -1,6 +1,6 @@
 """The model card of an artifact, written from what is known about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,6 +23,7 @@ def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         f"# {config['model']}",
         _usage(config),
         _targets(config["targets"]),
+        _untrained(config["untrained"]),
         _table("Graph", config["graph_spec"] or {}),
         _table("Data", metadata.get("data", {})),
         _training(metadata.get("training", {}), config["targets"]),
@@ -73,6 +74,15 @@ def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]
         cells += [spread[key] for key in ("min", "max", "mean_absolute_deviation", "num_labels")]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
+
+
+def _untrained(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return (
+        "## Not trained\n\nThese weights are left out and fresh in every model that is built: "
+        f"{', '.join(f'`{name}`' for name in names)}. Train them with `--init_from FOLDER`."
+    )
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:

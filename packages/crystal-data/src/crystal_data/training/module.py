@@ -7,11 +7,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal
@@ -22,9 +21,9 @@ from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
 from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE
+from crystal_data.training.optimization import optimization
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
-from crystal_data.training.schedules import WholeRunScheduler
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
 
@@ -155,19 +154,7 @@ class PropertyModule(LightningModule):
             rate = _SCALE_RATE * optimizer.param_groups[0]["lr"]
             scales = [self.target_loss.log_scale]
             optimizer.add_param_group({"params": scales, "lr": rate, "weight_decay": 0.0})
-        if self._lr_scheduler is None:
-            return optimizer
-        scheduler = self._lr_scheduler(optimizer)
-        each_step = isinstance(scheduler, WholeRunScheduler | OneCycleLR | CyclicLR)
-        if isinstance(scheduler, WholeRunScheduler):
-            scheduler.set_total_steps(self._total_steps())
-        plan: LRSchedulerConfigType = {
-            "scheduler": scheduler,
-            "interval": "step" if each_step else "epoch",
-        }
-        if isinstance(scheduler, ReduceLROnPlateau):
-            plan["monitor"] = scheduler.monitor
-        return {"optimizer": optimizer, "lr_scheduler": plan}
+        return optimization(self, optimizer, self._lr_scheduler)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -328,15 +315,6 @@ class PropertyModule(LightningModule):
         self.units = {name: scale.unit for name, scale in scales.items()}
         self.normalizer.mean.copy_(torch.tensor([scale.mean for scale in scales.values()]))
         self.normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
-
-    def _total_steps(self) -> int:
-        steps = self.trainer.estimated_stepping_batches
-        if steps == float("inf"):
-            raise ValueError(
-                "a schedule over the whole run needs an end: set trainer.max_epochs or "
-                "trainer.max_steps"
-            )
-        return int(steps)
 
 
 def _check_same_weights(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

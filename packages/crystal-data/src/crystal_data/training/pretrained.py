@@ -1,7 +1,7 @@
 """Models that can be saved, loaded by name and published."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Self
@@ -54,8 +54,9 @@ class PretrainedModel(nn.Module):
         *,
         targets: Mapping[str, TargetScale] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        untrained: Sequence[str] = (),
     ) -> Artifact:
-        """The model as what is saved."""
+        """The model as what is saved; arguments as in :meth:`save_pretrained`."""
         registry = self.registry()
         registry.check(type(self))
         graph_spec = getattr(self, "graph_spec", None)
@@ -63,10 +64,11 @@ class PretrainedModel(nn.Module):
             package=registry.package,
             model=type(self).__name__,
             arguments=self.artifact_arguments(),
-            weights=self.state_dict(),
+            weights={k: v for k, v in self.state_dict().items() if k not in untrained},
             graph_spec=None if graph_spec is None else graph_spec.to_dict(),
             targets=targets or {},
             metadata=metadata or {},
+            untrained=untrained,
         )
 
     def save_pretrained(
@@ -75,6 +77,7 @@ class PretrainedModel(nn.Module):
         *,
         targets: Mapping[str, TargetScale] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        untrained: Sequence[str] = (),
     ) -> Path:
         """Writes an artifact.
 
@@ -82,6 +85,7 @@ class PretrainedModel(nn.Module):
             folder: Made, or replaced if it is an artifact already.
             targets: Scales of the outputs, in their order.
             metadata: Versions, data, metrics; plain JSON.
+            untrained: Names of weights to leave out, because no training has changed them.
 
         Returns:
             The folder.
@@ -90,7 +94,8 @@ class PretrainedModel(nn.Module):
             ArtifactError: If the model is not in its package's registry, or something is not
                 plain JSON.
         """
-        return self.to_artifact(targets=targets, metadata=metadata).save(folder)
+        artifact = self.to_artifact(targets=targets, metadata=metadata, untrained=untrained)
+        return artifact.save(folder)
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
@@ -125,6 +130,8 @@ class PretrainedModel(nn.Module):
 def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     """Builds the model that an artifact names and loads its weights.
 
+    What the artifact lists as untrained keeps fresh values.
+
     Raises:
         ArtifactError: If the name is unknown, or arguments, weights or graph options do not fit.
     """
@@ -133,7 +140,8 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
         raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
     try:
         model = model_class.from_arguments(artifact.arguments)
-        model.load_state_dict(dict(artifact.weights), strict=True)
+        fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
+        model.load_state_dict({**fresh, **artifact.weights}, strict=True)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{artifact.model} cannot be built as saved: {error}") from error
     graph_spec = getattr(model, "graph_spec", None)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from crystal_data.transforms.base import Transform as Transform
     from crystal_data.transforms.corrupt import MaskAtoms as MaskAtoms
     from crystal_data.transforms.corrupt import PerturbAtoms as PerturbAtoms
+    from crystal_data.transforms.corrupt import PerturbLattice as PerturbLattice
     from crystal_data.transforms.normalize import TargetNormalizer as TargetNormalizer
     from crystal_data.transforms.random import SampleRandom as SampleRandom
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "MaskAtoms": "crystal_data.transforms.corrupt",
     "PerturbAtoms": "crystal_data.transforms.corrupt",
+    "PerturbLattice": "crystal_data.transforms.corrupt",
     "RandomCell": "crystal_data.transforms.augment",
     "RandomReflection": "crystal_data.transforms.augment",
     "RandomRotation": "crystal_data.transforms.augment",

@@ -130,6 +130,8 @@ def _turned(batch: CrystalBatch, matrix: Tensor) -> CrystalBatch:
     out.lattice = batch.lattice @ matrix.transpose(1, 2)
     if "displacement" in batch:
         out.displacement = torch.einsum("nij,nj->ni", matrix[batch.batch], batch.displacement)
+    if "strain" in batch:
+        out.strain = matrix @ batch.strain @ matrix.transpose(1, 2)
     return out
 
 

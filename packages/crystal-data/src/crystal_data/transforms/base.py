@@ -8,7 +8,7 @@ from crystal_data.transforms.random import SampleRandom
 
 
 class Transform(ABC):
-    """Changes a copy of a batch; for training batches alone, before edges and ``float32()``.
+    """Changes a copy of a batch, before edges and ``float32()``.
 
     ``moves_atoms`` says that edges found earlier no longer hold; such a transform drops them.
     """

@@ -1,4 +1,4 @@
-"""Hides elements and moves atoms, and keeps what was there, for models that learn to repair."""
+"""Hides elements, moves atoms, strains cells; keeps what was there, for models that repair."""
 
 from copy import copy
 from typing import ClassVar
@@ -88,6 +88,38 @@ class PerturbAtoms(Transform):
         into_cell = torch.linalg.inv(batch.lattice)[batch.batch]
         moved = (out.displacement[:, None, :] @ into_cell)[:, 0]
         out.frac_coords = batch.frac_coords + moved
+        return out
+
+
+class PerturbLattice(Transform):
+    """Strains the cell, and the atoms with it, without turning it; drops edges.
+
+    Adds ``strain`` ``[num_crystals, 3, 3]``: the symmetric logarithmic strain E. The lattice L
+    becomes ``L @ exp(E)``, so that ``L' @ exp(-E)`` undoes it, the volume grows by the factor
+    ``exp(trace(E))``, and no cell can collapse. Fractional coordinates stay.
+
+    Args:
+        sigma: Standard deviation of the strain along any direction. Shears have one of
+            ``sigma / sqrt(2)``, which makes the strain as likely as any that is turned.
+    """
+
+    moves_atoms: ClassVar[bool] = True
+
+    def __init__(self, sigma: float = 0.03) -> None:
+        if sigma <= 0.0:
+            raise ValueError(f"sigma must be positive, not {sigma}")
+        self.sigma = sigma
+
+    @override
+    def __call__(self, batch: CrystalBatch, rng: SampleRandom) -> CrystalBatch:
+        noise = rng.normal("strain", size=9).to(batch.lattice).view(-1, 3, 3)
+        out = batch.without_edges()
+        out.strain = self.sigma / 2 * (noise + noise.transpose(1, 2))
+        stretch = torch.matrix_exp(out.strain)
+        out.lattice = batch.lattice @ stretch
+        if "displacement" in batch:
+            by_atom = stretch[batch.batch]
+            out.displacement = torch.einsum("ni,nij->nj", batch.displacement, by_atom)
         return out
 
 
