@@ -22,6 +22,10 @@ class _ParsedOnly(CrystalCLI):
         return
 
     @override
+    def after_instantiate_classes(self) -> None:
+        return
+
+    @override
     def _set_seed(self) -> None:
         return
 
