@@ -16,6 +16,7 @@ from crystal_data.testing import (
 from crystal_data.training.masked import masked_loss
 from crystal_embed import ALIGNN, ElementTable, load_table
 from crystal_embed.layers.edge_gated import EdgeGatedConv
+from crystal_embed.layers.rows import Rows
 
 WITH_ANGLES = GraphSpec(max_neighbors=12, line_graph=True)
 
@@ -112,8 +113,9 @@ def direct_convolution(conv, nodes, edges, pairs):
 
 
 def direct_input(layers, rows):
-    for dense, norm, _ in layers:
-        rows = [silu(row) for row in normalized(norm, [linear(dense, row) for row in rows])]
+    for layer in layers:
+        dense = [linear(layer.linear, row) for row in rows]
+        rows = [silu(row) for row in normalized(layer.norm, dense)]
     return rows
 
 
@@ -145,10 +147,12 @@ def direct_prediction(model, batch):
     rows = [model.atom_embedding.vectors[z - 1] for z in batch.atomic_numbers.tolist()]
     atoms = direct_input([model.input], rows)
     bonds = direct_input(
-        list(model.bond_input)[1:], [gaussians(v.norm(), 0.0, 8.0, 80) for v in vectors]
+        [model.bond_input.first, model.bond_input.second],
+        [gaussians(v.norm(), 0.0, 8.0, 80) for v in vectors],
     )
     angles = direct_input(
-        list(model.angle_input)[1:], [gaussians(c, -1.0, 1.0, 40) for c in cosines]
+        [model.angle_input.first, model.angle_input.second],
+        [gaussians(c, -1.0, 1.0, 40) for c in cosines],
     )
     for bond_layer, angle_layer in zip(model.bond_layers, model.angle_layers, strict=True):
         atoms, bonds = direct_convolution(bond_layer, atoms, bonds, edge_index)
@@ -172,7 +176,7 @@ def test_convolution_is_the_published_one(updates_edges):
     inputs = [nodes, edges, *conv.parameters()]
     results = []
     for found in (
-        conv(nodes, edges, edge_index),
+        conv(nodes, edges, *(Rows.of(row, 9) for row in edge_index)),
         direct_convolution(conv, list(nodes), list(edges), edge_index.T.tolist()),
     ):
         out = torch.cat([torch.stack(list(rows)) for rows in found if rows is not None])
@@ -248,15 +252,15 @@ def test_published_sizes():
     assert model.graph_spec == WITH_ANGLES == ALIGNN().graph_spec
     assert len(model.bond_layers) == len(model.angle_layers) == len(model.gcn_layers) == 4
     assert model.output.in_features == 256
-    assert model.angle_input[1][0].out_features == 64
-    assert model.bond_input[0].num_features == 80
-    assert model.angle_input[0].num_features == 40
+    assert model.angle_input.first.linear.out_features == 64
+    assert model.bond_input.basis.num_features == 80
+    assert model.angle_input.basis.num_features == 40
 
 
 def test_gaussians_as_published():
-    basis = small().bond_input[0]
+    basis = small().bond_input.basis
     assert basis(torch.tensor([0.0]))[0, :2].tolist() == pytest.approx([1.0, 0.90369], abs=1e-5)
-    angles = small().angle_input[0](torch.tensor([-1.0]))
+    angles = small().angle_input.basis(torch.tensor([-1.0]))
     assert angles[0, 1].item() == pytest.approx(math.exp(-2 / 39), abs=1e-6)
 
 

@@ -80,23 +80,26 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
     ``SyncBatchNorm`` works only on GPUs. Rows may differ in number between processes; one may even
     have none, or a filler (:func:`without_statistics`). A single row has no variance: it is
     normalised by the running statistics, where torch raises. Input of shape
-    ``[num_rows, num_features]``.
+    ``[num_rows, num_features]``. Where many rows are alike, one of each is enough, with
+    ``counts`` ``[num_rows]`` of how many it stands for.
     """
 
     @override
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, counts: Tensor | None = None) -> Tensor:
         if not self.training:
             return super().forward(input)
         self._check_input_dim(input)
-        if world_size() == 1:
+        if world_size() == 1 and counts is None:
             return super().forward(input) if len(input) > 1 else self._by_past(input)
         share = float(_COUNTS.get())
-        count = all_reduce_sum(torch.tensor(share * len(input), device=input.device))
+        weights: float | Tensor = share if counts is None else share * counts[:, None]
+        number = torch.tensor(len(input), device=input.device) if counts is None else counts.sum()
+        count = all_reduce_sum(share * number)
         if count < 2:
             return self._by_past(input)
-        mean = all_reduce_sum_with_gradient(share * input.sum(0)) / count
+        mean = all_reduce_sum_with_gradient((weights * input).sum(0)) / count
         centred = input - mean
-        variance = all_reduce_sum_with_gradient(share * centred.square().sum(0)) / count
+        variance = all_reduce_sum_with_gradient((weights * centred.square()).sum(0)) / count
         if self.track_running_stats:
             self._update_running_statistics(mean, variance * count / (count - 1))
         output = centred * torch.rsqrt(variance + self.eps)

@@ -1,11 +1,15 @@
 """The edge-gated graph convolution, for atoms and bonds or for bonds and angles."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 from crystal_embed.layers.norm import BatchNorm
+from crystal_embed.layers.rows import Rows, look_up, sum_of_rows
 
 _LEAST_GATE = 1e-6  # of a sum of gates, as in the public code: a node without edges keeps its own
 
@@ -40,29 +44,67 @@ class EdgeGatedConv(nn.Module):
 
     @override
     def forward(
-        self, nodes: Tensor, edges: Tensor, edge_index: Tensor
+        self,
+        nodes: Tensor,
+        edges: Tensor,
+        neighbor: Rows,
+        center: Rows,
+        kind: Rows | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Updates nodes and edges.
 
         Args:
             nodes: Shape ``[num_nodes, width]``.
-            edges: Shape ``[num_edges, width]``.
-            edge_index: Row 0 neighbour, row 1 centre; int64 ``[2, num_edges]``.
+            edges: Shape ``[num_edges, width]``, or ``[num_kinds, width]``.
+            neighbor: The node that each edge brings a message from.
+            center: The node that each edge brings it to.
+            kind: The row of ``edges`` that each edge has, where many are alike; None for its own.
 
         Returns:
-            Nodes and edges of the same shapes; None for edges if they are not updated.
+            Nodes and edges of shapes ``[num_nodes, width]`` and ``[num_edges, width]``; None for
+            edges if they are not updated.
         """
-        neighbor, center = edge_index
-        # In place: no step of this sum is needed again, and it is the largest value of the layer.
-        opening = self.edge_gate(edges)
-        opening.add_(self.center_gate(nodes).index_select(0, center))
-        opening.add_(self.neighbor_gate(nodes).index_select(0, neighbor))
-        gates = torch.sigmoid(opening)
-        messages = gates * self.neighbor_update(nodes).index_select(0, neighbor)
-        total = messages.new_zeros(nodes.shape).index_add(0, center, messages)
-        weight = gates.new_zeros(nodes.shape).index_add(0, center, gates)
-        update = self.center_update(nodes) + total / (weight + _LEAST_GATE)
-        nodes = nodes + F.silu(self.node_norm(update))
+        gates = [(self.center_gate(nodes), center), (self.neighbor_gate(nodes), neighbor)]
+        if kind is None:
+            opening = look_up(*gates)
+            weight = self.edge_gate.weight.T.to(opening.dtype)
+            # In place: this is the largest value of the layer, and the sum before is not needed.
+            opening.addmm_(edges.to(opening.dtype), weight)
+        else:
+            opening = look_up(*gates, (self.edge_gate(edges), kind))
+            edges = look_up((edges, kind))
+        messages = _GatedMean.apply(opening, self.neighbor_update(nodes), *neighbor, *center)
+        nodes = nodes + F.silu(self.node_norm(self.center_update(nodes) + messages))
         if self.edge_norm is None:
             return nodes, None
-        return nodes, edges + F.silu(self.edge_norm(opening))
+        return nodes, F.silu(self.edge_norm(opening)).add_(edges)
+
+
+class _GatedMean(torch.autograd.Function):
+    """Mean of the neighbours' messages, each feature weighed by how far its gate is open.
+
+    Written out with its gradient so that of the values for each edge only the gates are kept, and
+    each is read few times: memory, not arithmetic, takes the time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, opening: Tensor, messages: Tensor, *rows: Tensor) -> Tensor:
+        neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
+        gates = torch.sigmoid(opening)
+        weight = center.total(gates).add_(_LEAST_GATE)
+        mean = center.total(neighbor.take(messages).mul_(gates)).div_(weight)
+        ctx.save_for_backward(gates, messages, weight, mean, *rows)
+        return mean
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gates, messages, weight, mean, *rows = ctx.saved_tensors
+        neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
+        share = center.take(gradients[0] / weight)
+        of_gates = sum_of_rows((messages, -mean), (neighbor, center)).mul_(share)
+        of_opening = torch.ops.aten.sigmoid_backward.grad_input(
+            of_gates, gates, grad_input=of_gates
+        )
+        of_messages = neighbor.total(share.mul_(gates))
+        return of_opening, of_messages, None, None, None, None, None, None

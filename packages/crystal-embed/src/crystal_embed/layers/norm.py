@@ -14,9 +14,9 @@ class BatchNorm(GlobalBatchNorm1d):
     """
 
     @override
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and len(input) < 2 and world_size() == 1:
+    def forward(self, input: Tensor, counts: Tensor | None = None) -> Tensor:
+        if self.training and counts is None and len(input) < 2 and world_size() == 1:
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        return super().forward(input)
+        return super().forward(input, counts)

@@ -1,7 +1,5 @@
 """The atomistic line graph network, in front of it any element table."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -9,10 +7,10 @@ from typing_extensions import override
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.graphs import bond_cosines, edge_vectors
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
-from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.dense import DenseLayer, ScalarEmbedding
 from crystal_embed.layers.edge_gated import EdgeGatedConv
-from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.layers.rows import Rows
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
 from crystal_embed.tables.table import ElementTable
@@ -88,9 +86,11 @@ class ALIGNN(GraphModel):
         self.atom_embedding = AtomEmbedding(
             table, trainable=trainable_table, missing_elements=missing_elements
         )
-        self.input = nn.Identity() if trainable_table else _input_layer(table.width, width)
-        self.bond_input = _scalar_input(0.0, _LONGEST_BOND, num_length_bins, embedding_width, width)
-        self.angle_input = _scalar_input(-1.0, 1.0, num_angle_bins, embedding_width, width)
+        self.input = nn.Identity() if trainable_table else DenseLayer(table.width, width)
+        self.bond_input = ScalarEmbedding(
+            0.0, _LONGEST_BOND, num_length_bins, embedding_width, width
+        )
+        self.angle_input = ScalarEmbedding(-1.0, 1.0, num_angle_bins, embedding_width, width)
         self.bond_layers = nn.ModuleList(EdgeGatedConv(width) for _ in range(num_alignn_layers))
         self.angle_layers = nn.ModuleList(
             EdgeGatedConv(width, updates_edges=layer < num_alignn_layers - 1)
@@ -142,14 +142,18 @@ class ALIGNN(GraphModel):
         edge_vec = edge_vectors(
             batch.lattice, batch.frac_coords, edge_index, batch.edge_shift, batch.batch
         )
+        cosines, counts, kind = _distinct(bond_cosines(edge_vec, angle_index))
+        begin, end = (Rows.of(row, len(batch.batch)) for row in edge_index)
+        first, second = (Rows.of(row, len(edge_length)) for row in angle_index)
         atoms = self.input(self.atom_embedding(batch.atomic_numbers))
         bonds = self.bond_input(edge_length)
-        angles = self.angle_input(bond_cosines(edge_vec, angle_index))
+        angles = self.angle_input(cosines, counts)
         for bond_layer, angle_layer in zip(self.bond_layers, self.angle_layers, strict=True):
-            atoms, bonds = bond_layer(atoms, bonds, edge_index)
-            bonds, angles = angle_layer(bonds, angles, angle_index)
+            atoms, bonds = bond_layer(atoms, bonds, begin, end)
+            bonds, angles = angle_layer(bonds, angles, first, second, kind)
+            kind = None  # from here on each angle has a vector of its own
         for gcn_layer in self.gcn_layers:
-            atoms, bonds = gcn_layer(atoms, bonds, edge_index)
+            atoms, bonds = gcn_layer(atoms, bonds, begin, end)
         return atoms
 
     def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
@@ -174,17 +178,13 @@ class ALIGNN(GraphModel):
         return ElementTable(f"alignn-{table.name}", table.atomic_numbers, vectors, metadata)
 
 
-def _input_layer(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(before, after), BatchNorm(after), nn.SiLU(inplace=True))
+def _distinct(values: Tensor) -> tuple[Tensor, Tensor | None, Rows | None]:
+    """Values that differ, how often each is there, and which one each was.
 
-
-def _scalar_input(
-    start: float, stop: float, num_bins: int, embedding_width: int, width: int
-) -> nn.Sequential:
-    """Gaussians and two layers. Their width is the root of their distance, as published."""
-    step = (stop - start) / (num_bins - 1)
-    return nn.Sequential(
-        GaussianBasis(start, stop, step, math.sqrt(step)),
-        _input_layer(num_bins, embedding_width),
-        _input_layer(embedding_width, width),
-    )
+    Symmetry makes many angles of a crystal alike to the last digit; five of six on MP-20. Where
+    gradients are asked for, each value keeps its own.
+    """
+    if values.requires_grad or len(values) == 0:
+        return values, None, None
+    distinct, kind, counts = values.unique(return_inverse=True, return_counts=True)
+    return distinct, counts, Rows.of(kind, len(distinct))
