@@ -176,6 +176,19 @@ def test_with_a_config_it_is_the_trainers():
     assert len(rows_of("run/predictions/predict.csv")) == 39
 
 
+def test_frozen_parts_stay_as_the_artifact_has_them(capsys):
+    options = ["--init_from", "run", "--trainer.default_root_dir", "tuned"]
+    fit = ["fit", "--config", "tiny.yaml", *options]
+    assert trainer([*fit, "--freeze", "[convolutions.*, input.*]"]) == 0
+    before, after = (CGCNN.from_pretrained(run).state_dict() for run in ("run", "tuned"))
+    changed = {
+        name.partition(".")[0] for name in after if not torch.equal(after[name], before[name])
+    }
+    assert changed == {"hidden", "output"}
+    assert trainer([*fit, "--freeze", "[convolution.*]"]) == 1
+    assert "no parameter of CGCNN matches 'convolution.*'" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def others(place):
     """Two further members: the trained one, its output layer changed."""

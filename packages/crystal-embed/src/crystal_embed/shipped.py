@@ -59,10 +59,9 @@ def load(name_or_folder: str | Path) -> "PropertyModule | Ensemble":
     Raises:
         ValueError: If there is no such model, or it predicts no property.
     """
-    from crystal_data.training import Ensemble, PropertyModule
-    from crystal_data.training.ensemble import ENSEMBLE
+    from crystal_data.training import Ensemble, PropertyModule, is_ensemble
 
     place = find_model(name_or_folder)
-    if (Path(place) / ENSEMBLE).is_file():
+    if is_ensemble(place):
         return Ensemble.load(place)
     return PropertyModule.from_pretrained(place)

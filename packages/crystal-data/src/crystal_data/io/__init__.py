@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
     from crystal_data.io.distances import check_distances as check_distances
+    from crystal_data.io.files import atomic_path as atomic_path
+    from crystal_data.io.files import csv_text as csv_text
     from crystal_data.io.files import write_text as write_text
     from crystal_data.io.parse import parse_record as parse_record
     from crystal_data.io.parse import parse_records as parse_records
@@ -36,7 +38,9 @@ _EXPORTS = {
     "CrystalInput": "crystal_data.io.read",
     "ReadResult": "crystal_data.io.read",
     "WrittenCrystals": "crystal_data.io.write",
+    "atomic_path": "crystal_data.io.files",
     "check_distances": "crystal_data.io.distances",
+    "csv_text": "crystal_data.io.files",
     "from_ase": "crystal_data.io.ase",
     "from_pymatgen": "crystal_data.io.pymatgen",
     "from_pymatgen_dict": "crystal_data.io.pymatgen",

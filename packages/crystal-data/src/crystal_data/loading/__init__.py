@@ -7,6 +7,7 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
+    from crystal_data.loading.domain import beyond_training as beyond_training
     from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.loading.groups import RowGroups as RowGroups
     from crystal_data.loading.packing import Bound as Bound
@@ -22,5 +23,6 @@ _EXPORTS = {
     "CrystalSampler": "crystal_data.loading.sampler",
     "EvaluationSet": "crystal_data.loading.exclusion",
     "RowGroups": "crystal_data.loading.groups",
+    "beyond_training": "crystal_data.loading.domain",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -116,6 +116,11 @@ class Ensemble:
         return cls([PropertyModule.from_pretrained(folder / name) for name in names], scale)
 
 
+def is_ensemble(folder: str | Path) -> bool:
+    """Whether a folder is one that ``save_ensemble`` wrote."""
+    return (Path(folder) / ENSEMBLE).is_file()
+
+
 def save_ensemble(
     folder: str | Path,
     members: Sequence[str | Path],
@@ -135,7 +140,7 @@ def save_ensemble(
         ArtifactError: If a member cannot be read, or the folder holds other files.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / ENSEMBLE).is_file() and any(folder.iterdir()):
+    if folder.exists() and not is_ensemble(folder) and any(folder.iterdir()):
         raise ArtifactError(f"{folder}: holds other files; an ensemble needs a folder of its own")
     artifacts = [Artifact.load(member) for member in members]
     names = [f"member-{number}" for number in range(1, len(artifacts) + 1)]

@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from crystal_data.commands.parent import as_parent
 from crystal_data.errors import Rejection
 from crystal_data.io.rejected import read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
@@ -22,6 +23,7 @@ from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.predictions import PredictionKeeper
+from crystal_data.training.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,12 @@ def predict_source(
     """
     inputs = _Inputs(source, batch_size=batch_size)
     keeper = PredictionKeeper()
-    with tempfile.TemporaryDirectory(prefix="crystal-predict-") as scratch:
+    # Lightning starts the processes of further devices.
+    with (
+        quiet(),
+        as_parent(),
+        tempfile.TemporaryDirectory(prefix="crystal-predict-") as scratch,
+    ):
         trainer = Trainer(
             devices=devices,
             callbacks=[keeper],

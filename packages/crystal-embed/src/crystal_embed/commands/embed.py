@@ -15,7 +15,7 @@ from crystal_embed.shipped import find_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crystal_data.store.store import CrystalStore
+    from crystal_data.store import CrystalStore
     from crystal_data.training import PretrainedModel
 
 _SUFFIXES = (".csv", ".npz", ".safetensors")
@@ -62,10 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
-    from crystal_data.io.rejected import read_rejected, write_rejected
-    from crystal_data.sources.paths import PathsSource
-    from crystal_data.store.build import open_store
-    from crystal_data.store.rejections import REJECTED, InvalidSourceError
+    from crystal_data.io import read_rejected, write_rejected
+    from crystal_data.sources import PathsSource
+    from crystal_data.store import REJECTED, InvalidSourceError, open_store
     from crystal_data.training import PretrainedModel
 
     encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
@@ -137,7 +136,7 @@ def _labels(store: "CrystalStore", what: str) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
-    from crystal_data.io.files import csv_text, write_text
+    from crystal_data.io import csv_text, write_text
 
     numbers = ([f"{value:.9g}" for value in row] for row in vectors.tolist())
     rows = (
@@ -148,7 +147,7 @@ def _write_csv(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]
 
 
 def _write_npz(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
-    from crystal_data.io.files import atomic_path
+    from crystal_data.io import atomic_path
 
     # Strings of one length each, which numpy reads without unpickling.
     arrays: dict[str, Any] = {name: np.array(label) for name, label in labels.items()}
@@ -159,7 +158,7 @@ def _write_npz(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]
 def _write_safetensors(path: Path, labels: dict[str, Any], vectors: "NDArray[np.float32]") -> None:
     from safetensors.numpy import save
 
-    from crystal_data.io.files import atomic_path
+    from crystal_data.io import atomic_path
 
     header = {name: json.dumps(label) for name, label in labels.items()}
     with atomic_path(path) as draft:

@@ -14,8 +14,7 @@ from crystal_embed.commands.models import aligned, with_unit
 from crystal_embed.shipped import find_model
 
 if TYPE_CHECKING:
-    from crystal_data.training import Ensemble
-    from crystal_data.training.calibration import CoverageRow
+    from crystal_data.training import CoverageRow, Ensemble
 
 _TABLE, _FIGURE = "calibration.csv", "calibration.svg"
 
@@ -48,8 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(models: Sequence[str], output: Path, labelled: str | None) -> None:
-    from crystal_data.training import Ensemble, PropertyModule
-    from crystal_data.training.ensemble import save_ensemble
+    from crystal_data.training import Ensemble, PropertyModule, save_ensemble
 
     places = [find_model(model) for model in models]
     ensemble = Ensemble([PropertyModule.from_pretrained(place) for place in places])
@@ -77,13 +75,10 @@ def calibrate(
     Raises:
         ValueError: If labels are missing or too few.
     """
-    from crystal_data.sources.paths import PathsSource
-    from crystal_data.training.calibration import conformal_scale, coverage_table
-    from crystal_data.training.quiet import quiet
-    from crystal_data.training.serving import predict_source
+    from crystal_data.sources import PathsSource
+    from crystal_data.training import conformal_scale, coverage_table, predict_source
 
-    with quiet():
-        served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
+    served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
     if served is None:
         raise ValueError("ensembles are calibrated in one process")
     labels = served.store.targets(ensemble.targets, np.arange(len(served.store)))
@@ -106,7 +101,7 @@ def _cells(rows: "Sequence[CoverageRow]") -> list[tuple[str, ...]]:
 
 
 def _reports(ensemble: "Ensemble", tables: "Mapping[str, list[CoverageRow]]") -> dict[str, str]:
-    from crystal_data.io.files import csv_text
+    from crystal_data.io import csv_text
 
     rows = [
         [name, *asdict(row).values(), ensemble.unit_of(name)]

@@ -13,9 +13,8 @@ from crystal_embed.shipped import DEFAULT_MODELS, load
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
-    from crystal_data.sources.paths import PathsSource
-    from crystal_data.training import Ensemble
-    from crystal_data.training.serving import Served
+    from crystal_data.sources import PathsSource
+    from crystal_data.training import Ensemble, Served
 
 _EPILOG = """\
 Several models of the same targets are an ensemble: their mean and deviation are written, and the
@@ -84,12 +83,10 @@ class _Group:
 
 @says_errors
 def _predict(argv: Sequence[str] | None = None) -> int:
-    from crystal_data.commands.parent import as_parent
-    from crystal_data.io.rejected import read_rejected
-    from crystal_data.sources.paths import PathsSource
-    from crystal_data.store.rejections import InvalidSourceError
-    from crystal_data.training.quiet import quiet
-    from crystal_data.training.serving import predict_source
+    from crystal_data.io import read_rejected
+    from crystal_data.sources import PathsSource
+    from crystal_data.store import InvalidSourceError
+    from crystal_data.training import predict_source
 
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -104,10 +101,9 @@ def _predict(argv: Sequence[str] | None = None) -> int:
     source = PathsSource(paths)
     modules = [module for group in groups for module in group.ensemble.members]
     try:
-        with quiet(), as_parent():
-            served = predict_source(
-                modules, source, batch_size=arguments.batch_size, devices=arguments.devices
-            )
+        served = predict_source(
+            modules, source, batch_size=arguments.batch_size, devices=arguments.devices
+        )
     except InvalidSourceError as error:
         _write_rejected(arguments.output, read_rejected(error.rejected_path))
         raise
@@ -142,7 +138,7 @@ def _groups(names: Sequence[str]) -> list[_Group]:
 def _report(
     served: "Served", groups: Sequence[_Group], source: "PathsSource", output: Path | None
 ) -> None:
-    from crystal_data.io.files import csv_text, write_text
+    from crystal_data.io import csv_text, write_text
 
     columns = _columns(served, groups)
     for group in groups:
@@ -162,7 +158,7 @@ def _report(
 
 
 def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]:
-    from crystal_data.loading.domain import beyond_training
+    from crystal_data.loading import beyond_training
 
     columns = {"id": served.identifiers}
     notes: list[list[str]] = []
@@ -183,7 +179,7 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
 
 
 def _write_rejected(output: Path | None, rejected: "Sequence[Rejection]") -> None:
-    from crystal_data.io.rejected import write_rejected
+    from crystal_data.io import write_rejected
 
     if output is not None:
         write_rejected(output.parent / _REJECTED, rejected)

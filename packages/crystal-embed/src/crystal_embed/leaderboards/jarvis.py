@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystal_data.io.files import atomic_path, csv_text, write_text
+from crystal_data.io import atomic_path, csv_text, write_text
 from crystal_embed.leaderboards.tables import check_complete, read_predictions
 
 # Keys of metadata.json, with what a value has to be.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.io.files import atomic_path, write_text
+from crystal_data.io import atomic_path, write_text
 from crystal_embed.leaderboards.tables import Predictions, check_complete, read_predictions
 
 _BENCHMARK, _VERSION, _NUM_FOLDS = "matbench_v0.1", "0.6", 5
