@@ -105,7 +105,7 @@ def pool(device: str, places: int, given: Sequence[str], options: argparse.Names
     context = multiprocessing.get_context("spawn")
     for _ in range(places):
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, device), daemon=True)
+        process = context.Process(target=serve, args=(theirs, device))
         process.start()
         one.workers.append(Worker(process, ours, device))
     return one

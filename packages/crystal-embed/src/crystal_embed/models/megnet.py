@@ -142,6 +142,18 @@ class MEGNetBlock(nn.Module):
         return self.update["atom"](softplus2(F.linear(joined, to_joined) + of_state))
 
 
+def _initialize(module: nn.Module) -> None:
+    """Glorot's first weights, as published, but larger.
+
+    ``softplus2`` halves small values, and five layers of a block with torch's own first weights
+    leave next to nothing of an edge: that made 0.19 eV/atom after eight epochs on MP-20, where
+    these reach 0.12 after five, and the published ones 0.14.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight, gain=2**0.5)
+        nn.init.zeros_(module.bias)
+
+
 class MEGNet(GraphModel):
     """Materials graph network: vectors of edges, atoms and a crystal's state update each other.
 
@@ -209,6 +221,7 @@ class MEGNet(GraphModel):
         self.read_edges = Set2Set(width, readout_width, readout_steps)
         self.hidden = MLP([2 * self.read_atoms.num_features + width, width, width // 2])
         self.output = nn.Linear(width // 2, num_outputs)
+        self.apply(_initialize)
 
     @classmethod
     def published(
