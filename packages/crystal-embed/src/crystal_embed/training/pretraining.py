@@ -98,9 +98,9 @@ class PretrainingModule(LightningModule):
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         width, self._untrained = _examine(model)
-        for name, parameter in model.named_parameters():
+        for name in self._untrained:
             # Data parallel would wait for the gradients of what takes no part.
-            parameter.requires_grad_(name not in self._untrained)
+            model.get_parameter(name).requires_grad_(False)
         self.heads = nn.ModuleDict(dict(_heads(self.corruptions, width)))
         self._source_names: tuple[str, ...] = ()
         self._source_of_row = torch.zeros(0, dtype=torch.int64)
@@ -299,7 +299,8 @@ def _examine(model: nn.Module) -> tuple[int, tuple[str, ...]]:
     model.eval()
     vectors: Tensor = encoder.encode_atoms(batch.float32())
     model.train(was_training)
-    names, parameters = zip(*model.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(vectors.sum(), parameters, allow_unused=True)
-    unused = [name for name, grad in zip(names, gradients, strict=True) if grad is None]
+    # What was frozen before, such as the rows of a table, means something all the same.
+    free = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    gradients = torch.autograd.grad(vectors.sum(), tuple(free.values()), allow_unused=True)
+    unused = [name for name, grad in zip(free, gradients, strict=True) if grad is None]
     return vectors.shape[1], tuple(unused)
