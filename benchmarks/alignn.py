@@ -41,7 +41,18 @@ from crystal_data.graphs import edge_vectors
 from crystal_embed import ALIGNN
 
 WORKER = Path(__file__).parent / "references" / "alignn_step.py"
-LINEARS = {
+# The package's names and ours.
+INPUTS = {
+    "atom_embedding.layer": "input",
+    "edge_embedding.1.layer": "bond_input.first",
+    "edge_embedding.2.layer": "bond_input.second",
+    "angle_embedding.1.layer": "angle_input.first",
+    "angle_embedding.2.layer": "angle_input.second",
+}
+UPDATES = {"node_update": "bond_layers", "edge_update": "angle_layers"}
+PARTS = {
+    "0": "linear",
+    "1": "norm",
     "src_gate": "neighbor_gate",
     "dst_gate": "center_gate",
     "edge_gate": "edge_gate",
@@ -49,6 +60,7 @@ LINEARS = {
     "dst_update": "neighbor_update",
     "bn_nodes": "node_norm",
     "bn_edges": "edge_norm",
+    "fc": "output",
 }
 
 
@@ -88,31 +100,28 @@ def carried_over(weights: dict[str, NDArray[np.float32]]) -> dict[str, Tensor]:
     """The package's weights under our names; its three biases of a gate are one of ours."""
     ours: dict[str, Tensor] = {}
     for name, value in weights.items():
-        parts = name.split(".")
-        if parts[0] == "atom_embedding":
-            ours[".".join(["input", *parts[2:]])] = torch.tensor(value)
-        elif parts[0] in ("edge_embedding", "angle_embedding"):
-            if parts[1] != "0":  # the centres of the Gaussians
-                layer = {"edge_embedding": "bond_input", "angle_embedding": "angle_input"}[parts[0]]
-                ours[".".join([layer, parts[1], *parts[3:]])] = torch.tensor(value)
-        elif parts[0] == "fc":
-            ours[f"output.{parts[1]}"] = torch.tensor(value)
-        else:
-            if parts[0] == "alignn_layers":
-                stack = {"node_update": "bond_layers", "edge_update": "angle_layers"}[parts.pop(2)]
-            else:
-                stack = parts[0]
-            _, layer, linear, kind = parts
-            if linear.endswith("_gate") and kind == "bias":
-                linear = "dst_gate"
-            key = f"{stack}.{layer}.{LINEARS[linear]}.{kind}"
-            ours[key] = ours.get(key, 0) + torch.tensor(value)
+        if name.endswith((".centers", "num_batches_tracked")):
+            continue
+        layer, part, kind = name.rsplit(".", 2) if name.count(".") > 1 else ("", *name.split("."))
+        if part.endswith("_gate") and kind == "bias":
+            part = "dst_gate"
+        key = ".".join([_layer(layer), PARTS[part], kind]).lstrip(".")
+        ours[key] = ours.get(key, 0) + torch.tensor(value)
     return ours
+
+
+def _layer(name: str) -> str:
+    """Our name of a layer, such as ``angle_layers.0`` for ``alignn_layers.0.edge_update``."""
+    if name in INPUTS or not name.startswith("alignn_layers"):
+        return INPUTS.get(name, name)
+    _, number, update = name.split(".")
+    return f"{UPDATES[update]}.{number}"
 
 
 def load(model: ALIGNN, weights: dict[str, NDArray[np.float32]]) -> None:
     """Loads all that ours has; it lacks the norms whose results nothing reads."""
     missing, unused = model.load_state_dict(carried_over(weights), strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing != ["atom_embedding.vectors"] or any(".edge_norm." not in name for name in unused):
         sys.exit(f"weights do not fit: missing {missing}, unused {unused}")
 
