@@ -120,7 +120,7 @@ def ready(one: Pool, failed: set[str]) -> Iterator[tuple[Task, str]]:
             failed.add(str(task.folder))
             print(f"{task.folder}: cannot start", flush=True)
         elif all(is_finished(need.folder) for need in needs):
-            key = task.key(one.schedule.fingerprint(task.run))
+            key = task.key(one.schedule.fingerprint(task))
             if task.is_done(key):
                 one.left.remove(task)
                 continue
@@ -247,8 +247,6 @@ def main() -> int:
         pool("gpu", options.gpu_jobs, options.gpu, options),
         pool("cpu", options.cpu_jobs, options.cpu, options),
     ]
-    for one in pools:
-        one.schedule.check()
     print(f"{[len(one.left) for one in pools]} runs; ready after "
           f"{options.seconds - (end - time.monotonic()):.0f} s", flush=True)  # fmt: skip
     work(pools, end)

@@ -67,8 +67,7 @@ class Schedule:
             PipelineError: If one of them would be refused.
         """
         for task in self.tasks:
-            if (name := _without_seed(task.run)) not in self._data:
-                self._data[name] = read_data_module(task.run.title, task.options)
+            self._data_of(task)
 
     def run(self) -> list[Run]:
         """Runs what is not finished.
@@ -104,7 +103,7 @@ class Schedule:
         started = time.perf_counter()
 
         def decide() -> tuple[str, bool, int]:
-            key = task.key(self.fingerprint(task.run))
+            key = task.key(self.fingerprint(task))
             is_done = task.is_done(key)
             if not is_done:
                 task.prepare(key)
@@ -141,13 +140,19 @@ class Schedule:
         own = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
         return share(place, self.jobs) | own
 
-    def fingerprint(self, run: Run) -> str:
+    def fingerprint(self, task: Task) -> str:
         """Hash of the data, made once for all runs that differ in nothing but the seed."""
-        name = _without_seed(run)
-        if not isinstance(self._data[name], str):
-            ask = getattr(self._data[name], "fingerprint", None)
-            self._data[name] = "" if ask is None else ask()
-        return str(self._data[name])
+        data = self._data_of(task)
+        if not isinstance(data, str):
+            ask = getattr(data, "fingerprint", None)
+            data = self._data[_without_seed(task.run)] = "" if ask is None else ask()
+        return str(data)
+
+    def _data_of(self, task: Task) -> Any:
+        """The data module of a run, or its fingerprint once that is known."""
+        if (name := _without_seed(task.run)) not in self._data:
+            self._data[name] = read_data_module(task.run.title, task.options)
+        return self._data[name]
 
 
 @contextmanager
