@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.compiling import Compile as Compile
     from crystal_data.training.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
+    from crystal_data.training.distributed import global_mean as global_mean
+    from crystal_data.training.distributed import without_statistics as without_statistics
     from crystal_data.training.distributed import world_size as world_size
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.ensemble import Ensemble as Ensemble
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from crystal_data.training.masked import MaskedMAE as MaskedMAE
     from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.module import PropertyModule as PropertyModule
+    from crystal_data.training.optimization import optimizer_plan as optimizer_plan
     from crystal_data.training.predictions import PredictionWriter as PredictionWriter
     from crystal_data.training.pretrained import PretrainedModel as PretrainedModel
     from crystal_data.training.registry import ArtifactError as ArtifactError
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 # torch and lightning take seconds to import, so each part loads on first use.
 _EXPORTS = {
+    "global_mean": "crystal_data.training.distributed",
+    "optimizer_plan": "crystal_data.training.optimization",
+    "without_statistics": "crystal_data.training.distributed",
     "world_size": "crystal_data.training.distributed",
     "Artifact": "crystal_data.training.artifact",
     "ArtifactError": "crystal_data.training.registry",

@@ -21,7 +21,7 @@ from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.training.artifact import Artifact, TargetScale, load_state_report
 from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE
-from crystal_data.training.optimization import optimization
+from crystal_data.training.optimization import optimizer_plan
 from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
@@ -154,7 +154,7 @@ class PropertyModule(LightningModule):
             rate = _SCALE_RATE * optimizer.param_groups[0]["lr"]
             scales = [self.target_loss.log_scale]
             optimizer.add_param_group({"params": scales, "lr": rate, "weight_decay": 0.0})
-        return optimization(self, optimizer, self._lr_scheduler)
+        return optimizer_plan(self, optimizer, self._lr_scheduler)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

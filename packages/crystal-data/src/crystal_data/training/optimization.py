@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 from crystal_data.training.schedules import WholeRunScheduler
 
 
-def optimization(
+def optimizer_plan(
     module: LightningModule,
     optimizer: Optimizer,
     lr_scheduler: LRSchedulerCallable | None,

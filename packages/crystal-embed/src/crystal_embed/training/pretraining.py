@@ -14,9 +14,15 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import Crystal, CrystalBatch, GraphSpec
-from crystal_data.training import Artifact, ArtifactError, PretrainedModel, load_state_report
-from crystal_data.training.distributed import global_mean, without_statistics
-from crystal_data.training.optimization import optimization
+from crystal_data.training import (
+    Artifact,
+    ArtifactError,
+    PretrainedModel,
+    global_mean,
+    load_state_report,
+    optimizer_plan,
+    without_statistics,
+)
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, PerturbLattice, Transform
 from crystal_embed.training.means import NamedMeans, Sums
 from crystal_embed.training.repair import (
@@ -69,9 +75,9 @@ class PretrainingModule(LightningModule):
             ``crystal_data.training`` learn the number of steps from the Trainer.
 
     Source:
-        The idea of unsupervised pre-training of a transformer for crystals, and of masked atoms and
-        noise on positions as its task, is published; nothing about heads, losses or sizes is. They
-        are this package's own design.
+        The abstract that proposes unsupervised pre-training of a transformer for crystals, and then
+        fine-tuning, gives no task, head, loss or size: nothing of this is in it, all is our own
+        design. Hidden elements and noise on positions are those of arXiv 2312.14485.
     """
 
     monitor = "val/loss"
@@ -161,7 +167,7 @@ class PretrainingModule(LightningModule):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self._optimizer([p for p in self.parameters() if p.requires_grad])
-        return optimization(self, optimizer, self._lr_scheduler)
+        return optimizer_plan(self, optimizer, self._lr_scheduler)
 
     def save_pretrained(
         self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
