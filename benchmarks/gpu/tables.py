@@ -9,14 +9,14 @@ differs is how they start: a worker, one process for each place on the GPU or th
 after the other, because to import everything takes longer than many of the runs. Whichever list is
 worked off first, its workers help with the other. When the time is up what is not finished
 is ended, and goes on from its last epoch with the next call. ``--pack`` then writes the runs as
-one tar.xz in parts of 15 MiB: checkpoints only of what is not finished, artifacts only where other
+one tar.gz in parts of 15 MiB: checkpoints only of what is not finished, artifacts only where other
 runs start from them or ``--keep`` names the stage.
 """
 
 import argparse
+import gzip
 import io
 import json
-import lzma
 import multiprocessing
 import os
 import sys
@@ -177,7 +177,7 @@ def work(pools: Sequence[Pool], end: float) -> None:
 
 
 class Parts(io.RawIOBase):
-    """Writes files of at most ``PART`` bytes, ``runs.tar.xz.00`` and so on."""
+    """Writes files of at most ``PART`` bytes, ``runs.tar.gz.00`` and so on."""
 
     # ruff: noqa: D102
 
@@ -194,7 +194,7 @@ class Parts(io.RawIOBase):
             if self._left == 0:
                 if self._file:
                     self._file.close()
-                self._file = (self._folder / f"runs.tar.xz.{self._number:02d}").open("wb")
+                self._file = (self._folder / f"runs.tar.gz.{self._number:02d}").open("wb")
                 self._number, self._left = self._number + 1, PART
             taken = view[: self._left]
             assert self._file is not None
@@ -216,7 +216,7 @@ def pack(pools: Sequence[Pool], out: Path, folder: Path, keep: Sequence[str]) ->
     started_from |= {task.folder for task in tasks if task.run.stage in keep}
     with (
         Parts(folder) as parts,
-        lzma.open(parts, "wb", preset=1) as packed,
+        gzip.GzipFile(fileobj=parts, mode="wb", compresslevel=1) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
         for run in sorted({task.folder for task in tasks} | started_from):
@@ -251,6 +251,7 @@ def main() -> int:
           f"{options.seconds - (end - time.monotonic()):.0f} s", flush=True)  # fmt: skip
     work(pools, end)
     if options.pack:
+        options.pack.mkdir(parents=True, exist_ok=True)
         pack(pools, options.out, options.pack, options.keep)
     return 0
 
