@@ -1,5 +1,6 @@
 """Rows of a table that are looked up and summed many times a step, by sorted places."""
 
+import functools
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Self
@@ -45,6 +46,8 @@ def sum_of_rows(tables: Sequence[Tensor], rows: Sequence[Rows]) -> Tensor:
     """Sum of what each table has for each place, as a constant; ``[num_places, width]``."""
     if len(tables) == 1 or len(rows[0].row) == 0:
         return rows[0].take(tables[0])
+    if torch.compiler.is_compiling():  # which joins these look-ups with what comes after them
+        return functools.reduce(torch.add, map(Rows.take, rows, tables))
     starts = accumulate((len(table) for table in tables[:-1]), initial=0)
     places = [one.row + start for one, start in zip(rows, starts, strict=True)]
     return F.embedding_bag(torch.stack(places, dim=1), torch.cat(list(tables)), mode="sum")

@@ -186,5 +186,9 @@ def _distinct(values: Tensor) -> tuple[Tensor, Tensor | None, Rows | None]:
     """
     if values.requires_grad or len(values) == 0:
         return values, None, None
-    distinct, kind, counts = values.unique(return_inverse=True, return_counts=True)
-    return distinct, counts, Rows.of(kind, len(distinct))
+    ascending, order = values.sort()
+    is_new = torch.cat((order.new_ones(1).bool(), ascending[1:] != ascending[:-1]))
+    ends = order.new_full((1,), len(order))
+    offsets = torch.cat((is_new.nonzero()[:, 0], ends))
+    kind = torch.empty_like(order).scatter_(0, order, is_new.cumsum(0) - 1)
+    return ascending[is_new], offsets.diff(), Rows(kind, order, offsets)
