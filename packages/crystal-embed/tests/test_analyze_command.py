@@ -22,9 +22,9 @@ from crystal_embed.analysis import (
     structure_figures,
     write_analysis,
 )
-from crystal_embed.analysis.command import _labelled
 from crystal_embed.analysis.style import images
 from crystal_embed.analysis.write import fingerprint, slug
+from crystal_embed.commands.analyze import _labelled
 
 QUICK = AnalysisSettings(num_seeds=2, num_folds=3, num_iterations=4)
 

@@ -6,7 +6,7 @@ import pytest
 
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import COMMANDS, main
-from crystal_embed.export import main as export_main
+from crystal_embed.commands.export_table import main as export_main
 
 
 def test_help_imports_nothing_heavy():

@@ -26,11 +26,12 @@ COMMANDS = {
         "write predictions as a leaderboard wants them", "crystal_embed.commands.export:main"
     ),
     "export-table": Command(
-        "write a model's element vectors as JSON, CSV, safetensors", "crystal_embed.export:main"
+        "write a model's element vectors as JSON, CSV, safetensors",
+        "crystal_embed.commands.export_table:main",
     ),
     "analyze": Command(
         "clusters, neighbours and properties of element vectors, with figures",
-        "crystal_embed.analysis.command:main",
+        "crystal_embed.commands.analyze:main",
     ),
 }
 

@@ -52,7 +52,7 @@ def dispatch(
 
         COMMANDS = {
             **TRAINER_COMMANDS,
-            "export": Command("write an element table", "crystal_embed.export:main"),
+            "export": Command("write an element table", "crystal_embed.commands.export_table:main"),
         }
 
         def main(argv: Sequence[str] | None = None) -> int:

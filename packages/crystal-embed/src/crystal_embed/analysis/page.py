@@ -1,6 +1,7 @@
 """An analysis as one page that needs nothing beside itself."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,11 @@ class Picture:
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
+def slug(label: str) -> str:
+    """A label as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "table"
+
+
 def render(
     analysis: Analysis,
     record: Mapping[str, Any],
@@ -43,8 +49,6 @@ def render(
         neighbours_of: Elements whose neighbours are shown first.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from crystal_embed.analysis.write import slug
 
     environment = Environment(
         loader=PackageLoader("crystal_embed.analysis"),

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from crystal_data.io import write_text
 from crystal_data.versions import library_versions
 from crystal_embed.analysis import property_figures, structure_figures
-from crystal_embed.analysis.page import Picture, render
+from crystal_embed.analysis.page import Picture, render, slug
 from crystal_embed.analysis.run import Analysis, Score, TableStudy
 from crystal_embed.analysis.style import images
 from crystal_embed.tables.table import ElementTable
@@ -60,11 +59,6 @@ def fingerprint(table: ElementTable) -> str:
     """SHA-256 of a table's elements and numbers, in little-endian order of bytes."""
     numbers = table.atomic_numbers.astype("<i8").tobytes()
     return hashlib.sha256(numbers + table.vectors.astype("<f4").tobytes()).hexdigest()
-
-
-def slug(label: str) -> str:
-    """A label as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "table"
 
 
 def _record(analysis: Analysis) -> dict[str, Any]:
