@@ -10,6 +10,7 @@ from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.layers.rows import Rows, look_up
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.tables import ElementTable, load_table
 
@@ -57,6 +58,30 @@ def test_batch_norm_of_few_rows(rows, training):
     out.sum().backward()
     assert torch.isfinite(x.grad).all()
     torch.testing.assert_close(norm.running_mean, torch.zeros(3))
+
+
+def test_batch_norm_counts_rows_as_often_as_they_are_there():
+    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    counts = torch.tensor([4, 1, 7, 2, 1])
+    once, repeated = BatchNorm(3), BatchNorm(3)
+    found = once(rows, counts).repeat_interleave(counts, 0)
+    torch.testing.assert_close(found, repeated(rows.repeat_interleave(counts, 0)))
+    torch.testing.assert_close(once.running_mean, repeated.running_mean)
+    torch.testing.assert_close(once.running_var, repeated.running_var)
+
+
+@pytest.mark.parametrize("num_places", [0, 30])
+def test_look_up_is_the_sum_of_rows(num_places):
+    generator = torch.Generator().manual_seed(0)
+    tables = [torch.randn(size, 4, generator=generator, requires_grad=True) for size in (5, 8)]
+    places = [torch.randint(0, size - 1, (num_places,), generator=generator) for size in (5, 8)]
+    rows = [Rows.of(row, size) for row, size in zip(places, (5, 8), strict=True)]
+    found = look_up(*zip(tables, rows, strict=True))
+    expected = tables[0][places[0]] + tables[1][places[1]]
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(num_places, 4, generator=generator)
+    gradients = [torch.autograd.grad((out * weights).sum(), tables) for out in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_mean_over_atoms():

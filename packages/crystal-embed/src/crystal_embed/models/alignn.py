@@ -181,7 +181,7 @@ class ALIGNN(GraphModel):
 def _distinct(values: Tensor) -> tuple[Tensor, Tensor | None, Rows | None]:
     """Values that differ, how often each is there, and which one each was.
 
-    Symmetry makes many angles of a crystal alike to the last digit; five of six on MP-20. Where
+    Symmetry makes many angles of a crystal alike to the last digit; four of five on MP-20. Where
     gradients are asked for, each value keeps its own.
     """
     if values.requires_grad or len(values) == 0:
