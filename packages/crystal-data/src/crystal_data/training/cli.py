@@ -29,6 +29,7 @@ from crystal_data.training.callbacks import (
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
 from crystal_data.training.freezing import Freeze
+from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.one_voice import is_the_one_to_speak
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
@@ -292,6 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status.
     """
     end_with_parent()
+    keep_freed_memory()
     # Lightning starts the processes of further devices.
     with quiet(), as_parent():
         try:
