@@ -209,7 +209,7 @@ def test_an_unconverged_point_of_a_curve_is_hollow() -> None:
         variant = {"rows": size, "table": table}
         return results.Row(variant, by_seed, 0.35, 0.07, 2, 9, None, 0.0, unconverged, "abc", 1.0)
 
-    spec = TableSpec("E", "tune", METRIC, {}, (), {})
+    spec = TableSpec("E", "tune", METRIC, {}, {}, (), {})
     rows = [row(size, table) for size in ("100", "1000") for table in ("plain", "better")]
     for last, is_told in (
         (row("10", "plain"), False),

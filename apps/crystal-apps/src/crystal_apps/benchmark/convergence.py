@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_data.training.runs import METRICS
-
 # A row of a table is unconverged if its validation error fell by more than this share over the
 # last tenth of the epochs.
 MOST_LATE_DROP = 0.01
@@ -48,7 +46,7 @@ def validation_curve(run: Path, metric: str) -> list[float]:
     Returns:
         Nothing if the run did not train, or without validation.
     """
-    path = run / METRICS
+    path = run / "metrics.csv"
     if not path.is_file():
         return []
     column = f"val/{metric.partition('/')[2]}"
