@@ -16,7 +16,6 @@ from crystal_embed.__main__ import main
 from crystal_embed.analysis import (
     AnalysisSettings,
     analyze,
-    command,
     property_figures,
     run,
     structure_figures,
@@ -24,6 +23,7 @@ from crystal_embed.analysis import (
 )
 from crystal_embed.analysis.style import images
 from crystal_embed.analysis.write import fingerprint, slug
+from crystal_embed.commands import analyze as command
 from crystal_embed.commands.analyze import _labelled
 
 QUICK = AnalysisSettings(num_seeds=2, num_folds=3, num_iterations=4)
