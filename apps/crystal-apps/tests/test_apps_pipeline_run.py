@@ -194,6 +194,32 @@ def test_options_that_say_where_to_run() -> None:
         run_pipeline(read_pipeline(PIPELINE), Path("nowhere"), options("--jobs", "0"))
 
 
+def test_the_data_root_is_where_data_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYSTAL_DATA_HOME", str(tmp_path / "elsewhere"))
+    for split in ("train", "val", "test"):
+        file = tmp_path / "data" / "mp_20" / f"{split}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("material_id,cif\n")
+    fingerprints = []
+
+    def ask(schedule: Schedule) -> list[Any]:
+        fingerprints.extend(schedule.fingerprint(task) for task in schedule.tasks)
+        return []
+
+    monkeypatch.setattr(Schedule, "run", ask)
+    stage = {
+        "config": "cgcnn.yaml",
+        "options": {"data.source": {"class_path": "crystal_data.MP20"}},
+    }
+    chosen = options("--data-root", str(tmp_path / "data"))
+    file = pipeline(tmp_path / "files", {"only": stage})
+    status, _ = run_pipeline(read_pipeline(file), tmp_path / "out", chosen)
+    assert status == 0
+    assert len(fingerprints) == 1
+
+
 def test_each_job_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
