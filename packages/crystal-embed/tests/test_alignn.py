@@ -15,7 +15,7 @@ from crystal_data.testing import (
 )
 from crystal_data.training.masked import masked_loss
 from crystal_embed import ALIGNN, ElementTable, load_table
-from crystal_embed.layers.edge_gated import EdgeGatedConv
+from crystal_embed.layers.edge_gated import EdgeGatedConv, GatedGraph
 from crystal_embed.layers.rows import Rows
 
 WITH_ANGLES = GraphSpec(max_neighbors=12, line_graph=True)
@@ -175,8 +175,10 @@ def test_convolution_is_the_published_one(updates_edges):
     weights = torch.randn(49, 8)
     inputs = [nodes, edges, *conv.parameters()]
     results = []
+    neighbor, center = (Rows.of(row, 9) for row in edge_index)
+    graph = GatedGraph(neighbor, center, torch.ones(9), torch.ones(40))
     for found in (
-        conv(nodes, edges, *(Rows.of(row, 9) for row in edge_index)),
+        conv(nodes, edges, graph),
         direct_convolution(conv, list(nodes), list(edges), edge_index.T.tolist()),
     ):
         out = torch.cat([torch.stack(list(rows)) for rows in found if rows is not None])

@@ -19,6 +19,7 @@ from crystal_data.training.artifact import Artifact
 from crystal_data.training.masked import masked_loss
 from crystal_data.training.registry import ArtifactError
 from crystal_embed import CGCNN, ElementTable, load_table
+from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.models.cgcnn import CGCNNConv
 
 
@@ -81,6 +82,12 @@ def test_published_preset_depends_on_the_order_of_atoms():
     assert changes["ours"] < 1e-5
 
 
+def plain_graph(num_atoms, edge_index):
+    """Every atom and edge for itself; lengths are not asked for."""
+    batch = CrystalBatch(batch=torch.zeros(num_atoms, dtype=torch.int64))
+    return DistinctGraph.all_of(batch, edge_index, torch.ones(edge_index.shape[1]))
+
+
 def direct_convolution(conv, atoms, edges, edge_index, norms):
     """Equation 5 of the paper word by word, edge by edge."""
     width = atoms.shape[1]
@@ -106,7 +113,7 @@ def test_convolution_is_the_published_one(training):
     parameters = [atoms, conv.linear.weight, conv.linear.bias]
     results = []
     for out in (
-        conv(atoms, edges, edge_index),
+        conv(atoms, edges, plain_graph(9, edge_index)),
         direct_convolution(conv, atoms, edges, edge_index, norms),
     ):
         results.append([out, *torch.autograd.grad((out * weights).sum(), parameters)])
@@ -118,8 +125,8 @@ def test_mean_ignores_how_often_neighbours_are_listed():
     torch.manual_seed(0)
     conv = CGCNNConv(8, 41, "mean").eval()
     atoms, edges, edge_index = torch.randn(4, 8), torch.rand(10, 41), torch.randint(0, 4, (2, 10))
-    twice = conv(atoms, edges.repeat(2, 1), edge_index.repeat(1, 2))
-    torch.testing.assert_close(twice, conv(atoms, edges, edge_index))
+    twice = conv(atoms, edges.repeat(2, 1), plain_graph(4, edge_index.repeat(1, 2)))
+    torch.testing.assert_close(twice, conv(atoms, edges, plain_graph(4, edge_index)))
 
 
 def test_gaussians_end_before_the_edges_of_a_lone_atom():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from crystal_data.training import GlobalBatchNorm1d
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, Places
-from crystal_embed.layers.norm import BatchNorm
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.layers.rows import Rows, look_up
 from crystal_embed.layers.set2set import Set2Set
@@ -41,7 +41,7 @@ def test_gaussian_basis_of_another_width():
 
 def test_batch_norm_is_torchs_where_torchs_is_defined():
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
-    ours, theirs = BatchNorm(3), torch.nn.BatchNorm1d(3)
+    ours, theirs = GlobalBatchNorm1d(3), torch.nn.BatchNorm1d(3)
     for _ in range(2):
         torch.testing.assert_close(ours(x), theirs(x))
     torch.testing.assert_close(ours.running_var, theirs.running_var)
@@ -51,7 +51,7 @@ def test_batch_norm_is_torchs_where_torchs_is_defined():
 @pytest.mark.parametrize("rows", [0, 1])
 @pytest.mark.parametrize("training", [True, False])
 def test_batch_norm_of_few_rows(rows, training):
-    norm = BatchNorm(3).train(training)
+    norm = GlobalBatchNorm1d(3).train(training)
     x = torch.ones(rows, 3, requires_grad=True)
     out = norm(x)
     assert out.shape == (rows, 3)
@@ -63,9 +63,14 @@ def test_batch_norm_of_few_rows(rows, training):
 def test_batch_norm_counts_rows_as_often_as_they_are_there():
     rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     counts = torch.tensor([4, 1, 7, 2, 1])
-    once, repeated = BatchNorm(3), BatchNorm(3)
+    rows.requires_grad_()
+    once, repeated = GlobalBatchNorm1d(3), GlobalBatchNorm1d(3)
     found = once(rows, counts).repeat_interleave(counts, 0)
-    torch.testing.assert_close(found, repeated(rows.repeat_interleave(counts, 0)))
+    expected = repeated(rows.repeat_interleave(counts, 0))
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((out * weights).sum(), rows)[0] for out in (found, expected)]
+    torch.testing.assert_close(*gradients)
     torch.testing.assert_close(once.running_mean, repeated.running_mean)
     torch.testing.assert_close(once.running_var, repeated.running_var)
 

@@ -180,7 +180,6 @@ def test_without_any_edge():
 
 
 def test_order_of_edges_does_not_matter():
-    """Equal edges are computed once where they lie side by side, as they do not after this."""
     model = trained(MEGNet())
     batch = batch_for(model, [*random_crystals(4, seed=2), rock_salt()])
     expected = model(batch)

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.training import GlobalBatchNorm1d
 from crystal_embed.layers.basis import GaussianBasis
-from crystal_embed.layers.norm import BatchNorm
 
 
 class DenseLayer(nn.Module):
@@ -21,11 +21,11 @@ class DenseLayer(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.linear = nn.Linear(before, after)
-        self.norm = BatchNorm(after)
+        self.norm = GlobalBatchNorm1d(after)
 
     @override
     def forward(self, rows: Tensor, counts: Tensor | None = None) -> Tensor:
-        """``[num_rows, before]`` to ``[num_rows, after]``; ``counts`` as in ``BatchNorm``."""
+        """``[num_rows, before]`` to ``[num_rows, after]``, each row there ``counts`` times."""
         return F.silu(self.norm(self.linear(rows), counts), inplace=True)
 
 
@@ -51,5 +51,5 @@ class ScalarEmbedding(nn.Module):
 
     @override
     def forward(self, values: Tensor, counts: Tensor | None = None) -> Tensor:
-        """``[num_values]`` to ``[num_values, width]``; ``counts`` as in ``BatchNorm``."""
+        """``[num_values]`` to ``[num_values, width]``, each value there ``counts`` times."""
         return self.second(self.first(self.basis(values), counts), counts)

@@ -1,6 +1,6 @@
 """The edge-gated graph convolution, for atoms and bonds or for bonds and angles."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,24 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from crystal_embed.layers.norm import BatchNorm
+from crystal_data.training import GlobalBatchNorm1d
 from crystal_embed.layers.rows import Rows, look_up, sum_of_rows
 
 _LEAST_GATE = 1e-6  # of a sum of gates, as in the public code: a node without edges keeps its own
+
+
+class GatedGraph(NamedTuple):
+    """What edges join: atoms, or bonds that meet. Such as are alike are there once."""
+
+    neighbor: Rows  # the node that each edge brings a message from
+    center: Rows  # the node that each edge brings it to
+    num_nodes: Tensor  # [num_nodes], nodes that each stands for
+    num_edges: Tensor  # [num_edges], edges that each stands for
+
+    @property
+    def multiplicity(self) -> Tensor:
+        """How many such edges come to one node; shape ``[num_edges]``."""
+        return self.num_edges / self.num_nodes[self.center.row]
 
 
 class EdgeGatedConv(nn.Module):
@@ -39,45 +53,34 @@ class EdgeGatedConv(nn.Module):
         self.edge_gate = nn.Linear(width, width, bias=False)
         self.center_update = nn.Linear(width, width)
         self.neighbor_update = nn.Linear(width, width)
-        self.node_norm = BatchNorm(width)
-        self.edge_norm = BatchNorm(width) if updates_edges else None
+        self.node_norm = GlobalBatchNorm1d(width)
+        self.edge_norm = GlobalBatchNorm1d(width) if updates_edges else None
 
     @override
     def forward(
-        self,
-        nodes: Tensor,
-        edges: Tensor,
-        neighbor: Rows,
-        center: Rows,
-        kind: Rows | None = None,
+        self, nodes: Tensor, edges: Tensor, graph: GatedGraph
     ) -> tuple[Tensor, Tensor | None]:
         """Updates nodes and edges.
 
         Args:
             nodes: Shape ``[num_nodes, width]``.
-            edges: Shape ``[num_edges, width]``, or ``[num_kinds, width]``.
-            neighbor: The node that each edge brings a message from.
-            center: The node that each edge brings it to.
-            kind: The row of ``edges`` that each edge has, where many are alike; None for its own.
+            edges: Shape ``[num_edges, width]``.
+            graph: What the edges join, and how many each stands for.
 
         Returns:
-            Nodes and edges of shapes ``[num_nodes, width]`` and ``[num_edges, width]``; None for
-            edges if they are not updated.
+            Both, updated; None for edges if they are not.
         """
-        gates = [(self.center_gate(nodes), center), (self.neighbor_gate(nodes), neighbor)]
-        if kind is None:
-            opening = look_up(*gates)
-            weight = self.edge_gate.weight.T.to(opening.dtype)
-            # In place: this is the largest value of the layer, and the sum before is not needed.
-            opening.addmm_(edges.to(opening.dtype), weight)
-        else:
-            opening = look_up(*gates, (self.edge_gate(edges), kind))
-            edges = look_up((edges, kind))
-        messages = _GatedMean.apply(opening, self.neighbor_update(nodes), *neighbor, *center)
-        nodes = nodes + F.silu(self.node_norm(self.center_update(nodes) + messages))
+        center, neighbor = graph.center, graph.neighbor
+        opening = look_up((self.center_gate(nodes), center), (self.neighbor_gate(nodes), neighbor))
+        # In place: this is the largest value of the layer, and the sum before is not needed.
+        opening.addmm_(edges.to(opening.dtype), self.edge_gate.weight.T.to(opening.dtype))
+        values = self.neighbor_update(nodes)
+        messages = _GatedMean.apply(opening, values, graph.multiplicity, *neighbor, *center)
+        update = self.node_norm(self.center_update(nodes) + messages, graph.num_nodes)
+        nodes = nodes + F.silu(update)
         if self.edge_norm is None:
             return nodes, None
-        return nodes, F.silu(self.edge_norm(opening)).add_(edges)
+        return nodes, F.silu(self.edge_norm(opening, graph.num_edges)).add_(edges)
 
 
 class _GatedMean(torch.autograd.Function):
@@ -88,23 +91,25 @@ class _GatedMean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, opening: Tensor, messages: Tensor, *rows: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, opening: Tensor, messages: Tensor, multiplicity: Tensor, *rows: Tensor
+    ) -> Tensor:
         neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
-        gates = torch.sigmoid(opening)
-        weight = center.total(gates).add_(_LEAST_GATE)
-        mean = center.total(neighbor.take(messages).mul_(gates)).div_(weight)
-        ctx.save_for_backward(gates, messages, weight, mean, *rows)
+        gates, times = torch.sigmoid(opening), multiplicity[:, None].to(opening.dtype)
+        weight = center.total(gates * times).add_(_LEAST_GATE)
+        mean = center.total(neighbor.take(messages).mul_(gates).mul_(times)).div_(weight)
+        ctx.save_for_backward(gates, messages, weight, mean, times, *rows)
         return mean
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        gates, messages, weight, mean, *rows = ctx.saved_tensors
+        gates, messages, weight, mean, times, *rows = ctx.saved_tensors
         neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
-        share = center.take(gradients[0] / weight)
+        share = center.take(gradients[0] / weight).mul_(times)
         of_gates = sum_of_rows((messages, -mean), (neighbor, center)).mul_(share)
         of_opening = torch.ops.aten.sigmoid_backward.grad_input(
             of_gates, gates, grad_input=of_gates
         )
         of_messages = neighbor.total(share.mul_(gates))
-        return of_opening, of_messages, None, None, None, None, None, None
+        return of_opening, of_messages, *[None] * 7

@@ -8,9 +8,9 @@ from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.graphs import bond_cosines, edge_vectors
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.dense import DenseLayer, ScalarEmbedding
+from crystal_embed.layers.distinct_angles import DistinctLineGraph
 from crystal_embed.layers.edge_gated import EdgeGatedConv
 from crystal_embed.layers.pooling import mean_over_atoms
-from crystal_embed.layers.rows import Rows
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
 from crystal_embed.tables.table import ElementTable
@@ -133,28 +133,40 @@ class ALIGNN(GraphModel):
 
     @override
     def encode(self, batch: CrystalBatch) -> Tensor:
-        return mean_over_atoms(self.encode_atoms(batch), batch.batch, batch.num_atoms)
+        atoms, graph = self._convolve(batch)
+        return mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.atoms.num_nodes)
 
     @override
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        atoms, graph = self._convolve(batch)
+        return atoms.index_select(0, graph.kind)
+
+    def _convolve(self, batch: CrystalBatch) -> tuple[Tensor, DistinctLineGraph]:
+        """Distinct atoms after the last convolution."""
         edge_index, edge_length = self.edges_of(batch)
         angle_index = self._line_graph_of(batch)
         edge_vec = edge_vectors(
             batch.lattice, batch.frac_coords, edge_index, batch.edge_shift, batch.batch
         )
-        cosines, counts, kind = _distinct(bond_cosines(edge_vec, angle_index))
-        begin, end = (Rows.of(row, len(batch.batch)) for row in edge_index)
-        first, second = (Rows.of(row, len(edge_length)) for row in angle_index)
-        atoms = self.input(self.atom_embedding(batch.atomic_numbers))
-        bonds = self.bond_input(edge_length)
-        angles = self.angle_input(cosines, counts)
+        graph = DistinctLineGraph.of(
+            batch,
+            edge_index,
+            edge_length,
+            angle_index,
+            bond_cosines(edge_vec, angle_index),
+            num_layers=len(self.bond_layers) + len(self.gcn_layers),
+        )
+        atoms = self.atom_embedding(batch.atomic_numbers[graph.atom])
+        if isinstance(self.input, DenseLayer):
+            atoms = self.input(atoms, graph.atoms.num_nodes)
+        bonds = self.bond_input(graph.edge_length, graph.atoms.num_edges)
+        angles = self.angle_input(graph.cosine, graph.bonds.num_edges)
         for bond_layer, angle_layer in zip(self.bond_layers, self.angle_layers, strict=True):
-            atoms, bonds = bond_layer(atoms, bonds, begin, end)
-            bonds, angles = angle_layer(bonds, angles, first, second, kind)
-            kind = None  # from here on each angle has a vector of its own
+            atoms, bonds = bond_layer(atoms, bonds, graph.atoms)
+            bonds, angles = angle_layer(bonds, angles, graph.bonds)
         for gcn_layer in self.gcn_layers:
-            atoms, bonds = gcn_layer(atoms, bonds, begin, end)
-        return atoms
+            atoms, bonds = gcn_layer(atoms, bonds, graph.atoms)
+        return atoms, graph
 
     def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
         if "line_graph_index" not in batch:
@@ -176,19 +188,3 @@ class ALIGNN(GraphModel):
         self.input.train(training)
         metadata = {"model": "ALIGNN", "input_table": table.name, **table.metadata}
         return ElementTable(f"alignn-{table.name}", table.atomic_numbers, vectors, metadata)
-
-
-def _distinct(values: Tensor) -> tuple[Tensor, Tensor | None, Rows | None]:
-    """Values that differ, how often each is there, and which one each was.
-
-    Symmetry makes many angles of a crystal alike to the last digit; four of five on MP-20. Where
-    gradients are asked for, each value keeps its own.
-    """
-    if values.requires_grad or len(values) == 0:
-        return values, None, None
-    ascending, order = values.sort()
-    is_new = torch.cat((order.new_ones(1).bool(), ascending[1:] != ascending[:-1]))
-    ends = order.new_full((1,), len(order))
-    offsets = torch.cat((is_new.nonzero()[:, 0], ends))
-    kind = torch.empty_like(order).scatter_(0, order, is_new.cumsum(0) - 1)
-    return ascending[is_new], offsets.diff(), Rows(kind, order, offsets)

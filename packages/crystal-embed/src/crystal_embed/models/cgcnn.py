@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
+from crystal_data.training import GlobalBatchNorm1d
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.coordinates import CoordinateEmbedding
-from crystal_embed.layers.norm import BatchNorm
+from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
@@ -26,7 +27,8 @@ class CGCNNConv(nn.Module):
 
     The published layer multiplies ``[centre, neighbour, edge]`` of every edge by one matrix. Here
     the same matrix is applied in three parts: to each atom once as centre and once as neighbour,
-    and to the edge alone, which saves most of the multiplications.
+    and to the edge alone, which saves most of the multiplications. Atoms and edges that are alike
+    are there once.
 
     Args:
         width: Length of an atom's vector.
@@ -42,38 +44,37 @@ class CGCNNConv(nn.Module):
         self._parts = [width, width, edge_width]
         self._aggregation = aggregation
         self.linear = nn.Linear(2 * width + edge_width, 2 * width)
-        self.message_norm = BatchNorm(2 * width)
-        self.update_norm = BatchNorm(width)
+        self.message_norm = GlobalBatchNorm1d(2 * width)
+        self.update_norm = GlobalBatchNorm1d(width)
 
     @override
-    def forward(self, atoms: Tensor, edges: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, atoms: Tensor, edges: Tensor, graph: DistinctGraph) -> Tensor:
         """Updates atoms.
 
         Args:
             atoms: Shape ``[num_atoms, width]``.
             edges: Shape ``[num_edges, edge_width]``.
-            edge_index: Row 0 neighbour, row 1 centre; shape ``[2, num_edges]``.
+            graph: What they are joined to, and how many each stands for.
 
         Returns:
             Shape ``[num_atoms, width]``.
         """
-        neighbor, center = edge_index
         to_center, to_neighbor, to_edge = self.linear.weight.split(self._parts, dim=1)
         as_center = F.linear(atoms, to_center, self.linear.bias)
         as_neighbor = F.linear(atoms, to_neighbor)
         # In place: no step of this sum is needed again, and it is the largest value of the layer.
         features = F.linear(edges, to_edge)
-        features.add_(as_center.index_select(0, center))
-        features.add_(as_neighbor.index_select(0, neighbor))
-        opening, core = self.message_norm(features).chunk(2, dim=1)
+        features.add_(as_center.index_select(0, graph.center))
+        features.add_(as_neighbor.index_select(0, graph.neighbor))
+        opening, core = self.message_norm(features, graph.num_edges).chunk(2, dim=1)
         messages = torch.sigmoid(opening) * F.softplus(core)
-        total = messages.new_zeros(atoms.shape).index_add(0, center, messages)
+        messages = messages * graph.multiplicity[:, None].to(messages.dtype)
+        total = messages.new_zeros(atoms.shape).index_add(0, graph.center, messages)
         if self._aggregation == "mean":
-            # Not bincount, whose length depends on values, which torch.compile cannot follow.
-            ones = torch.ones(len(center), device=center.device)
-            degree = ones.new_zeros(len(atoms)).index_add(0, center, ones).clamp(min=1)
+            degree = graph.multiplicity.new_zeros(len(atoms))
+            degree = degree.index_add(0, graph.center, graph.multiplicity).clamp(min=1)
             total = total / degree[:, None].to(total.dtype)
-        return F.softplus(atoms + self.update_norm(total))
+        return F.softplus(atoms + self.update_norm(total, graph.num_atoms))
 
 
 class CGCNN(GraphModel):
@@ -176,8 +177,9 @@ class CGCNN(GraphModel):
     @override
     def encode(self, batch: CrystalBatch) -> Tensor:
         """What the output layer sees; shape ``[num_crystals, hidden_width]``."""
-        atoms = self.encode_atoms(batch)
-        crystals = F.softplus(mean_over_atoms(atoms, batch.batch, batch.num_atoms))
+        atoms, graph = self._convolve(batch)
+        crystals = mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.num_atoms)
+        crystals = F.softplus(crystals)
         for layer in self.hidden:
             crystals = F.softplus(layer(crystals))
         return crystals
@@ -185,15 +187,23 @@ class CGCNN(GraphModel):
     @override
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         """Atoms after the last convolution; shape ``[num_atoms, width]``."""
+        atoms, graph = self._convolve(batch)
+        return atoms.index_select(0, graph.atom.kind)
+
+    def _convolve(self, batch: CrystalBatch) -> tuple[Tensor, DistinctGraph]:
+        """Distinct atoms after the last convolution."""
         edge_index, edge_length = self.edges_of(batch)
-        atoms = self.atom_embedding(batch.atomic_numbers)
-        if self.coordinates is not None:
-            atoms = atoms + self.coordinates(batch)
+        if self.coordinates is None:
+            graph = DistinctGraph.of(batch, edge_index, edge_length, len(self.convolutions))
+            atoms = self.atom_embedding(batch.atomic_numbers[graph.atom.first])
+        else:
+            graph = DistinctGraph.all_of(batch, edge_index, edge_length)
+            atoms = self.atom_embedding(batch.atomic_numbers) + self.coordinates(batch)
         atoms = self.input(atoms)
-        edges = self.basis(edge_length)
+        edges = self.basis(graph.edge_length)
         for convolution in self.convolutions:
-            atoms = convolution(atoms, edges, edge_index)
-        return atoms
+            atoms = convolution(atoms, edges, graph)
+        return atoms, graph
 
     @torch.no_grad()
     def element_table(self) -> ElementTable:

@@ -1,7 +1,5 @@
 """The materials graph network, in front of it any element table."""
 
-from typing import NamedTuple, Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from crystal_data import CrystalBatch, GraphSpec
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
+from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.mlp import MLP
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.models.base import GraphModel
@@ -20,55 +19,30 @@ from crystal_embed.tables.table import ElementTable
 _STREAMS = ("edge", "atom", "state")
 
 
-class _Structure(NamedTuple):
-    """What belongs to what in a batch, found once for all blocks.
+class _Sums:
+    """Sums and means over a batch's edges and atoms, found once for all blocks."""
 
-    Edges that join the same two atoms over the same length are one here, with a multiplicity: all
-    layers give them the same vectors. They lie side by side, as ``neighbor_list`` orders edges; in
-    MP-20 they are a quarter.
-    """
+    def __init__(self, graph: DistinctGraph, num_atoms: Tensor) -> None:
+        self._graph, count = graph, graph.multiplicity
+        degree = count.new_zeros(len(graph.num_atoms)).index_add(0, graph.center, count)
+        num_edges = count.new_zeros(len(num_atoms))
+        num_edges = num_edges.index_add(0, graph.crystal, degree * graph.num_atoms)
+        # Of an atom and of a crystal; 1 where there is no edge.
+        self.per_edge_of_atom = degree.clamp(min=1)[:, None].reciprocal()
+        self.per_edge = num_edges.clamp(min=1)[:, None].reciprocal()
+        self.per_atom = num_atoms[:, None].to(count.dtype).reciprocal()
 
-    neighbor: Tensor  # int64 [num_edges], atom
-    center: Tensor  # int64 [num_edges], atom
-    crystal: Tensor  # int64 [num_edges]
-    edge_length: Tensor  # [num_edges], Å
-    multiplicity: Tensor  # [num_edges]
-    batch: Tensor  # int64 [num_atoms], crystal
-    per_edge_of_atom: Tensor  # [num_atoms, 1], 1 / edges of an atom; 1 where there are none
-    per_edge: Tensor  # [num_crystals, 1], 1 / edges of a crystal; 1 where there are none
-    per_atom: Tensor  # [num_crystals, 1], 1 / atoms of a crystal
-
-    @classmethod
-    def of(cls, batch: CrystalBatch, edge_index: Tensor, edge_length: Tensor) -> Self:
-        repeats = (edge_index[:, 1:] == edge_index[:, :-1]).all(dim=0)
-        repeats = F.pad(repeats & (edge_length[1:] == edge_length[:-1]), (1, 0))
-        start = (~repeats[: len(edge_length)]).nonzero().flatten()
-        stop = F.pad(start[1:], (0, 1), value=len(edge_length))
-        neighbor, center = edge_index.index_select(1, start)
-        multiplicity = (stop[: len(start)] - start).to(edge_length.dtype)
-        degree = multiplicity.new_zeros(len(batch.batch)).index_add(0, center, multiplicity)
-        num_edges = degree.new_zeros(len(batch.num_atoms)).index_add(0, batch.batch, degree)
-        return cls(
-            neighbor,
-            center,
-            batch.batch.index_select(0, center),
-            edge_length.index_select(0, start),
-            multiplicity,
-            batch.batch,
-            degree.clamp(min=1)[:, None].reciprocal(),
-            num_edges.clamp(min=1)[:, None].reciprocal(),
-            batch.num_atoms[:, None].to(edge_length.dtype).reciprocal(),
-        )
-
-    def sum_over_edges(self, edges: Tensor) -> Tensor:
+    def over_edges(self, edges: Tensor) -> Tensor:
         """``[num_edges, width]`` to ``[num_atoms, width]``."""
-        edges = edges * self.multiplicity[:, None].to(edges.dtype)
-        return edges.new_zeros(len(self.batch), edges.shape[1]).index_add(0, self.center, edges)
+        edges = edges * self._graph.multiplicity[:, None].to(edges.dtype)
+        total = edges.new_zeros(len(self._graph.num_atoms), edges.shape[1])
+        return total.index_add(0, self._graph.center, edges)
 
-    def sum_over_atoms(self, atoms: Tensor) -> Tensor:
+    def over_atoms(self, atoms: Tensor) -> Tensor:
         """``[num_atoms, width]`` to ``[num_crystals, width]``."""
+        atoms = atoms * self._graph.num_atoms[:, None].to(atoms.dtype)
         total = atoms.new_zeros(len(self.per_atom), atoms.shape[1])
-        return total.index_add(0, self.batch, atoms)
+        return total.index_add(0, self._graph.crystal, atoms)
 
 
 class MEGNetBlock(nn.Module):
@@ -76,8 +50,8 @@ class MEGNetBlock(nn.Module):
 
     The published layers multiply ``[centre, neighbour, edge, state]`` of every edge by one matrix.
     Here the same matrix is applied in parts: to each atom once as centre and once as neighbour, to
-    each state once, and to the edge alone. A crystal's mean over its edges is taken through the
-    sums over those of each atom.
+    each state once, and to the edge alone. Atoms and edges that are alike are there once. A
+    crystal's mean over its edges is taken through the sums over those of each atom.
 
     Args:
         width: Length of all vectors.
@@ -105,40 +79,40 @@ class MEGNetBlock(nn.Module):
 
     @override
     def forward(
-        self, edges: Tensor, atoms: Tensor, states: Tensor, structure: _Structure
+        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: DistinctGraph, sums: _Sums
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Updates edges ``[num_edges, width]``, atoms and states; the shapes stay."""
         before = edges, atoms, states
         edges, atoms, states = (
             self.dense[name](values) for name, values in zip(_STREAMS, before, strict=True)
         )
-        edges = self._new_edges(edges, atoms, states, structure)
-        of_atom = structure.sum_over_edges(edges)
-        mean_edges = structure.sum_over_atoms(of_atom) * structure.per_edge
-        joined = torch.cat([of_atom * structure.per_edge_of_atom, atoms], dim=1)
-        atoms = self._new_atoms(joined, states, structure)
-        mean_atoms = structure.sum_over_atoms(atoms) * structure.per_atom
+        edges = self._new_edges(edges, atoms, states, graph)
+        of_atom = sums.over_edges(edges)
+        mean_edges = sums.over_atoms(of_atom) * sums.per_edge
+        joined = torch.cat([of_atom * sums.per_edge_of_atom, atoms], dim=1)
+        atoms = self._new_atoms(joined, states, graph)
+        mean_atoms = sums.over_atoms(atoms) * sums.per_atom
         joined = torch.cat([mean_edges, mean_atoms, states], dim=1)
         states = self.update["state"](softplus2(self.state_input(joined)))
         return before[0] + edges, before[1] + atoms, before[2] + states
 
     def _new_edges(
-        self, edges: Tensor, atoms: Tensor, states: Tensor, structure: _Structure
+        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: DistinctGraph
     ) -> Tensor:
         layer, width = self.edge_input, atoms.shape[1]
         to_center, to_neighbor, to_edge, to_state = layer.weight.split(width, dim=1)
-        of_state = F.linear(states, to_state, layer.bias).index_select(0, structure.batch)
+        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.crystal)
         as_center = F.linear(atoms, to_center) + of_state
         # In place: no step of this sum is needed again, and it is the largest value of the block.
         features = F.linear(edges, to_edge)
-        features.add_(as_center.index_select(0, structure.center))
-        features.add_(F.linear(atoms, to_neighbor).index_select(0, structure.neighbor))
+        features.add_(as_center.index_select(0, graph.center))
+        features.add_(F.linear(atoms, to_neighbor).index_select(0, graph.neighbor))
         return self.update["edge"](softplus2(features))
 
-    def _new_atoms(self, joined: Tensor, states: Tensor, structure: _Structure) -> Tensor:
+    def _new_atoms(self, joined: Tensor, states: Tensor, graph: DistinctGraph) -> Tensor:
         layer = self.atom_input
         to_joined, to_state = layer.weight.split([joined.shape[1], states.shape[1]], dim=1)
-        of_state = F.linear(states, to_state, layer.bias).index_select(0, structure.batch)
+        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.crystal)
         return self.update["atom"](softplus2(F.linear(joined, to_joined) + of_state))
 
 
@@ -254,28 +228,29 @@ class MEGNet(GraphModel):
 
     @override
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        return self._run_blocks(batch)[1]
+        _, atoms, _, graph = self._run_blocks(batch)
+        return atoms.index_select(0, graph.atom.kind)
 
     @override
     def encode(self, batch: CrystalBatch) -> Tensor:
-        edges, atoms, states, structure = self._run_blocks(batch)
-        read_atoms = self.read_atoms(atoms, structure.batch, len(states))
-        read_edges = self.read_edges(edges, structure.crystal, len(states), structure.multiplicity)
+        edges, atoms, states, graph = self._run_blocks(batch)
+        crystal_of_edge = graph.crystal[graph.center]
+        read_atoms = self.read_atoms(atoms, graph.crystal, len(states), graph.num_atoms)
+        read_edges = self.read_edges(edges, crystal_of_edge, len(states), graph.num_edges)
         joined: Tensor = self.hidden(torch.cat([read_atoms, read_edges, states], dim=1))
         return joined
 
-    def _run_blocks(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor, _Structure]:
-        """Edges, atoms and states after the last block."""
+    def _run_blocks(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor, DistinctGraph]:
+        """Distinct edges and atoms, and states, after the last block."""
         edge_index, edge_length = self.edges_of(batch)
-        structure = _Structure.of(batch, edge_index, edge_length)
-        atoms = self.input(self.atom_embedding(batch.atomic_numbers))
-        # Each length once: symmetry, and the two directions of a pair, repeat most.
-        lengths, length_of_edge = structure.edge_length.unique(return_inverse=True)
-        edges = self.edge_input(self.basis(lengths)).index_select(0, length_of_edge)
+        graph = DistinctGraph.of(batch, edge_index, edge_length, len(self.blocks))
+        sums = _Sums(graph, batch.num_atoms)
+        atoms = self.input(self.atom_embedding(batch.atomic_numbers[graph.atom.first]))
+        edges = self.edge_input(self.basis(graph.edge_length))
         states = self.state.expand(batch.num_crystals, -1)
         for block in self.blocks:
-            edges, atoms, states = block(edges, atoms, states, structure)
-        return edges, atoms, states, structure
+            edges, atoms, states = block(edges, atoms, states, graph, sums)
+        return edges, atoms, states, graph
 
     @torch.no_grad()
     def element_table(self) -> ElementTable:

@@ -1,0 +1,123 @@
+"""What a network cannot tell apart is computed once, and nothing else changes."""
+
+from copy import copy
+from itertools import islice
+
+import moyopy
+import numpy as np
+import pytest
+import torch
+
+from crystal_data import CrystalBatch, GraphSpec
+from crystal_data.builtin import BuiltinSource
+from crystal_data.crystal import Crystal
+from crystal_data.testing import double_cell, face_centred, perovskite, random_crystals, rock_salt
+from crystal_embed import ALIGNN, CGCNN, MEGNet
+from crystal_embed.layers.distinct import DistinctGraph, Kinds
+
+MODELS = {
+    "CGCNN": lambda: CGCNN(width=16),
+    "CGCNN sum": lambda: CGCNN(width=16, aggregation="sum"),
+    "MEGNet": MEGNet,
+    "ALIGNN": lambda: ALIGNN(width=16, embedding_width=8),
+}
+
+
+def crystals():
+    """Symmetric ones, their supercells, and some without any symmetry."""
+    rng = np.random.default_rng(0)
+    symmetric = [rock_salt(), perovskite(), face_centred()]
+    doubled = [double_cell(crystal, rng) for crystal in symmetric]
+    return [*symmetric, *doubled, *random_crystals(4, seed=3)]
+
+
+def batch_for(model, of):
+    return CrystalBatch.from_crystals(of).with_edges(model.graph_spec)
+
+
+def apart(batch):
+    """The same batch with gradients of lengths, for which nothing is joined."""
+    batch = copy(batch)
+    batch.edge_length = batch.edge_length.clone().requires_grad_()
+    return batch
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
+def test_joined_or_apart_is_the_same_function(build, training):
+    """Predictions, gradients of all weights, and statistics, in double precision."""
+    batch = batch_for(build(), crystals())
+    found = []
+    for one in (batch, apart(batch)):
+        torch.manual_seed(0)
+        model = build().double().train(training)
+        out = model(one)
+        weights = torch.linspace(-1, 1, len(out), dtype=torch.float64)[:, None]
+        (out * weights).sum().backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        buffers = [b for b in model.buffers() if b.is_floating_point()]
+        found.append([out, model.encode_atoms(one), *gradients, *buffers])
+    for joined, separate in zip(*found, strict=True):
+        torch.testing.assert_close(joined, separate, atol=1e-9, rtol=1e-8)
+
+
+def test_kinds_are_orbits():
+    """Atoms that the space group exchanges, found by moyopy, are of one kind."""
+    of = [record.structure for record in islice(BuiltinSource().records(), 0, None, 31)]
+    batch = batch_for(CGCNN(), of)
+    graph = DistinctGraph.of(batch, batch.edge_index, batch.edge_length, 3)
+    splits = np.cumsum(batch.num_atoms.numpy())[:-1]
+    for crystal, kind in zip(of, np.split(graph.atom.kind.numpy(), splits), strict=True):
+        orbits = np.array(orbits_of(crystal))
+        assert all(len(set(kind[orbits == orbit])) == 1 for orbit in orbits)
+    assert len(graph.atom.first) < len(batch.batch)
+
+
+def orbits_of(crystal):
+    cell = moyopy.Cell(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers.tolist())
+    return moyopy.MoyoDataset(cell, symprec=1e-4).orbits
+
+
+def test_nothing_is_joined_without_symmetry():
+    of = random_crystals(6, seed=1)
+    batch = batch_for(CGCNN(), of)
+    graph = DistinctGraph.of(batch, batch.edge_index, batch.edge_length, 3)
+    assert torch.equal(graph.atom.kind, torch.arange(len(batch.batch)))
+    assert (graph.num_atoms == 1).all()
+
+
+def test_numbers_of_rock_salt():
+    """Two atoms of six equal edges each and, to whole shells, twelve more."""
+    batch = batch_for(CGCNN(), [double_cell(rock_salt(), np.random.default_rng(0))])
+    graph = DistinctGraph.of(batch, batch.edge_index, batch.edge_length, 3)
+    assert graph.num_atoms.tolist() == [len(batch.batch) / 2] * 2
+    assert sorted(graph.multiplicity.tolist()) == [6, 6, 12, 12]
+    assert graph.num_edges.sum() == len(batch.edge_length)
+
+
+def test_as_many_rounds_as_layers():
+    """A chain's inner atoms look alike to few layers; more layers see its ends."""
+    length = 9
+    frac_coords = [[0.05 + 0.1 * i, 0, 0] for i in range(length)]
+    chain = Crystal(np.diag([25.0, 40, 40]), frac_coords, [6] * length)
+    spec = GraphSpec(cutoff=2.6, max_neighbors=None)
+    batch = CrystalBatch.from_crystals([chain]).with_edges(spec)
+    kinds = [
+        len(DistinctGraph.of(batch, batch.edge_index, batch.edge_length, rounds).num_atoms)
+        for rounds in range(6)
+    ]
+    assert kinds == [1, 2, 3, 4, 5, 5]
+
+
+def test_crystals_are_never_joined():
+    batch = batch_for(CGCNN(), [rock_salt(), rock_salt()])
+    graph = DistinctGraph.of(batch, batch.edge_index, batch.edge_length, 3)
+    assert graph.crystal.tolist() == [0, 0, 1, 1]
+
+
+def test_kinds_are_numbered_by_their_first_members():
+    found = Kinds.of(torch.tensor([7, -2, 7, 5, -2, 7]))
+    assert found.kind.tolist() == [0, 1, 0, 2, 1, 0]
+    assert found.first.tolist() == [0, 1, 3]
+    assert found.size.tolist() == [3, 2, 1]
+    assert all(len(part) == 0 for part in Kinds.of(torch.zeros(0, dtype=torch.int64)))
