@@ -96,11 +96,11 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
             counts = torch.ones(len(input), device=input.device)
         counts = counts.to(torch.promote_types(input.dtype, torch.float32)) * float(_COUNTS.get())
         count = all_reduce_sum(counts.sum())
-        if count < 2:
-            return self._by_past(input)
-        output, mean, variance = _Normalize.apply(input, counts, count, self.eps)
+        past = (self.running_mean, self.running_var)
+        output, mean, variance = _Normalize.apply(input, counts, count, self.eps, *past)
         if self.track_running_stats:
-            self._update_running_statistics(mean, variance * count / (count - 1))
+            unbiased = variance * torch.where(count < 2, 1.0, count / (count - 1))
+            self._update_running_statistics(mean, unbiased)
         return torch.addcmul(self.bias, output, self.weight) if self.affine else output
 
     def _by_past(self, rows: Tensor) -> Tensor:
@@ -125,20 +125,33 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
 class _Normalize(torch.autograd.Function):
     """Rows less their mean, by their standard deviation, both over all processes.
 
-    Written out with its gradient, in which each value is read few times: memory takes the time.
+    By past statistics where there are fewer than two rows. No branch depends on a value, so that
+    a GPU need not be waited for. Written out with its gradient, in which each value is read few
+    times: memory takes the time.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, rows: Tensor, counts: Tensor, count: Tensor, eps: float
+        ctx: Any,
+        rows: Tensor,
+        counts: Tensor,
+        count: Tensor,
+        eps: float,
+        past_mean: Tensor | None,
+        past_variance: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         rows_dtype, rows = rows.dtype, rows.to(counts.dtype)
-        mean = all_reduce_sum(counts @ rows) / count
+        is_few, share = count < 2, counts / count.clamp(min=1)
+        mean = all_reduce_sum(share @ rows)
+        if past_mean is not None:
+            mean = torch.where(is_few, past_mean, mean)
         centred = rows - mean
-        variance = all_reduce_sum(counts @ centred.square()) / count
+        variance = all_reduce_sum(share @ centred.square())
+        if past_variance is not None:
+            variance = torch.where(is_few, past_variance, variance)
         scale = torch.rsqrt(variance + eps)
         normal = centred.mul_(scale)
-        ctx.save_for_backward(normal, counts / count, scale)
+        ctx.save_for_backward(normal, share.masked_fill(is_few, 0.0), scale)
         ctx.rows_dtype = rows_dtype
         ctx.mark_non_differentiable(mean, variance)
         return normal, mean, variance
@@ -152,4 +165,4 @@ class _Normalize(torch.autograd.Function):
         of_mean = all_reduce_sum(gradient.sum(0))
         of_variance = all_reduce_sum(torch.linalg.vecdot(gradient, normal, dim=0))
         through = torch.addcmul(of_mean, normal, of_variance).mul_(-share[:, None])
-        return through.add_(gradient).mul_(scale).to(ctx.rows_dtype), None, None, None
+        return through.add_(gradient).mul_(scale).to(ctx.rows_dtype), *[None] * 5
