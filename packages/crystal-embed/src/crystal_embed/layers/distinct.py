@@ -29,6 +29,7 @@ class Kinds(NamedTuple):
     size: Tensor  # int64 [num_kinds], members of each
 
     @classmethod
+    @torch.compiler.disable  # how many there are depends on values
     def of(cls, color: Tensor) -> Self:
         """Groups members by colour; int64 ``[num_members]``."""
         ascending, order = color.sort(stable=True)
