@@ -12,13 +12,16 @@ from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.builtin import BuiltinSource
 from crystal_data.crystal import Crystal
 from crystal_data.testing import double_cell, face_centred, perovskite, random_crystals, rock_salt
-from crystal_embed import ALIGNN, CGCNN, MEGNet
+from crystal_embed import ALIGNN, CGCNN, CrystalTransformer, MEGNet
 from crystal_embed.layers.distinct import DistinctGraph, Kinds
 
 MODELS = {
     "CGCNN": lambda: CGCNN(width=16),
     "CGCNN sum": lambda: CGCNN(width=16, aggregation="sum"),
     "MEGNet": MEGNet,
+    "CrystalTransformer": lambda: CrystalTransformer(
+        element_width=16, num_layers=2, num_heads=2, dropout=0.0, geometry="periodic"
+    ),
     "ALIGNN": lambda: ALIGNN(width=16, embedding_width=8),
 }
 

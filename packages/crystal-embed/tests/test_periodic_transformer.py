@@ -10,6 +10,7 @@ from crystal_data.testing import InvariantModelContract, random_crystals, rock_s
 from crystal_data.training.masked import masked_loss
 from crystal_embed import CrystalTransformer, load_table
 from crystal_embed.layers.basis import cosine_cutoff
+from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.encoder import Places
 from crystal_embed.layers.periodic import PeriodicGeometry
 
@@ -87,8 +88,9 @@ def test_biases_are_the_formula():
     batch = batch.with_edges(GraphSpec(cutoff=4.0, max_neighbors=None)).float32()
     places = Places.of(batch.num_atoms)
     elements = torch.randn(len(batch.batch), 8)
+    graph = DistinctGraph.all_of(batch, batch.edge_index, batch.edge_length)
     with torch.no_grad():
-        _, biases = geometry(batch.edge_index, batch.edge_length, elements, places)
+        _, biases = geometry(graph, elements, places, batch.num_atoms)
         weights = (geometry.near, geometry.own, geometry.far)
         near, own, far = (torch.nn.functional.softplus(weight) for weight in weights)
     first = batch.num_atoms.cumsum(0) - batch.num_atoms

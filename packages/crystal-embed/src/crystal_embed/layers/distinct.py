@@ -78,10 +78,11 @@ class DistinctGraph(NamedTuple):
             return cls.all_of(batch, edge_index, edge_length)
         neighbor, center = edge_index
         length = like_values(edge_length, batch.batch[center])
+        factor = mixed(length) | 1
         atom = first_colors(batch)
         for _ in range(num_layers):
-            atom = refined(atom, mixed(atom[neighbor] + length), center)
-        edge = mixed(mixed(mixed(atom[center]) + atom[neighbor]) + length)
+            atom = refined(atom, (atom[neighbor] + length) * factor, center)
+        edge = joined(atom[center], atom[neighbor]) + length
         return cls.of_kinds(batch, edge_index, edge_length, Kinds.of(atom), Kinds.of(edge))
 
     @classmethod
@@ -135,11 +136,17 @@ def refined(color: Tensor, message: Tensor, receiver: Tensor) -> Tensor:
 
     Args:
         color: Of those who receive; int64 ``[num_receivers]``.
-        message: Colours of messages; int64 ``[num_messages]``.
+        message: Of a sender and the edge, such that a sum tells which came with which; int64
+            ``[num_messages]``.
         receiver: Who receives each; int64 ``[num_messages]``.
     """
     # Integers wrap around, so that a sum is the same in every order.
-    return mixed(color + torch.zeros_like(color).index_add_(0, receiver, mixed(message)))
+    return mixed(color + torch.zeros_like(color).index_add_(0, receiver, message))
+
+
+def joined(first: Tensor, second: Tensor) -> Tensor:
+    """One colour for pairs of colours, in this order."""
+    return first * _ODD[0] + second
 
 
 def mixed(color: Tensor) -> Tensor:

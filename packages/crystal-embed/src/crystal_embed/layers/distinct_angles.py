@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from crystal_data import CrystalBatch
-from crystal_embed.layers.distinct import Kinds, first_colors, like_values, mixed, refined
+from crystal_embed.layers.distinct import (
+    Kinds,
+    first_colors,
+    joined,
+    like_values,
+    mixed,
+    refined,
+)
 from crystal_embed.layers.edge_gated import GatedGraph
 from crystal_embed.layers.rows import Rows
 
@@ -49,11 +56,12 @@ class DistinctLineGraph(NamedTuple):
             crystal = batch.batch[center]
             atom, bond = first_colors(batch), like_values(edge_length, crystal)
             angle = like_values(1.0 + cosine, crystal[second])
+            factor = mixed(angle) | 1
             for _ in range(num_layers):
-                bond = mixed(mixed(mixed(atom[center]) + atom[neighbor]) + bond)
+                bond = mixed(joined(joined(atom[center], atom[neighbor]), bond))
                 atom = refined(atom, bond, center)
-                bond = refined(bond, bond[first] + angle, second)
-            angle = mixed(mixed(mixed(bond[second]) + bond[first]) + angle)
+                bond = refined(bond, (bond[first] + angle) * factor, second)
+            angle = joined(bond[second], bond[first]) + angle
             atoms, bonds, angles = map(Kinds.of, (atom, bond, angle))
         return cls(
             atoms.first,

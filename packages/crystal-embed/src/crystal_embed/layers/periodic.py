@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_embed.layers.basis import GaussianBasis, cosine_cutoff
+from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.encoder import Places
 
 
@@ -31,6 +32,8 @@ class PeriodicGeometry(nn.Module):
       term lets atoms beyond the cutoff be seen; divided by the number of atoms, it is the same for
       all supercells. ``log B`` is the bias.
     - An atom's environment is ``Σ_j G_ij ⊗ V x_j`` for the vectors x of the elements.
+
+    For the same reason atoms that are alike are there once, j for all of them.
 
     Args:
         width: Length of an element's vector and of an environment's.
@@ -57,25 +60,28 @@ class PeriodicGeometry(nn.Module):
 
     @override
     def forward(
-        self, edge_index: Tensor, edge_length: Tensor, elements: Tensor, places: Places
+        self, graph: DistinctGraph, elements: Tensor, places: Places, num_atoms: Tensor
     ) -> Surroundings:
         """Environments and biases.
 
         Args:
-            edge_index: All images within the cutoff; int64 ``[2, num_edges]``.
-            edge_length: Shape ``[num_edges]``, Å.
-            elements: Vectors of the atoms' elements; shape ``[num_atoms, width]``.
-            places: Where the atoms lie in rectangles.
+            graph: All images within the cutoff.
+            elements: Vectors of the distinct atoms' elements; shape ``[num_distinct, width]``.
+            places: Where the distinct atoms lie in rectangles.
+            num_atoms: All atoms of each crystal; shape ``[num_crystals]``.
         """
-        pairs = self._pairs(edge_index, edge_length, places)
-        return Surroundings(self._environment(pairs, elements, places), self._biases(pairs, places))
+        pairs = self._pairs(graph, places)
+        share = graph.num_atoms / num_atoms[graph.crystal]
+        biases = self._biases(pairs, places, share)
+        return Surroundings(self._environment(pairs, elements, places), biases)
 
-    def _pairs(self, edge_index: Tensor, edge_length: Tensor, places: Places) -> Tensor:
+    def _pairs(self, graph: DistinctGraph, places: Places) -> Tensor:
         """G; shape ``[num_crystals, max_atoms, max_atoms, num_features]``, centre first."""
         num_crystals, max_atoms = places.node_mask.shape
-        neighbor, center = places.row[edge_index]
+        neighbor, center = places.row[graph.neighbor], places.row[graph.center]
         shape = (num_crystals, max_atoms, max_atoms, self.basis.num_features)
-        values = self.basis(edge_length) * cosine_cutoff(edge_length, self._cutoff)[:, None]
+        weight = graph.multiplicity * cosine_cutoff(graph.edge_length, self._cutoff)
+        values = self.basis(graph.edge_length) * weight[:, None]
         sums = values.new_zeros(num_crystals * max_atoms**2, shape[-1])
         return sums.index_add(0, center * max_atoms + neighbor % max_atoms, values).view(shape)
 
@@ -87,14 +93,15 @@ class PeriodicGeometry(nn.Module):
         sums = torch.einsum("gijr,gjk->girk", pairs, neighbors).flatten(2).flatten(0, 1)
         return self.environment(sums.index_select(0, places.row))
 
-    def _biases(self, pairs: Tensor, places: Places) -> tuple[Tensor, ...]:
+    def _biases(self, pairs: Tensor, places: Places, share: Tensor) -> tuple[Tensor, ...]:
         near, own, far = (F.softplus(weight) for weight in (self.near, self.own, self.far))
         # Layers and heads in front: [num_layers, num_crystals, num_heads, max_atoms, max_atoms].
         weights = torch.einsum("gijr,lhr->lghij", pairs, near)
         weights = weights + own[:, None, :, None, None] * torch.eye(
             pairs.shape[1], device=pairs.device
         )
-        num_atoms = places.node_mask.sum(dim=1)[:, None, None, None]
-        biases = (weights + far[:, None, :, None, None] / num_atoms).log()
+        # One where padded, since the gradient of a logarithm is not finite at zero.
+        shares = share.new_ones(places.node_mask.shape).index_put((places.node_mask,), share)
+        biases = (weights + far[:, None, :, None, None] * shares[:, None, None, :]).log()
         hidden = ~places.node_mask[:, None, None, :]
         return biases.masked_fill(hidden, -torch.inf).unbind()

@@ -1,6 +1,5 @@
 """The crystal transformer, from which universal atomic embeddings are taken."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
 from crystal_data.training import PretrainedModel, world_size
+from crystal_embed.layers.distinct import DistinctGraph, Kinds
 from crystal_embed.layers.edges import edges_of
 from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.periodic import PeriodicGeometry
@@ -119,6 +119,7 @@ class CrystalTransformer(PretrainedModel):
     ) -> None:
         super().__init__()
         self._readout = readout
+        self._dropout = dropout
         self.species = SpeciesEmbedding(element_width)
         self.position: nn.Linear | PeriodicGeometry
         self.graph_spec: GraphSpec | None
@@ -156,10 +157,10 @@ class CrystalTransformer(PretrainedModel):
 
     def encode(self, batch: CrystalBatch) -> Tensor:
         """One vector for each crystal; shape ``[num_crystals, width]``."""
-        atoms = self.encode_atoms(batch)
+        atoms, kinds = self._encode(batch)
         if self._readout == "first":
-            return atoms[batch.num_atoms.cumsum(0) - batch.num_atoms]
-        return mean_over_atoms(atoms, batch.batch, batch.num_atoms)
+            return atoms[kinds.kind[batch.num_atoms.cumsum(0) - batch.num_atoms]]
+        return mean_over_atoms(atoms, batch.batch[kinds.first], batch.num_atoms, kinds.size)
 
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         """One vector for each atom; shape ``[num_atoms, width]``.
@@ -167,21 +168,33 @@ class CrystalTransformer(PretrainedModel):
         Raises:
             ValueError: If an element has no row, or a periodic geometry finds no edges.
         """
-        elements = self.species(batch.atomic_numbers)
-        places = Places.of(batch.num_atoms)
-        position, biases = self._surroundings(batch, elements, places)
-        atoms = torch.cat([elements, position], dim=-1)
+        atoms, kinds = self._encode(batch)
+        return atoms.index_select(0, kinds.kind)
+
+    def _encode(self, batch: CrystalBatch) -> tuple[Tensor, Kinds]:
+        """Vectors of the distinct atoms, and which these are."""
+        position, biases = self.position, [None] * len(self.layers)
+        if isinstance(position, PeriodicGeometry):
+            graph = self._distinct(batch)
+            kinds = graph.atom
+            places = Places.of(torch.bincount(graph.crystal, minlength=batch.num_crystals))
+            elements = self.species(batch.atomic_numbers[kinds.first])
+            where, biases = position(graph, elements, places, batch.num_atoms)
+        else:
+            kinds, places = Kinds.all_of(batch.batch), Places.of(batch.num_atoms)
+            elements = self.species(batch.atomic_numbers)
+            cart = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
+            where = position(cart)
+        atoms = torch.cat([elements, where], dim=-1)
         for layer, bias in zip(self.layers, biases, strict=True):
             atoms = layer(atoms, places, bias)
-        return atoms
+        return atoms, kinds
 
-    def _surroundings(
-        self, batch: CrystalBatch, elements: Tensor, places: Places
-    ) -> tuple[Tensor, Sequence[Tensor | None]]:
-        if isinstance(self.position, PeriodicGeometry):
-            return self.position(*edges_of(batch, type(self).__name__), elements, places)
-        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
-        return self.position(position), [None] * len(self.layers)
+    def _distinct(self, batch: CrystalBatch) -> DistinctGraph:
+        edges = edges_of(batch, type(self).__name__)
+        if self.training and self._dropout > 0.0:  # which is drawn for each atom
+            return DistinctGraph.all_of(batch, *edges)
+        return DistinctGraph.of(batch, *edges, num_layers=1 + len(self.layers))
 
     def element_table(self) -> ElementTable:
         """The universal atomic embedding: each element's vector with the shared bias added.
