@@ -98,13 +98,31 @@ def test_numbers_of_rock_salt():
     assert graph.num_edges.sum() == len(batch.edge_length)
 
 
+def chain():
+    """Nine atoms in a row, whose inner ones look alike to few layers; more see its ends."""
+    frac_coords = [[0.05 + 0.1 * i, 0, 0] for i in range(9)]
+    return Crystal(np.diag([25.0, 40, 40]), frac_coords, [6] * 9)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_few_layers_on_a_chain(layers):
+    """Kinds that are still being told apart when the layers end."""
+    spec = GraphSpec(cutoff=2.6, max_neighbors=None, line_graph=True)
+    models = [
+        CGCNN(num_convolutions=layers, graph_spec=spec),
+        MEGNet(num_blocks=layers, graph_spec=spec),
+        ALIGNN(num_alignn_layers=layers, num_gcn_layers=1, graph_spec=spec),
+    ]
+    for model in models:
+        model.double().eval()
+        batch = batch_for(model, [chain()])
+        joined, separate = model.encode_atoms(batch), model.encode_atoms(apart(batch))
+        torch.testing.assert_close(joined, separate, atol=1e-12, rtol=1e-12)
+
+
 def test_as_many_rounds_as_layers():
-    """A chain's inner atoms look alike to few layers; more layers see its ends."""
-    length = 9
-    frac_coords = [[0.05 + 0.1 * i, 0, 0] for i in range(length)]
-    chain = Crystal(np.diag([25.0, 40, 40]), frac_coords, [6] * length)
     spec = GraphSpec(cutoff=2.6, max_neighbors=None)
-    batch = CrystalBatch.from_crystals([chain]).with_edges(spec)
+    batch = CrystalBatch.from_crystals([chain()]).with_edges(spec)
     kinds = [
         len(DistinctGraph.of(batch, batch.edge_index, batch.edge_length, rounds).num_atoms)
         for rounds in range(6)

@@ -61,6 +61,7 @@ class DistinctLineGraph(NamedTuple):
                 bond = mixed(joined(joined(atom[center], atom[neighbor]), bond))
                 atom = refined(atom, bond, center)
                 bond = refined(bond, (bond[first] + angle) * factor, second)
+            bond = joined(joined(atom[center], atom[neighbor]), bond)
             angle = joined(bond[second], bond[first]) + angle
             atoms, bonds, angles = map(Kinds.of, (atom, bond, angle))
         return cls(
