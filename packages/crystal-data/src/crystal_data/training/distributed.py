@@ -96,12 +96,12 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
             counts = torch.ones(len(input), device=input.device)
         counts = counts.to(torch.promote_types(input.dtype, torch.float32)) * float(_COUNTS.get())
         count = all_reduce_sum(counts.sum())
-        past = (self.running_mean, self.running_var)
-        output, mean, variance = _Normalize.apply(input, counts, count, self.eps, *past)
+        affine_and_past = (self.weight, self.bias, self.running_mean, self.running_var)
+        output, mean, variance = _Normalize.apply(input, counts, count, self.eps, *affine_and_past)
         if self.track_running_stats:
             unbiased = variance * torch.where(count < 2, 1.0, count / (count - 1))
             self._update_running_statistics(mean, unbiased)
-        return torch.addcmul(self.bias, output, self.weight) if self.affine else output
+        return output
 
     def _by_past(self, rows: Tensor) -> Tensor:
         return F.batch_norm(
@@ -137,6 +137,8 @@ class _Normalize(torch.autograd.Function):
         counts: Tensor,
         count: Tensor,
         eps: float,
+        weight: Tensor | None,
+        bias: Tensor | None,
         past_mean: Tensor | None,
         past_variance: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,24 +147,27 @@ class _Normalize(torch.autograd.Function):
         mean = all_reduce_sum(share @ rows)
         if past_mean is not None:
             mean = torch.where(is_few, past_mean, mean)
-        centred = rows - mean
-        variance = all_reduce_sum(share @ centred.square())
+        normal = rows - mean
+        variance = all_reduce_sum(share @ normal.square())
         if past_variance is not None:
             variance = torch.where(is_few, past_variance, variance)
         scale = torch.rsqrt(variance + eps)
-        normal = centred.mul_(scale)
-        ctx.save_for_backward(normal, share.masked_fill(is_few, 0.0), scale)
+        normal.mul_(scale)
+        output = normal if weight is None or bias is None else torch.addcmul(bias, normal, weight)
+        ctx.save_for_backward(normal, share.masked_fill(is_few, 0.0), scale, weight)
         ctx.rows_dtype = rows_dtype
         ctx.mark_non_differentiable(mean, variance)
-        return normal, mean, variance
+        return output, mean, variance
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        normal, share, scale = ctx.saved_tensors
+        normal, share, scale, weight = ctx.saved_tensors
         gradient = gradients[0]
+        of_bias, of_weight = gradient.sum(0), torch.linalg.vecdot(gradient, normal, dim=0)
         # Through the mean and through the variance: every process has the gradient of all losses.
-        of_mean = all_reduce_sum(gradient.sum(0))
-        of_variance = all_reduce_sum(torch.linalg.vecdot(gradient, normal, dim=0))
-        through = torch.addcmul(of_mean, normal, of_variance).mul_(-share[:, None])
-        return through.add_(gradient).mul_(scale).to(ctx.rows_dtype), *[None] * 5
+        through = torch.addcmul(all_reduce_sum(of_bias), normal, all_reduce_sum(of_weight))
+        of_rows = torch.addcmul(gradient, through, share[:, None], value=-1.0)
+        of_rows.mul_(scale if weight is None else scale * weight)
+        of_affine = (None, None) if weight is None else (of_weight, of_bias)
+        return of_rows.to(ctx.rows_dtype), None, None, None, *of_affine, None, None

@@ -42,6 +42,11 @@ class Kinds(NamedTuple):
         kind = torch.empty_like(order).scatter_(0, order, number[is_new.cumsum(0) - 1])
         return cls(kind, first, size[rank])
 
+    @property
+    def counts(self) -> Tensor | None:
+        """Members of each kind; None where each is the only one."""
+        return self.size if len(self.first) < len(self.kind) else None
+
     @classmethod
     def all_of(cls, members: Tensor) -> Self:
         """Every member as one of its own kind; ``[num_members, ...]``."""

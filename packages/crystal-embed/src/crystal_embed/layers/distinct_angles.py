@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor
 
 from crystal_data import CrystalBatch
@@ -70,17 +69,14 @@ class DistinctLineGraph(NamedTuple):
             batch.batch[atoms.first],
             edge_length[bonds.first],
             cosine[angles.first],
-            _joined(edge_index, atoms, bonds, edge_length.dtype),
-            _joined(angle_index, bonds, angles, edge_length.dtype),
+            _joined(edge_index, atoms, bonds),
+            _joined(angle_index, bonds, angles),
         )
 
 
-def _joined(index: Tensor, nodes: Kinds, edges: Kinds, dtype: torch.dtype) -> GatedGraph:
+def _joined(index: Tensor, nodes: Kinds, edges: Kinds) -> GatedGraph:
     neighbor, center = nodes.kind[index[:, edges.first]]
     num_kinds = len(nodes.first)
     return GatedGraph(
-        Rows.of(neighbor, num_kinds),
-        Rows.of(center, num_kinds),
-        nodes.size.to(dtype),
-        edges.size.to(dtype),
+        Rows.of(neighbor, num_kinds), Rows.of(center, num_kinds), nodes.counts, edges.counts
     )

@@ -19,13 +19,15 @@ class GatedGraph(NamedTuple):
 
     neighbor: Rows  # the node that each edge brings a message from
     center: Rows  # the node that each edge brings it to
-    num_nodes: Tensor  # [num_nodes], nodes that each stands for
-    num_edges: Tensor  # [num_edges], edges that each stands for
+    node_counts: Tensor | None  # [num_nodes], nodes that each stands for; None for one
+    edge_counts: Tensor | None  # [num_edges], edges that each stands for; None for one
 
     @property
-    def multiplicity(self) -> Tensor:
-        """How many such edges come to one node; shape ``[num_edges]``."""
-        return self.num_edges / self.num_nodes[self.center.row]
+    def multiplicity(self) -> Tensor | None:
+        """How many such edges come to one node; shape ``[num_edges]``, None for one."""
+        if self.edge_counts is None or self.node_counts is None:
+            return self.edge_counts
+        return self.edge_counts / self.node_counts[self.center.row]
 
 
 class EdgeGatedConv(nn.Module):
@@ -76,11 +78,11 @@ class EdgeGatedConv(nn.Module):
         opening.addmm_(edges.to(opening.dtype), self.edge_gate.weight.T.to(opening.dtype))
         values = self.neighbor_update(nodes)
         messages = _GatedMean.apply(opening, values, graph.multiplicity, *neighbor, *center)
-        update = self.node_norm(self.center_update(nodes) + messages, graph.num_nodes)
+        update = self.node_norm(self.center_update(nodes) + messages, graph.node_counts)
         nodes = nodes + F.silu(update)
         if self.edge_norm is None:
             return nodes, None
-        return nodes, F.silu(self.edge_norm(opening, graph.num_edges)).add_(edges)
+        return nodes, F.silu(self.edge_norm(opening, graph.edge_counts)).add_(edges)
 
 
 class _GatedMean(torch.autograd.Function):
@@ -92,12 +94,14 @@ class _GatedMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, opening: Tensor, messages: Tensor, multiplicity: Tensor, *rows: Tensor
+        ctx: Any, opening: Tensor, messages: Tensor, multiplicity: Tensor | None, *rows: Tensor
     ) -> Tensor:
         neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
-        gates, times = torch.sigmoid(opening), multiplicity[:, None].to(opening.dtype)
-        weight = center.total(gates * times).add_(_LEAST_GATE)
-        mean = center.total(neighbor.take(messages).mul_(gates).mul_(times)).div_(weight)
+        gates = torch.sigmoid(opening)
+        times = None if multiplicity is None else multiplicity[:, None].to(gates.dtype)
+        weight = center.total(gates if times is None else gates * times).add_(_LEAST_GATE)
+        total = neighbor.take(messages).mul_(gates)
+        mean = center.total(total if times is None else total.mul_(times)).div_(weight)
         ctx.save_for_backward(gates, messages, weight, mean, times, *rows)
         return mean
 
@@ -106,7 +110,9 @@ class _GatedMean(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gates, messages, weight, mean, times, *rows = ctx.saved_tensors
         neighbor, center = Rows(*rows[:3]), Rows(*rows[3:])
-        share = center.take(gradients[0] / weight).mul_(times)
+        share = center.take(gradients[0] / weight)
+        if times is not None:
+            share.mul_(times)
         of_gates = sum_of_rows((messages, -mean), (neighbor, center)).mul_(share)
         of_opening = torch.ops.aten.sigmoid_backward.grad_input(
             of_gates, gates, grad_input=of_gates

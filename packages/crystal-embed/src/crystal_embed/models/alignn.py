@@ -134,7 +134,7 @@ class ALIGNN(GraphModel):
     @override
     def encode(self, batch: CrystalBatch) -> Tensor:
         atoms, graph = self._convolve(batch)
-        return mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.atoms.num_nodes)
+        return mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.atoms.node_counts)
 
     @override
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
@@ -158,9 +158,9 @@ class ALIGNN(GraphModel):
         )
         atoms = self.atom_embedding(batch.atomic_numbers[graph.atom])
         if isinstance(self.input, DenseLayer):
-            atoms = self.input(atoms, graph.atoms.num_nodes)
-        bonds = self.bond_input(graph.edge_length, graph.atoms.num_edges)
-        angles = self.angle_input(graph.cosine, graph.bonds.num_edges)
+            atoms = self.input(atoms, graph.atoms.node_counts)
+        bonds = self.bond_input(graph.edge_length, graph.atoms.edge_counts)
+        angles = self.angle_input(graph.cosine, graph.bonds.edge_counts)
         for bond_layer, angle_layer in zip(self.bond_layers, self.angle_layers, strict=True):
             atoms, bonds = bond_layer(atoms, bonds, graph.atoms)
             bonds, angles = angle_layer(bonds, angles, graph.bonds)

@@ -66,15 +66,16 @@ class CGCNNConv(nn.Module):
         features = F.linear(edges, to_edge)
         features.add_(as_center.index_select(0, graph.center))
         features.add_(as_neighbor.index_select(0, graph.neighbor))
-        opening, core = self.message_norm(features, graph.num_edges).chunk(2, dim=1)
+        opening, core = self.message_norm(features, graph.edge.counts).chunk(2, dim=1)
         messages = torch.sigmoid(opening) * F.softplus(core)
-        messages = messages * graph.multiplicity[:, None].to(messages.dtype)
+        if graph.edge.counts is not None:
+            messages = messages * graph.multiplicity[:, None].to(messages.dtype)
         total = messages.new_zeros(atoms.shape).index_add(0, graph.center, messages)
         if self._aggregation == "mean":
             degree = graph.multiplicity.new_zeros(len(atoms))
             degree = degree.index_add(0, graph.center, graph.multiplicity).clamp(min=1)
             total = total / degree[:, None].to(total.dtype)
-        return F.softplus(atoms + self.update_norm(total, graph.num_atoms))
+        return F.softplus(atoms + self.update_norm(total, graph.atom.counts))
 
 
 class CGCNN(GraphModel):
