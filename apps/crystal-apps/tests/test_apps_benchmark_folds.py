@@ -169,12 +169,10 @@ def test_axes_that_cannot_be_averaged_over(benchmark: Benchmark) -> None:
 
 def test_late_drop() -> None:
     assert late_drop(FLAT) == pytest.approx(0)
-    # Four of forty epochs, by 0.02 each, on a straight line through the last four from 1.28 on.
-    assert late_drop(FALLING) == pytest.approx(0.08 / 1.28)
-    # Validated after every fourth epoch, it is as far from its end.
-    assert late_drop(FALLING[3::4]) == pytest.approx(0.08 / 1.38)
+    # The last four of forty epochs, on a straight line from 1.28 to 1.22.
+    assert late_drop(FALLING) == pytest.approx(0.06 / 1.28)
     assert late_drop([1, 2, 3, 4, 5]) is None
-    assert late_drop([9, 9, 9, 1.0, 1.1, 1.2]) == pytest.approx(-0.06)
+    assert late_drop([9, 9, 9, 1.0, 1.1, 1.2]) == pytest.approx(-0.2)
     rng = np.random.default_rng(0)
     noisy = [late_drop(0.1 + 0.001 * rng.standard_normal(200)) for _ in range(20)]
     assert max(abs(drop) for drop in noisy if drop is not None) < 0.02
@@ -191,7 +189,7 @@ def test_a_row_that_was_cut_off_claims_nothing(
     rows = {row.name: row for row in found.tables[0].rows}
     assert rows["better"].gain is None
     assert [name for name, row in rows.items() if row.unconverged] == [falling]
-    assert rows[falling].late_drop == pytest.approx(0.08 / 1.28)
+    assert rows[falling].late_drop == pytest.approx(0.06 / 1.28)
     path = Path("results.json")
     results.write(path, found)
     assert results.read(path) == found

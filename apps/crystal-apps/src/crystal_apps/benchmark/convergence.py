@@ -24,7 +24,7 @@ def late_drop(curve: Sequence[float]) -> float | None:
     the training was cut off.
 
     Args:
-        curve: Validation error after each epoch, or after every few.
+        curve: Validation error after each epoch.
 
     Returns:
         None for a curve that is too short to tell: fewer than twice three values.
@@ -33,7 +33,7 @@ def late_drop(curve: Sequence[float]) -> float | None:
         return None
     last = np.asarray(curve[-max(_SHORTEST_WINDOW, ceil(_WINDOW_SHARE * len(curve))) :])
     slope, start = np.polyfit(np.arange(len(last)), last, 1)
-    return float(-slope * _WINDOW_SHARE * len(curve) / start) if start > 0 else 0.0
+    return float(-slope * (len(last) - 1) / start) if start > 0 else 0.0
 
 
 def validation_curve(run: Path, metric: str) -> list[float]:
