@@ -179,6 +179,13 @@ def test_late_drop() -> None:
     assert late_drop([0.0] * 10) == 0
 
 
+def test_a_curve_too_short_to_tell_claims_nothing(benchmark: Benchmark) -> None:
+    found = collect(benchmark, finished(benchmark, {"better": [0.5] * 5}))
+    rows = {row.name: row for row in found.tables[0].rows}
+    assert [name for name, row in rows.items() if row.unconverged] == ["better"]
+    assert rows["better"].gain is None
+
+
 @pytest.mark.parametrize(
     ("falling", "gain_cell"), [("better", "unconverged"), ("plain", "baseline unconverged")]
 )

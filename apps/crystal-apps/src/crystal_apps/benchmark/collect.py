@@ -59,16 +59,24 @@ class _Pool:
         }
 
     @cached_property
-    def late_drop(self) -> float | None:
-        """Mean over the runs; None if none of them has a curve that is long enough."""
+    def curves(self) -> list[list[float]]:
+        """Validation curve of each run that was validated at all."""
         tasks = [task for seed in self.measured for task, _ in self.runs[seed]]
         curves = [validation_curve(task.folder, self.spec.metric) for task in tasks]
-        drops = [drop for drop in map(late_drop, curves) if drop is not None]
+        return [curve for curve in curves if curve]
+
+    @cached_property
+    def late_drop(self) -> float | None:
+        """Mean over the runs; None if none of them has a curve that is long enough."""
+        drops = [drop for drop in map(late_drop, self.curves) if drop is not None]
         return fmean(drops) if drops else None
 
     @property
     def is_unconverged(self) -> bool:
-        return self.late_drop is not None and self.late_drop > MOST_LATE_DROP
+        """Also where curves are too short to tell: a handful of epochs proves nothing."""
+        if self.late_drop is None:
+            return bool(self.curves)
+        return self.late_drop > MOST_LATE_DROP
 
     def row(self, baseline: "_Pool | None") -> Row:
         """The row of the table.

@@ -12,7 +12,8 @@ from crystal_apps.pipeline.outcome import spread
 
 _MARK_MEANS = (
     f"{UNCONVERGED_MARK} unconverged: the validation error still fell by more than "
-    f"{100 * MOST_LATE_DROP:.0f} % over the last tenth of the epochs, so nothing is claimed."
+    f"{100 * MOST_LATE_DROP:.0f} % over the last tenth of the epochs, "
+    "or there were too few epochs to tell, so nothing is claimed."
 )
 
 
