@@ -160,6 +160,13 @@ def test_init_from_an_artifact(capsys):
     printed = capsys.readouterr().out
     assert "loaded 1 of 3" in printed
     assert "skipped  head.weight: shape [1, 4], the model's is [2, 4]" in printed
+    # What was fine-tuned is tested by the same options; the artifact itself could not be.
+    fine_tuned = ["test", "--config", "two.yaml", "--init_from", artifact]
+    assert main([*fine_tuned, "--ckpt_path", "best"]) == 0
+    assert "test/mae/gap" in Path("runs/two/001/results.json").read_text()
+    with pytest.raises(SystemExit):
+        main(fine_tuned)
+    assert "does not fit the model" in capsys.readouterr().err
     # The run that holds it is as good.
     assert main(["test", "--config", "toy.yaml", "--init_from", "runs/toy/001"]) == 0
     first = Path("runs/toy/002/predictions/test.csv").read_text()

@@ -89,7 +89,8 @@ class CrystalCLI(LightningCLI):
     some of them as they are, ``--data_root`` names the folder of the public data sets. Without
     ``--trainer.default_root_dir`` a fit makes ``runs/<name of the config>/<number>``; ``test``,
     ``validate`` and ``predict`` take the best checkpoint of the newest run of the same config, or
-    that of ``--ckpt_path``, and leave their results in its run.
+    that of ``--ckpt_path``, and leave their results in its run; with ``--init_from`` and no
+    ``--ckpt_path`` they take the artifact as it is.
 
     What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
     that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
@@ -174,14 +175,17 @@ class CrystalCLI(LightningCLI):
 
     @override
     def after_instantiate_classes(self) -> None:
-        source = self._chosen().get("init_from")
-        if source is None:
+        config = self._chosen()
+        source = config.get("init_from")
+        evaluates = self.subcommand in {"validate", "test", "predict"}
+        # A checkpoint that is evaluated holds what became of the weights it started from.
+        if source is None or (evaluates and config.get("ckpt_path") is not None):
             return
         load = getattr(self.model, "load_pretrained", None)
         if load is None:
             _refuse(f"--init_from: {type(self.model).__name__} has no load_pretrained")
         try:
-            report = load(source, strict=self.subcommand in {"validate", "test", "predict"})
+            report = load(source, strict=evaluates)
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
         if is_first_process():
