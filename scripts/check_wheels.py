@@ -1,7 +1,8 @@
 """Builds every wheel and proves that each works alone, in an empty environment.
 
-Each package is installed with pip beside nothing but its declared needs (ours come from the wheels
-just built), then its command answers and no other package of ours can be imported.
+Each package is installed beside nothing but its declared needs (ours come from the wheels just
+built), then its command answers and no other package of ours can be imported. uv installs, which
+links large libraries from its cache where pip would unpack them once a package.
 """
 
 import argparse
@@ -54,22 +55,23 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
-def check(package: str, wheels: Path, folder: Path) -> None:
+def check(package: str, wheels: Path, folder: Path, uv: str) -> None:
     """Installs one package into an empty environment and tries it."""
     start = time.monotonic()
     environment = folder / package
     bin_folder = environment / ("Scripts" if os.name == "nt" else "bin")
-    run(sys.executable, "-m", "venv", environment)
+    python = bin_folder / "python"
+    run(uv, "venv", "--python", sys.executable, environment)
     # PYTHONPATH or a home-grown site folder would hide what the wheel forgot to declare.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     clean["PATH"] = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
     wheel = next(wheels.glob(f"{package.replace('-', '_')}-*.whl"))
-    run(bin_folder / "pip", "install", "--quiet", "--find-links", wheels, wheel, env=clean)
-    run(bin_folder / "pip", "check", env=clean)
+    run(uv, "pip", "install", "--python", python, "--find-links", wheels, wheel, env=clean)
+    run(uv, "pip", "check", "--python", python, env=clean)
     allowed, command = PACKAGES[package]
     for name in sorted(OURS):
         found = subprocess.run(
-            [bin_folder / "python", "-c", f"import {name}"], capture_output=True, check=False,
+            [python, "-c", f"import {name}"], capture_output=True, check=False,
             env=clean, cwd=folder,
         )  # fmt: skip
         if (found.returncode == 0) != (name in allowed):
@@ -91,7 +93,7 @@ def main() -> None:
         uv = os.environ.get("UV", "uv")
         run(uv, "build", "--all-packages", "--wheel", "--out-dir", folder / "wheels", cwd=ROOT)
         for package in parser.parse_args().packages:
-            check(package, folder / "wheels", folder)
+            check(package, folder / "wheels", folder, uv)
 
 
 if __name__ == "__main__":
