@@ -6,7 +6,12 @@ from torch import nn
 
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.testing import MOVES, InvariantModelContract
+from crystal_data.testing import (
+    MOVES,
+    GraphModelContract,
+    InvariantModelContract,
+    briefly_trained,
+)
 
 SPEC = GraphSpec(cutoff=5.0, max_neighbors=None)
 
@@ -77,6 +82,19 @@ class TestRight(InvariantModelContract):
     predict = contract.predict
     loss = contract.loss
     module = contract.module
+
+
+class GraphModel(Right):
+    graph_spec = SPEC
+
+    def forward(self, batch):
+        return torch.stack([super().forward(batch), batch.lattice[:, 0, 0]], dim=1)
+
+
+class TestGraphModel(GraphModelContract):
+    """Its first output, that is; the second depends on the orientation."""
+
+    model = briefly_trained(GraphModel())
 
 
 def test_a_right_model_passes():

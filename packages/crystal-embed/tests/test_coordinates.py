@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from crystal_data import CrystalBatch
-from crystal_data.testing import MOVES, InvariantModelContract, random_crystals
+from crystal_data.testing import MOVES, InvariantModelContract, batch_for, random_crystals
 from crystal_embed import CGCNN, CrystalTransformer, load_table
 from crystal_embed.layers.atom_embedding import as_free_vectors
 from crystal_embed.layers.coordinates import CoordinateEmbedding
@@ -23,10 +23,6 @@ def transformer():
 @pytest.fixture(scope="module")
 def artifact(transformer, tmp_path_factory):
     return str(transformer.save_pretrained(tmp_path_factory.mktemp("run") / "artifact"))
-
-
-def batch_for(model, crystals):
-    return CrystalBatch.from_crystals(crystals).with_edges(model.graph_spec).float32()
 
 
 def test_vectors_are_those_of_the_transformer(transformer, artifact):

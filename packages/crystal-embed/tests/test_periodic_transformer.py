@@ -6,8 +6,7 @@ import torch
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
-from crystal_data.testing import InvariantModelContract, random_crystals, rock_salt
-from crystal_data.training.masked import masked_loss
+from crystal_data.testing import GraphModelContract, batch_for, random_crystals, rock_salt
 from crystal_embed import CrystalTransformer, load_table
 from crystal_embed.layers.basis import cosine_cutoff
 from crystal_embed.layers.distinct import DistinctGraph
@@ -19,10 +18,6 @@ SMALL = {"element_width": 32, "num_layers": 2, "num_heads": 4, "feedforward_widt
 
 def small(**options):
     return CrystalTransformer(**{**SMALL, "dropout": 0.0, "geometry": "periodic", **options})
-
-
-def batch_for(model, crystals):
-    return CrystalBatch.from_crystals(crystals).with_edges(model.graph_spec).float32()
 
 
 def trained(model):
@@ -46,21 +41,8 @@ def model():
     return TestPeriodic.model
 
 
-class TestPeriodic(InvariantModelContract):
+class TestPeriodic(GraphModelContract):
     """Every move is kept but for rounding."""
-
-    model: CrystalTransformer
-
-    def predict(self, crystals):
-        with torch.no_grad():
-            return self.model(batch_for(self.model, crystals))[:, 0]
-
-    def module(self):
-        return self.model
-
-    def loss(self, batch):
-        batch = batch.with_edges(self.model.graph_spec).float32()
-        return masked_loss(self.model(batch)[:, 0], batch.targets["target"], "mae")
 
 
 def test_every_image_of_a_supercell_is_counted_once(model):

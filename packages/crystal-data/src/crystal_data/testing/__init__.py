@@ -1,6 +1,6 @@
 """Crystals, changes of description and the contract that every model's tests inherit.
 
-``InvariantModelContract`` needs pytest.
+``InvariantModelContract`` and ``GraphModelContract`` need pytest.
 """
 
 from typing import TYPE_CHECKING
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from crystal_data.testing.builders import random_crystals as random_crystals
     from crystal_data.testing.builders import rock_salt as rock_salt
     from crystal_data.testing.contract import InvariantModelContract as InvariantModelContract
+    from crystal_data.testing.graph_models import GraphModelContract as GraphModelContract
+    from crystal_data.testing.graph_models import batch_for as batch_for
+    from crystal_data.testing.graph_models import briefly_trained as briefly_trained
     from crystal_data.testing.moves import MOVES as MOVES
     from crystal_data.testing.moves import change_cell as change_cell
     from crystal_data.testing.moves import change_images as change_images
@@ -25,10 +28,13 @@ if TYPE_CHECKING:
     from crystal_data.testing.moves import rotate as rotate
     from crystal_data.testing.moves import shift_origin as shift_origin
 
-# The contract needs torch and pytest, the builders neither.
+# The contracts need torch and pytest, the builders neither.
 _EXPORTS = {
+    "GraphModelContract": "crystal_data.testing.graph_models",
     "InvariantModelContract": "crystal_data.testing.contract",
     "MOVES": "crystal_data.testing.moves",
+    "batch_for": "crystal_data.testing.graph_models",
+    "briefly_trained": "crystal_data.testing.graph_models",
     "change_cell": "crystal_data.testing.moves",
     "change_images": "crystal_data.testing.moves",
     "double_cell": "crystal_data.testing.moves",
