@@ -1,6 +1,5 @@
 """The atomistic line graph network, in front of it any element table."""
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -13,7 +12,6 @@ from crystal_embed.layers.edge_gated import EdgeGatedConv
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
-from crystal_embed.tables.table import ElementTable
 
 _LONGEST_BOND = 8.0  # Å; longer ones look alike
 
@@ -122,16 +120,6 @@ class ALIGNN(GraphModel):
         )
 
     @override
-    def forward(self, batch: CrystalBatch) -> Tensor:
-        """Predicts; shape ``[num_crystals, num_outputs]``.
-
-        Raises:
-            ValueError: If the batch has no edges or no line graph, or an element that the table has
-                no row for.
-        """
-        return self.output(self.encode(batch))
-
-    @override
     def encode(self, batch: CrystalBatch) -> Tensor:
         atoms, graph = self._convolve(batch)
         return mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.atoms.node_counts)
@@ -175,16 +163,3 @@ class ALIGNN(GraphModel):
                 "batch.with_edges(model.graph_spec)"
             )
         return batch.line_graph_index
-
-    @torch.no_grad()
-    def element_table(self) -> ElementTable:
-        """The vectors that enter the first layer: table and input layer together.
-
-        The input layer's norm counts with the statistics of the training so far.
-        """
-        table = self.atom_embedding.table()
-        training = self.training
-        vectors = self.input.eval()(self.atom_embedding.vectors).cpu().float().numpy()
-        self.input.train(training)
-        metadata = {"model": "ALIGNN", "input_table": table.name, **table.metadata}
-        return ElementTable(f"alignn-{table.name}", table.atomic_numbers, vectors, metadata)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
@@ -30,14 +31,27 @@ class GraphModel(PretrainedModel, ABC):
     """A network on the edges of a ``graph_spec``, with any element table in front.
 
     A subclass takes ``element_table`` (a name, a path or an ``ElementTable``) and ``graph_spec``
-    in its constructor and sets ``atom_embedding`` and ``graph_spec``. An artifact then holds the
-    rows of the table among the weights, and only its shape among the arguments, so that loading
-    needs no table file. A subclass that takes ``with_coordinates`` gets a table with coordinates
-    back as well.
+    in its constructor and sets ``atom_embedding``, ``input``, ``output`` and ``graph_spec``. An
+    artifact then holds the rows of the table among the weights, and only its shape among the
+    arguments, so that loading needs no table file. A subclass that takes ``with_coordinates`` gets
+    a table with coordinates back as well.
     """
 
     atom_embedding: AtomEmbedding
+    input: nn.Module
+    output: nn.Module
     graph_spec: GraphSpec
+
+    @override
+    def forward(self, batch: CrystalBatch) -> Tensor:
+        """Predicts; shape ``[num_crystals, num_outputs]``.
+
+        Raises:
+            ValueError: If the batch lacks the edges of ``graph_spec``, or has an element that the
+                table has no row for.
+        """
+        prediction: Tensor = self.output(self.encode(batch))
+        return prediction
 
     @abstractmethod
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
@@ -75,6 +89,20 @@ class GraphModel(PretrainedModel, ABC):
         )
         graph_spec = GraphSpec(**arguments["graph_spec"])
         return cls(**{**arguments, "element_table": blank, "graph_spec": graph_spec})
+
+    @torch.no_grad()
+    def element_table(self) -> ElementTable:
+        """The vectors that enter the first layer: table and input layers together.
+
+        A norm in these counts with the statistics of the training so far.
+        """
+        table, model = self.atom_embedding.table(), type(self).__name__
+        training = self.input.training
+        vectors = self.input.eval()(self.atom_embedding.vectors).cpu().float().numpy()
+        self.input.train(training)
+        metadata = {"model": model, "input_table": table.name, **table.metadata}
+        name = f"{model.lower()}-{table.name}"
+        return ElementTable(name, table.atomic_numbers, vectors, metadata)
 
     def edges_of(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
         """``edge_index`` and ``edge_length`` of a batch.

@@ -17,7 +17,6 @@ from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
-from crystal_embed.tables.table import ElementTable
 
 Aggregation = Literal["mean", "sum"]
 
@@ -167,15 +166,6 @@ class CGCNN(GraphModel):
         )
 
     @override
-    def forward(self, batch: CrystalBatch) -> Tensor:
-        """Predicts; shape ``[num_crystals, num_outputs]``.
-
-        Raises:
-            ValueError: If the batch has no edges, or an element that the table has no row for.
-        """
-        return self.output(self.encode(batch))
-
-    @override
     def encode(self, batch: CrystalBatch) -> Tensor:
         """What the output layer sees; shape ``[num_crystals, hidden_width]``."""
         atoms, graph = self._convolve(batch)
@@ -205,11 +195,3 @@ class CGCNN(GraphModel):
         for convolution in self.convolutions:
             atoms = convolution(atoms, edges, graph)
         return atoms, graph
-
-    @torch.no_grad()
-    def element_table(self) -> ElementTable:
-        """The vectors that enter the first convolution: table and input layer together."""
-        table = self.atom_embedding.table()
-        vectors = self.input(self.atom_embedding.vectors).cpu().float().numpy()
-        metadata = {"model": "CGCNN", "input_table": table.name, **table.metadata}
-        return ElementTable(f"cgcnn-{table.name}", table.atomic_numbers, vectors, metadata)

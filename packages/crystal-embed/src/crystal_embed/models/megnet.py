@@ -14,7 +14,6 @@ from crystal_embed.layers.mlp import MLP
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
-from crystal_embed.tables.table import ElementTable
 
 _STREAMS = ("edge", "atom", "state")
 
@@ -218,15 +217,6 @@ class MEGNet(GraphModel):
         )
 
     @override
-    def forward(self, batch: CrystalBatch) -> Tensor:
-        """Predicts; shape ``[num_crystals, num_outputs]``.
-
-        Raises:
-            ValueError: If the batch has no edges, or an element that the table has no row for.
-        """
-        return self.output(self.encode(batch))
-
-    @override
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         _, atoms, _, graph = self._run_blocks(batch)
         return atoms.index_select(0, graph.atom.kind)
@@ -251,11 +241,3 @@ class MEGNet(GraphModel):
         for block in self.blocks:
             edges, atoms, states = block(edges, atoms, states, graph, sums)
         return edges, atoms, states, graph
-
-    @torch.no_grad()
-    def element_table(self) -> ElementTable:
-        """The vectors that enter the first block: table and input layers together."""
-        table = self.atom_embedding.table()
-        vectors = self.input(self.atom_embedding.vectors).cpu().float().numpy()
-        metadata = {"model": "MEGNet", "input_table": table.name, **table.metadata}
-        return ElementTable(f"megnet-{table.name}", table.atomic_numbers, vectors, metadata)
