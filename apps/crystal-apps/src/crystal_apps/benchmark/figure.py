@@ -46,11 +46,6 @@ def _height(table: ResultTable) -> float:
     return _CURVE_HEIGHT if _sizes(table) else 0.9 + _ROW_HEIGHT * len(table.rows)
 
 
-def _label(table: ResultTable) -> str:
-    split, metric = table.spec.metric.split("/")[:2]
-    return f"{split} {metric.upper()}, {table.unit}"
-
-
 def _row_label(table: ResultTable, row: Row) -> str:
     return (row.name or table.spec.stage) + (f" {UNCONVERGED_MARK}" if row.unconverged else "")
 
@@ -63,7 +58,7 @@ def _draw_rows(panel: Any, table: ResultTable) -> None:
         panel.plot([row.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
     panel.set_yticks(range(len(table.rows)), [_row_label(table, row) for row in table.rows])
     panel.set_ylim(len(table.rows) - 0.5, -0.5)
-    panel.set_xlabel(_label(table))
+    panel.set_xlabel(table.label)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
 
 
@@ -97,7 +92,7 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         panel.plot([], [], "o", color="black", markerfacecolor="white", label="unconverged")
     _log_axes(panel, sorted({int(row.variant[sizes]) for row in table.rows}))
     panel.set_xlabel(sizes)
-    panel.set_ylabel(_label(table))
+    panel.set_ylabel(table.label)
     panel.legend(frameon=False)
     panel.grid(color="#dddddd", linewidth=0.6, which="both")
 

@@ -61,6 +61,13 @@ class ResultTable:
     unit: str
     rows: tuple[Row, ...]
 
+    @property
+    def label(self) -> str:
+        """What is measured, with its unit if it has one."""
+        split, metric = self.spec.metric.split("/")[:2]
+        name = "MAE" if metric == "mae" else metric.replace("_", " ")
+        return f"{split} {name}, {self.unit}" if self.unit else f"{split} {name}"
+
     def baseline(self, row: Row) -> Row | None:
         """The row that a row's gain is over; None if there is none, or it is that row."""
         wanted = {**row.variant, **self.spec.baseline}

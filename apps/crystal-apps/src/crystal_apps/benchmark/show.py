@@ -49,9 +49,8 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one table as text."""
     axes = list(table.rows[0].variant)
     best = min((row.mean for row in table.rows if not row.unconverged), default=None)
-    split, metric = table.spec.metric.split("/")[:2]
     baseline = "/".join(table.spec.baseline.values())
-    header = [*axes, f"{split} {metric.upper()}, {table.unit}", "seeds"]
+    header = [*axes, table.label, "seeds"]
     header += [f"gain over {baseline} (95 %)"] if baseline else []
     header += list(table.spec.beside)
     rows = []
@@ -59,7 +58,7 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
         value = spread(row.mean, float("nan") if row.std is None else row.std)
         if row.unconverged:
             value += f" {UNCONVERGED_MARK}"
-        elif row.mean == best:
+        elif row.mean == best and len(table.rows) > 1:
             value = f"**{value}**"
         num_seeds = len(row.by_seed)
         runs = f" ({row.num_runs} runs)" if row.num_runs > num_seeds else ""
