@@ -1,6 +1,7 @@
 """Benchmarks over folds, of a part of a pipeline, and of trainings that were cut off."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from crystal_apps.benchmark.gain import paired_gain
 from crystal_apps.benchmark.spec import Benchmark, TableSpec, find_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
-from crystal_data.metrics import MetricResult, write_results
+from crystal_data.metrics import MetricResult, read_results, write_results
 
 SEEDS, NUM_FOLDS, NUM_ROWS = (0, 1), 3, 31
 TARGET = "energy"
@@ -113,6 +114,29 @@ def test_a_repetition_without_all_its_folds_is_left_out(benchmark: Benchmark) ->
     (tasks[-1].folder.parents[1] / "0/seed-0/results.json").unlink()
     (table,) = collect(benchmark, tasks).tables
     assert [row.name for row in table.rows] == ["plain"]
+
+
+def test_parts_of_the_data_are_rows_of_one_table(benchmark: Benchmark) -> None:
+    parts = {"all": METRIC, "metals": "test/mae/energy_of_metals"}
+    table = {"title": "E", "stage": "folds", "metric": parts, "over": ["fold"]}
+    write_benchmark(Path(), {**table, "only": {"table": ["plain"]}})
+    benchmark = find_benchmark("cv")
+    tasks = finished(benchmark)
+    for task in tasks:
+        path = task.folder / "results.json"
+        if path.is_file():
+            (whole,) = read_results(path)
+            part = replace(whole, metric=parts["metals"], value=0.25)
+            write_results(path, [whole, part])
+    found = collect(benchmark, tasks)
+    (table_of_parts,) = found.tables
+    assert [row.name for row in table_of_parts.rows] == ["plain/all", "plain/metals"]
+    assert table_of_parts.rows[1].mean == 0.25
+    page = show.markdown(benchmark, found)
+    assert "| table | part | test MAE, eV | seeds |" in page
+    assert "**" not in page  # parts are no rivals
+    results.write(Path("parts.json"), found)
+    assert results.read(Path("parts.json")) == found
 
 
 def test_seeds_that_test_other_structures_count_all_of_them() -> None:

@@ -21,12 +21,12 @@ class _Pool:
     """Runs of one row: of each seed one, or where the table averages over an axis one per value.
 
     Args:
-        spec: The table.
+        metric: What is shown of each run.
         variant: Axis to value name, without the axes that are averaged over.
         runs: Seed to the runs and what they measured; None for one that did not come to its end.
     """
 
-    spec: TableSpec
+    metric: str
     variant: Mapping[str, str]
     runs: dict[int, list[tuple[Task, MetricResult | None]]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class _Pool:
     @cached_property
     def errors(self) -> dict[int, dict[str, float]]:
         """Seed to test structure to absolute error."""
-        target = self.spec.metric.rpartition("/")[2]
+        target = self.metric.rpartition("/")[2]
         return {
             seed: structure_errors([task.folder for task, _ in self.runs[seed]], target)
             for seed in self.measured
@@ -62,7 +62,7 @@ class _Pool:
     def curves(self) -> list[list[float]]:
         """Validation curve of each run that was validated at all."""
         tasks = [task for seed in self.measured for task, _ in self.runs[seed]]
-        curves = [validation_curve(task.folder, self.spec.metric) for task in tasks]
+        curves = [validation_curve(task.folder, self.metric) for task in tasks]
         return [curve for curve in curves if curve]
 
     @cached_property
@@ -139,17 +139,20 @@ def _table(
     spec: TableSpec, tasks: Sequence[Task], results: Mapping[str, Mapping[str, MetricResult]]
 ) -> ResultTable:
     pools: dict[str, _Pool] = {}
-    for task in tasks:
-        if task.run.stage == spec.stage and spec.shows(task.run.variant):
+    shown = [t for t in tasks if t.run.stage == spec.stage and spec.shows(t.run.variant)]
+    for part, metric in spec.metrics.items():
+        for task in shown:
             variant = {k: v for k, v in task.run.variant.items() if k not in spec.over}
-            pool = pools.setdefault(_name(variant), _Pool(spec, variant))
-            measured = results[task.run.name].get(spec.metric)
+            variant |= {"part": part} if part else {}
+            pool = pools.setdefault(_name(variant), _Pool(metric, variant))
+            measured = results[task.run.name].get(metric)
             pool.runs.setdefault(task.run.seed, []).append((task, measured))
     pools = {name: pool for name, pool in pools.items() if pool.measured}
     if not pools:
         whole = f", with all of {' and '.join(spec.over)}," if spec.over else ""
         raise PipelineError(
-            f"table {spec.title!r}: no finished run of {spec.stage}{whole} measured {spec.metric}"
+            f"table {spec.title!r}: no finished run of {spec.stage}{whole} measured "
+            f"{' or '.join(spec.metrics.values())}"
         )
     first = next(iter(next(iter(pools.values())).measured.values()))[0]
     rows = tuple(pool.row(_baseline(spec, pool, pools)) for pool in pools.values())

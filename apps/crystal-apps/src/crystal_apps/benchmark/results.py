@@ -64,7 +64,7 @@ class ResultTable:
     @property
     def label(self) -> str:
         """What is measured, with its unit if it has one."""
-        split, metric = self.spec.metric.split("/")[:2]
+        split, metric = next(iter(self.spec.metrics.values())).split("/")[:2]
         name = "MAE" if metric == "mae" else metric.replace("_", " ")
         return f"{split} {name}, {self.unit}" if self.unit else f"{split} {name}"
 

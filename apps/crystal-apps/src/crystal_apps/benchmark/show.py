@@ -48,7 +48,9 @@ def markdown(benchmark: Benchmark, results: BenchmarkResults) -> str:
 def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one table as text."""
     axes = list(table.rows[0].variant)
-    best = min((row.mean for row in table.rows if not row.unconverged), default=None)
+    comparable = len(table.spec.metrics) == 1 < len(table.rows)
+    rested = [row.mean for row in table.rows if not row.unconverged]
+    best = min(rested, default=None) if comparable else None
     baseline = "/".join(table.spec.baseline.values())
     header = [*axes, table.label, "seeds"]
     header += [f"gain over {baseline} (95 %)"] if baseline else []
@@ -58,7 +60,7 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
         value = spread(row.mean, float("nan") if row.std is None else row.std)
         if row.unconverged:
             value += f" {UNCONVERGED_MARK}"
-        elif row.mean == best and len(table.rows) > 1:
+        elif row.mean == best:
             value = f"**{value}**"
         num_seeds = len(row.by_seed)
         runs = f" ({row.num_runs} runs)" if row.num_runs > num_seeds else ""

@@ -23,7 +23,8 @@ class TableSpec:
     Args:
         title: Above it.
         stage: Stage of the pipeline whose runs are its rows.
-        metric: Such as ``test/mae/band_gap``.
+        metric: Such as ``test/mae/band_gap``; or the same of several parts of the data, each a row:
+            name of the part to metric.
         only: Axis to the values that are shown; of other axes all are.
         baseline: Axis to value: each row's gain is over the row that has these values and is
             otherwise the same.
@@ -35,11 +36,16 @@ class TableSpec:
 
     title: str
     stage: str
-    metric: str
+    metric: str | Mapping[str, str]
     only: Mapping[str, tuple[str, ...]]
     baseline: Mapping[str, str]
     over: tuple[str, ...]
     beside: Mapping[str, Mapping[str, str]]
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Name of the part to metric; one metric is of the unnamed whole."""
+        return {"": self.metric} if isinstance(self.metric, str) else self.metric
 
     def shows(self, variant: Mapping[str, str]) -> bool:
         """Whether the runs of a variant belong to the table."""
@@ -159,8 +165,12 @@ def _table(file: Path, pipeline: Pipeline, content: Any) -> TableSpec:
         str(column): {str(row): str(cell) for row, cell in cells.items()}
         for column, cells in content.get("beside", {}).items()
     }
-    title, metric = str(content["title"]), str(content["metric"])
-    return TableSpec(title, stage, metric, only, baseline, over, beside)
+    metric: Any = content["metric"]
+    if isinstance(metric, dict):
+        metric = {str(part): str(name) for part, name in metric.items()}
+    else:
+        metric = str(metric)
+    return TableSpec(str(content["title"]), stage, metric, only, baseline, over, beside)
 
 
 def _known(content: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
