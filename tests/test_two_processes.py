@@ -20,8 +20,6 @@ import yaml
 from crystal_data.training import PropertyModule
 from crystal_embed import CGCNN
 
-pytestmark = pytest.mark.xdist_group("two processes")
-
 HELPERS = Path(__file__).parent / "several_processes"
 WORKER = HELPERS / "run_commands.py"
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
