@@ -1,6 +1,6 @@
 """Crystals, changes of description and the contract that every model's tests inherit.
 
-``InvariantModelContract`` and ``GraphModelContract`` need pytest.
+The contracts, ``batch_for`` and ``briefly_trained`` need pytest; the rest does not.
 """
 
 from typing import TYPE_CHECKING
