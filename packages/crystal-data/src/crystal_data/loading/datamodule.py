@@ -181,7 +181,9 @@ class CrystalDataModule(LightningDataModule):
                 on_disorder=self.on_disorder,
                 min_distance=self.min_distance,
                 cache=self.cache,
-            )
+            ),
+            # A Trainer has called prepare_data before, in one process for all.
+            check=self.trainer is None,
         )
         # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
         # is an error.
