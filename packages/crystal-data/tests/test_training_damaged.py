@@ -1,6 +1,7 @@
 """Artifacts and ensembles that are damaged: refused in one line, never used."""
 
 import json
+import os
 import random
 import struct
 from pathlib import Path
@@ -271,10 +272,13 @@ def test_weights_whose_header_lies_are_refused(folder, weights):
     refused(PretrainedModel.from_pretrained, folder)
 
 
-def test_a_file_that_is_a_folder_is_refused(folder):
-    (folder / "metadata.json").unlink()
-    (folder / "metadata.json").mkdir()
-    refused(Artifact.load, folder, r"metadata\.json: Is a directory")
+@pytest.mark.skipif(os.name == "nt", reason="pipes are others there")
+@pytest.mark.parametrize("name", ["model.safetensors", "metadata.json"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+    refused(Artifact.load, folder, rf"{name}: a folder or pipe, where a file was expected")
 
 
 def test_a_checksum_is_of_the_content_and_not_of_its_form(tmp_path):

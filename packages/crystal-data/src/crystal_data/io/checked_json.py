@@ -49,6 +49,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         DamagedFileError: If it cannot be read, or holds something else.
     """
+    if path.exists() and not path.is_file():
+        raise DamagedFileError(f"{path}: a folder or pipe, where a file was expected")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -287,6 +287,8 @@ def _read_files(folder: Path, hashes: Mapping[str, str] | None) -> dict[str, byt
     for name in dict.fromkeys((WEIGHTS, METADATA, *(hashes or ()))):
         if Path(name).name != name:
             raise DamagedFileError(f"{folder / CONFIG}: {name!r} is no name of a file beside it")
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise DamagedFileError(f"{folder / name}: a folder or pipe, where a file was expected")
         contents[name] = (folder / name).read_bytes()
         if hashes is not None and _sha256(contents[name]) != hashes[name]:
             raise DamagedFileError(
