@@ -36,6 +36,8 @@ def iter_json_list(path: Path) -> Iterator[Any]:
             except json.JSONDecodeError as error:
                 if ended:
                     raise SourceError(f"{path} is not complete JSON: {error}") from None
+            except RecursionError:
+                raise SourceError(f"{path}: the JSON is nested too deeply") from None
             else:
                 # Only what follows tells that a number does not go on in the next chunk.
                 if buffer.startswith(("]", ","), _skip(buffer, after, _SPACE)):
