@@ -111,6 +111,7 @@ def test_no_flipped_bit_of_an_ensemble_is_loaded(folder, tmp_path):
         ({"members": []}, "members are folders beside it"),
         ({"members": 3}, "members are folders beside it"),
         ({"members": ["../other"]}, "members are folders beside it"),
+        ({"members": ["member-1"] * 2}, "members are folders beside it"),
         ({"scale": {"gap": float("nan")}}, "factors are finite"),
         ({"scale": {"gap": -1.0}}, "factors are finite"),
         ({"scale": 3}, "no ensemble"),

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from torch import nn
 
@@ -140,6 +140,7 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     if not issubclass(model_class, PretrainedModel):
         raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
     try:
+        _check_arguments(model_class, artifact.arguments)
         with limited_by(artifact.weights, artifact.arguments):
             model = model_class.from_arguments(artifact.arguments)
         fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
@@ -158,6 +159,28 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
             f"{rebuilt}; its predictions would be wrong"
         )
     return model
+
+
+def _check_arguments(model_class: type[PretrainedModel], arguments: Mapping[str, Any]) -> None:
+    """Raises where a constructor would take a wrong number or word for another one.
+
+    Raises:
+        ValueError: If an argument that is annotated as bool, int, float or a choice is none.
+    """
+    for name, parameter in signature(model_class.__init__).parameters.items():
+        if name not in arguments:
+            continue
+        value, kind = arguments[name], parameter.annotation
+        if get_origin(kind) is Literal:
+            fits = value in get_args(kind)
+        elif kind in (bool, int, float):
+            # True is an int, and 1 is as good as 1.0.
+            accepted = (int, float) if kind is float else kind
+            fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"argument '{name}' is {value!r:.50}, expected {kind}")
 
 
 def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) -> None:
