@@ -22,11 +22,11 @@ from crystal_data.training.artifact import (
     ArtifactError,
     TargetScale,
     find_artifact,
-    load_state_report,
 )
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.pretrained import PretrainedModel
 from crystal_data.training.schedules import OneCycle, WarmupCosine
+from crystal_data.training.state_report import load_state_report
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,7 @@ from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.training.artifact import Artifact as Artifact
-    from crystal_data.training.artifact import StateReport as StateReport
     from crystal_data.training.artifact import TargetScale as TargetScale
-    from crystal_data.training.artifact import load_state_report as load_state_report
     from crystal_data.training.calibration import CoverageRow as CoverageRow
     from crystal_data.training.calibration import conformal_scale as conformal_scale
     from crystal_data.training.calibration import coverage_table as coverage_table
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     from crystal_data.training.schedules import WarmupCosine as WarmupCosine
     from crystal_data.training.serving import Served as Served
     from crystal_data.training.serving import predict_source as predict_source
+    from crystal_data.training.state_report import StateReport as StateReport
+    from crystal_data.training.state_report import load_state_report as load_state_report
     from crystal_data.training.target_loss import UncertaintyLoss as UncertaintyLoss
 
 # torch and lightning take seconds to import, so each part loads on first use.
@@ -59,14 +59,14 @@ _EXPORTS = {
     "PretrainedModel": "crystal_data.training.pretrained",
     "PropertyModule": "crystal_data.training.module",
     "Served": "crystal_data.training.serving",
-    "StateReport": "crystal_data.training.artifact",
+    "StateReport": "crystal_data.training.state_report",
     "TargetScale": "crystal_data.training.artifact",
     "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",
     "conformal_scale": "crystal_data.training.calibration",
     "coverage_table": "crystal_data.training.calibration",
     "is_ensemble": "crystal_data.training.ensemble",
-    "load_state_report": "crystal_data.training.artifact",
+    "load_state_report": "crystal_data.training.state_report",
     "masked_loss": "crystal_data.training.masked",
     "predict_source": "crystal_data.training.serving",
     "save_ensemble": "crystal_data.training.ensemble",

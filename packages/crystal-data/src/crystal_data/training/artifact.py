@@ -18,7 +18,7 @@ from crystal_data.io.checked_json import (
     with_checksum,
 )
 from crystal_data.io.files import atomic_folder
-from crystal_data.training.card import model_card
+from crystal_data.training.card import can_be_shown, model_card
 from crystal_data.training.registry import ArtifactError
 
 FORMAT_VERSION = 2
@@ -108,11 +108,14 @@ class Artifact:
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
             if not isinstance(getattr(self, name), kind):
-                raise ArtifactError(f"'{name}' is {getattr(self, name)!r:.50}")
+                raise ArtifactError(f"'{name}' is of the wrong type: {getattr(self, name)!r:.50}")
         if isinstance(self.untrained, str) or not all(isinstance(x, str) for x in self.untrained):
             raise ArtifactError("'untrained' is a list of names")
-        if not _is_description(self.metadata):
-            raise ArtifactError("what the metadata say of training, data or metrics is incomplete")
+        if not can_be_shown(self.metadata):
+            raise ArtifactError(
+                "metadata: 'data', 'training', 'metrics' and 'versions' are mappings, metrics are "
+                "numbers, and training has num_crystals, elements, max_atoms and targets"
+            )
         if self.targets and self.untrained:
             raise ArtifactError("a model that predicts has no untrained weights")
         for name, values in self.weights.items():
@@ -196,26 +199,6 @@ class Artifact:
             raise _incomplete(folder, error) from error
         except ArtifactError as error:
             raise ArtifactError(f"{folder}: {error}; {_REMEDY}") from error
-
-
-def _is_description(metadata: Mapping[str, Any]) -> bool:
-    """Whether metadata can be shown: what they say at all, they say in the usual form."""
-    parts = [metadata.get(name, {}) for name in ("data", "training", "metrics", "versions")]
-    if not all(isinstance(part, Mapping) for part in parts):
-        return False
-    training, metrics = parts[1], parts[2]
-    if not all(isinstance(value, int | float) for value in metrics.values()):
-        return False
-    if not training:
-        return True
-    kinds = {"num_crystals": int, "elements": list, "max_atoms": int, "targets": Mapping}
-    if not all(isinstance(training.get(key), kind) for key, kind in kinds.items()):
-        return False
-    return all(isinstance(symbol, str) for symbol in training["elements"]) and all(
-        isinstance(spread, Mapping) and isinstance(spread.get(key), int | float)
-        for spread in training["targets"].values()
-        for key in ("min", "max", "mean_absolute_deviation", "num_labels")
-    )
 
 
 def find_artifact(path_or_hub_id: str | Path) -> Path:
@@ -325,53 +308,3 @@ def _to_json(content: Mapping[str, Any], name: str) -> str:
             f"{name} holds only plain JSON: {error}; give numbers, strings, lists and mappings, "
             "or override artifact_arguments()"
         ) from error
-
-
-@dataclass(frozen=True, slots=True)
-class StateReport:
-    """Which weights a model took over from another.
-
-    Args:
-        loaded: Keys with the same name and shape in both.
-        skipped: Keys of the given state that found no place, each with the reason.
-        initialised: Keys of the model that keep their fresh values.
-    """
-
-    loaded: tuple[str, ...]
-    skipped: Mapping[str, str]
-    initialised: tuple[str, ...]
-
-    def __str__(self) -> str:
-        lines = [
-            f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.initialised)} tensors",
-            *(f"  skipped  {key}: {reason}" for key, reason in self.skipped.items()),
-            *(f"  new      {key}" for key in self.initialised),
-        ]
-        return "\n".join(lines)
-
-
-def load_state_report(model: torch.nn.Module, state: Mapping[str, Tensor]) -> StateReport:
-    """Loads what fits by name and shape, and says what did and did not.
-
-    Raises:
-        ArtifactError: If nothing fits.
-    """
-    own = model.state_dict()
-    fitting: dict[str, Tensor] = {}
-    skipped: dict[str, str] = {}
-    for key, values in state.items():
-        if key not in own:
-            skipped[key] = "the model has no such weights"
-        elif own[key].shape != values.shape:
-            skipped[key] = f"shape {list(values.shape)}, the model's is {list(own[key].shape)}"
-        else:
-            fitting[key] = values
-    if not fitting:
-        raise ArtifactError(
-            f"none of the {len(state)} given tensors fits {type(model).__name__} by name and "
-            f"shape; the first given is '{next(iter(state), None)}', the model's first is "
-            f"'{next(iter(own), None)}'"
-        )
-    model.load_state_dict(fitting, strict=False)
-    initialised = tuple(key for key in own if key not in fitting)
-    return StateReport(tuple(fitting), skipped, initialised)

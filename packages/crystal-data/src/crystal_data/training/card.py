@@ -33,6 +33,26 @@ def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def can_be_shown(metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata can be shown: what they say at all, they say in the usual form."""
+    parts = [metadata.get(name, {}) for name in ("data", "training", "metrics", "versions")]
+    if not all(isinstance(part, Mapping) for part in parts):
+        return False
+    training, metrics = parts[1], parts[2]
+    if not all(isinstance(value, int | float) for value in metrics.values()):
+        return False
+    if not training:
+        return True
+    kinds = {"num_crystals": int, "elements": list, "max_atoms": int, "targets": Mapping}
+    if not all(isinstance(training.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(isinstance(symbol, str) for symbol in training["elements"]) and all(
+        isinstance(spread, Mapping) and isinstance(spread.get(key), int | float)
+        for spread in training["targets"].values()
+        for key in ("min", "max", "mean_absolute_deviation", "num_labels")
+    )
+
+
 def _usage(config: Mapping[str, Any]) -> str:
     if config["targets"]:
         code = (
