@@ -5,10 +5,11 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
+    from crystal_data.io.options import ReadOptions
     from crystal_data.sources.base import CrystalSource
     from crystal_data.store.store import CrystalStore
 
@@ -77,13 +78,41 @@ def add_input(parser: ArgumentParser) -> None:
         metavar="INPUT",
         help="name of a data set, folder of structures, table (CSV, Parquet, JSONL) or file",
     )
+    add_read_options(parser)
+    add_data_root(parser)
+
+
+def add_read_options(parser: ArgumentParser) -> None:
+    """Adds the arguments of ``ReadOptions``."""
+    from crystal_data.io.options import DEFAULT, OnDisorder, OnFormula
+
     parser.add_argument(
         "--on-disorder",
-        choices=("error", "skip", "majority", "order"),
-        default="error",
+        choices=get_args(OnDisorder),
+        default=DEFAULT.on_disorder,
         help="what to do with partly occupied sites (default: leave such structures out)",
     )
-    add_data_root(parser)
+    parser.add_argument(
+        "--on-formula",
+        choices=get_args(OnFormula),
+        default=DEFAULT.on_formula,
+        help="what to do with a file whose atoms are not those of its own formula "
+        "(default: leave it out; 'note' reads its atoms and notes the difference)",
+    )
+    parser.add_argument(
+        "--min-distance",
+        type=float,
+        metavar="Å",
+        default=DEFAULT.min_distance,
+        help="atoms closer than this overlap, and the structure is left out (default: %(default)s)",
+    )
+
+
+def read_options(args: Namespace) -> "ReadOptions":
+    """The options that :func:`add_read_options` has read."""
+    from crystal_data.io.options import ReadOptions
+
+    return ReadOptions(args.on_disorder, args.min_distance, args.on_formula)
 
 
 def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource":
@@ -128,7 +157,7 @@ def open_input(args: Namespace) -> Opened:
 
     source = source_of(args.input, args.data_root)
     try:
-        store = open_store(source, on_invalid="skip", on_disorder=args.on_disorder)
+        store = open_store(source, on_invalid="skip", options=read_options(args))
     except InvalidSourceError as error:
         rejections = read_rejected(error.rejected_path)
         if not rejections:

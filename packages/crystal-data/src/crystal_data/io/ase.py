@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ _VOIGT_SIZE = 6
 _PLAIN = re.compile(r"(?!(?:nan|inf|infinity|true|false|t|f)$)[a-z_][\w#.-]*", re.IGNORECASE)
 
 
-def from_ase(
-    atoms: "Atoms", identifier: str = "", *, min_distance: float = MIN_DISTANCE
-) -> Crystal:
+def from_ase(atoms: "Atoms", identifier: str = "", options: ReadOptions = DEFAULT) -> Crystal:
     """A crystal of ASE's ``Atoms``; coordinates keep their images.
 
     Args:
@@ -33,7 +31,7 @@ def from_ase(
             attached calculator become properties. A direction without periodic boundary is
             taken as periodic.
         identifier: The crystal's; by default ``info["identifier"]``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the atoms do not make a crystal.
@@ -55,7 +53,7 @@ def from_ase(
         frac_coords,
         atoms.get_chemical_symbols(),
         properties=properties,
-        min_distance=min_distance,
+        options=options,
     )
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-
-MIN_DISTANCE = 0.5  # Å; the bound that the generative literature calls structural validity
+from crystal_data.io.options import MIN_DISTANCE
 
 # Beyond these a value is a typing error, and differences of coordinates lose their digits.
 _MAX_LENGTH = 1e4  # Å
@@ -51,12 +50,10 @@ def check_ranges(
     Raises:
         InvalidCrystalError: ``BAD_CELL`` or ``BAD_COORDINATES``.
     """
-    if not -_MAX_LENGTH <= lattice.min() <= lattice.max() <= _MAX_LENGTH:
+    if not np.abs(lattice).max() <= _MAX_LENGTH:
         detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å, or not a number"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
-    if not frac_coords.size:
-        return
-    if not -_MAX_FRAC_COORD <= frac_coords.min() <= frac_coords.max() <= _MAX_FRAC_COORD:
+    if frac_coords.size and not np.abs(frac_coords).max() <= _MAX_FRAC_COORD:
         detail = f"a coordinate is beyond {_MAX_FRAC_COORD:.0f} cells, or not a number"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
 
@@ -86,19 +83,20 @@ def close_pair(
             return 0, 0, shortest
     if len(frac_coords) > _DENSE_ATOMS:
         return _close_pair_by_tree(lattice, frac_coords, cutoff)
-    delta = frac_coords[:, None] - frac_coords
+    num_atoms = len(frac_coords)
+    delta = (frac_coords[:, None] - frac_coords).reshape(-1, 3)  # one product, not one per atom
     delta -= np.rint(delta)
     # A difference wrapped to [-1/2, 1/2] comes within the cutoff only by these whole shifts.
     reach = [int(cutoff / spacing + 0.5) for spacing in spacings]
     for shift in product(*(range(-n, n + 1) for n in reach)):
         vectors = (delta + shift if any(shift) else delta) @ lattice
-        squares = np.einsum("ijk,ijk->ij", vectors, vectors)
+        squares = np.einsum("ij,ij->i", vectors, vectors)
         if not any(shift):
-            squares.ravel()[:: len(squares) + 1] = np.inf
+            squares[:: num_atoms + 1] = np.inf
         closest = int(squares.argmin())
-        if squares.flat[closest] < cutoff**2:
-            first, second = sorted(divmod(closest, len(squares)))
-            return first, second, float(np.sqrt(squares.flat[closest]))
+        if squares[closest] < cutoff**2:
+            first, second = sorted(divmod(closest, num_atoms))
+            return first, second, float(np.sqrt(squares[closest]))
     return None
 
 

@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE, check_ranges
+from crystal_data.io.distances import check_ranges
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
 _CELL_LINES = 5  # a remark, the scale and three vectors
 
 
-def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_DISTANCE) -> Crystal:
+def parse_poscar(text: str, identifier: str = "", options: ReadOptions = DEFAULT) -> Crystal:
     """The structure of a POSCAR text, VASP 4 or 5, direct or Cartesian.
 
     Velocities and what follows them are not read. Without a line of symbols they are taken from
@@ -23,7 +24,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
     Args:
         text: With any line ends.
         identifier: The crystal's, and what messages name.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the text cannot be used.
@@ -61,7 +62,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
     if len(symbols) == len(counts):
         symbols = list(chain.from_iterable(map(repeat, symbols, counts)))
-    return crystal_from_symbols(identifier, lattice, coords, symbols, min_distance=min_distance)
+    return crystal_from_symbols(identifier, lattice, coords, symbols, options=options)
 
 
 def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

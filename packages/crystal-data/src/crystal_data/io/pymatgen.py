@@ -9,8 +9,7 @@ import numpy as np
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols
 
 if TYPE_CHECKING:
@@ -22,17 +21,14 @@ _PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 def from_pymatgen(
     structure: "Structure",
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of a pymatgen ``Structure``; coordinates keep their images.
 
     Args:
         structure: Charges, spins and site properties are left behind; its ``properties`` stay.
         identifier: The crystal's; by default the property ``identifier``.
-        on_disorder: See ``resolve_disorder``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the structure does not make a crystal.
@@ -45,8 +41,7 @@ def from_pymatgen(
         [site.frac_coords for site in sites],
         species,
         structure.properties,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=options,
     )
 
 
@@ -66,17 +61,14 @@ def to_pymatgen(crystal: Crystal) -> "Structure":
 def from_pymatgen_dict(
     values: Mapping[str, Any],
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of ``Structure.as_dict()``, read without pymatgen.
 
     Args:
         values: With ``lattice`` and ``sites``.
         identifier: The crystal's; by default the property ``identifier``.
-        on_disorder: See ``resolve_disorder``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the dict does not make a crystal.
@@ -112,8 +104,7 @@ def from_pymatgen_dict(
         coords,
         species,
         properties,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=options,
     )
 
 
@@ -128,9 +119,7 @@ def _from_parts(
     frac_coords: Any,
     species: list[list[tuple[str, float]]],
     properties: Mapping[str, Any] | None,
-    *,
-    on_disorder: OnDisorder,
-    min_distance: float,
+    options: ReadOptions,
 ) -> Crystal:
     kept = dict(properties or {})
     name = identifier or str(kept.get("identifier", ""))
@@ -145,17 +134,14 @@ def _from_parts(
         [symbol for symbol, _ in flat],
         occupancies=None if full else [amount for _, amount in flat],
         properties=kept,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=options,
     )
 
 
 def parse_json(
     text: str,
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``."""
     try:
@@ -163,9 +149,7 @@ def parse_json(
     except (ValueError, RecursionError) as error:
         reason = Reason.UNREADABLE if text.strip() else Reason.EMPTY
         raise InvalidCrystalError(identifier, reason, f"not JSON: {error}") from error
-    return from_pymatgen_dict(
-        values, identifier, on_disorder=on_disorder, min_distance=min_distance
-    )
+    return from_pymatgen_dict(values, identifier, options)
 
 
 def to_pymatgen_dict(crystal: Crystal) -> dict[str, Any]:

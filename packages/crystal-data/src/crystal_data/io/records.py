@@ -20,6 +20,7 @@ from crystal_data.io.formats import (
     identifier_of,
     is_table,
 )
+from crystal_data.io.options import UNCHECKED
 from crystal_data.io.parse import rejection_of
 from crystal_data.sources.record import PropertyValue, Record
 
@@ -159,7 +160,7 @@ def _of_frames(
         key, own_name = _own_name(atoms.info)
         frame_name = default if is_fixed else own_name or default
         try:
-            crystal = from_ase(atoms, frame_name, min_distance=0.0)
+            crystal = from_ase(atoms, frame_name, UNCHECKED)
         except InvalidCrystalError as error:
             yield rejection_of(error, file)
         else:

@@ -14,8 +14,8 @@ from typing_extensions import override
 from crystal_data.errors import OnInvalid
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.files import write_text
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import training_domain
 from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
@@ -27,6 +27,7 @@ from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.record import SPLIT_NAMES, SplitName
 from crystal_data.sources.split import Splitter
 from crystal_data.store.build import open_store, store_folder
+from crystal_data.store.notes import NOTES, write_notes
 from crystal_data.store.progress import say
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
@@ -58,8 +59,8 @@ class CrystalDataModule(LightningDataModule):
         on_invalid: ``"error"`` refuses a source with structures that cannot be used, ``"skip"``
             leaves them out and says how many. None skips where the Trainer predicts, and is an
             error elsewhere.
-        on_disorder: What to do with partly occupied sites.
-        min_distance: Atoms closer than this overlap, Å.
+        read_options: How structures are read: what becomes of partly occupied sites, of atoms
+            that overlap, and of files that contradict their own formula.
         seed: Of shuffling, transforms and drawn splits.
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
         train_size: Train on this many rows, the first of a seeded shuffle, so that smaller sets
@@ -83,8 +84,7 @@ class CrystalDataModule(LightningDataModule):
         exclude: Sequence[Excluded] = (),
         transforms: Sequence[Transform] = (),
         on_invalid: OnInvalid | None = None,
-        on_disorder: OnDisorder = "error",
-        min_distance: float = 0.5,
+        read_options: ReadOptions = DEFAULT,
         seed: int = 0,
         cache: str | Path | None = None,
         train_size: int | None = None,
@@ -104,8 +104,7 @@ class CrystalDataModule(LightningDataModule):
         self.exclude = tuple(exclude)
         self.transforms = tuple(transforms)
         self.on_invalid = on_invalid
-        self.on_disorder: OnDisorder = on_disorder
-        self.min_distance = min_distance
+        self.read_options = read_options
         self.seed = seed
         self.cache = cache
         self.train_size = train_size
@@ -176,12 +175,7 @@ class CrystalDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         # The process that prepared the data has said what there is to say about its rejections.
         store = self._store = CrystalStore.open(
-            store_folder(
-                self.source,
-                on_disorder=self.on_disorder,
-                min_distance=self.min_distance,
-                cache=self.cache,
-            )
+            store_folder(self.source, self.read_options, self.cache)
         )
         # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
         # is an error.
@@ -210,8 +204,7 @@ class CrystalDataModule(LightningDataModule):
         return open_store(
             source,
             on_invalid=on_invalid,
-            on_disorder=self.on_disorder,
-            min_distance=self.min_distance,
+            options=self.read_options,
             cache=self.cache,
         )
 
@@ -253,6 +246,7 @@ class CrystalDataModule(LightningDataModule):
         if store.path is not None:
             rejected = (store.path / REJECTED).read_text(encoding="utf-8")
             write_text(folder / REJECTED, rejected)
+        write_notes(folder / NOTES, store)
         if self._exclusion is not None and self._exclusion.table:
             write_text(folder / _EXCLUDED, self._exclusion.table)
         elif stage == "fit":

@@ -7,6 +7,7 @@ import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.options import UNCHECKED
 from crystal_data.io.sites import crystal_from_symbols, fractional
 
 OPTIMADE_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
@@ -49,7 +50,7 @@ def crystal_from_sites(
         sites = fractional(sites, cell, identifier)
     # Distances are checked when the record is parsed, as those of any other.
     return crystal_from_symbols(
-        identifier, cell, sites, [str(symbol) for symbol in symbols], min_distance=0.0
+        identifier, cell, sites, [str(symbol) for symbol in symbols], options=UNCHECKED
     )
 
 

@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from crystal_data.commands.parent import as_parent
 from crystal_data.errors import Rejection
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.rejected import read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.sources.base import CrystalSource
-from crystal_data.store.build import open_store
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.training.module import PropertyModule
@@ -54,7 +54,7 @@ class _Inputs(CrystalDataModule):
     @override
     def prepare_data(self) -> None:
         if not self._is_read:
-            self._read = open_store(self.source, on_invalid="skip", on_disorder=self.on_disorder)
+            self._read = self._open(self.source, "skip")
             self._is_read = True
         if self.graph_spec is not None:
             self._read.add_edges(self.graph_spec)
@@ -66,6 +66,7 @@ def predict_source(
     *,
     batch_size: int = 64,
     devices: int = 1,
+    read_options: ReadOptions = DEFAULT,
 ) -> Served | None:
     """Predicts with the Trainer, one module after the other.
 
@@ -74,6 +75,7 @@ def predict_source(
         source: What is predicted; its store is kept in ``CRYSTAL_CACHE_HOME``.
         batch_size: Crystals at a time, over all devices.
         devices: Processes on the CPU, or GPUs.
+        read_options: How structures are read.
 
     Returns:
         None in all processes but the first.
@@ -81,7 +83,7 @@ def predict_source(
     Raises:
         InvalidSourceError: If not one structure can be used.
     """
-    inputs = _Inputs(source, batch_size=batch_size)
+    inputs = _Inputs(source, batch_size=batch_size, read_options=read_options)
     keeper = PredictionKeeper()
     # Lightning starts the processes of further devices.
     with (

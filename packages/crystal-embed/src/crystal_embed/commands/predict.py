@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_data.commands.inputs import add_read_options, read_options
 from crystal_data.commands.mistakes import says_errors
 from crystal_embed.commands.models import aligned, summary_line, with_unit
 from crystal_embed.shipped import DEFAULT_MODELS, load
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 Several models of the same targets are an ensemble: their mean and deviation are written, and the
 90 % interval where `crystal-embed ensemble` has calibrated them. Models of other targets answer
-side by side. `note` says what of a structure the models have never seen in training.
+side by side. `note` says what had to be decided to read a structure, and what of it the models have
+never seen in training.
 
 With --config the command is the trainer's: `crystal-embed predict --config CONFIG.yaml` predicts
 with the best checkpoint of the config's newest run, for the data that the config names;
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--devices", type=int, default=1, help="processes, or GPUs (default: %(default)s)"
     )
+    add_read_options(parser)
     return parser
 
 
@@ -102,7 +105,11 @@ def _predict(argv: Sequence[str] | None = None) -> int:
     modules = [module for group in groups for module in group.ensemble.members]
     try:
         served = predict_source(
-            modules, source, batch_size=arguments.batch_size, devices=arguments.devices
+            modules,
+            source,
+            batch_size=arguments.batch_size,
+            devices=arguments.devices,
+            read_options=read_options(arguments),
         )
     except InvalidSourceError as error:
         _write_rejected(arguments.output, read_rejected(error.rejected_path))
@@ -161,7 +168,7 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
     from crystal_data.loading import beyond_training
 
     columns = {"id": served.identifiers}
-    notes: list[list[str]] = []
+    notes = [list(served.store.strings("notes"))]
     left = list(served.predictions)
     for group in groups:
         ensemble, size = group.ensemble, len(group.ensemble.members)
