@@ -54,6 +54,8 @@ BADDELEYITE = Structure(
         )
     ],
 )
+TUNGSTEN_CELL = (3.165, 3.165, 3.165, 90, 90, 90)
+TUNGSTEN = Structure.from_spacegroup("Im-3m", Lattice.cubic(3.165), ["W"], [[0, 0, 0]])
 CORUNDUM = Structure.from_spacegroup(
     "R-3c", Lattice.hexagonal(4.758, 12.99), ["Al", "O"], [[0, 0, 0.3522], [0.3063, 0, 0.25]]
 )
@@ -152,6 +154,9 @@ CASES = [
         "_symmetry_space_group_name_H-M 'P 1'", operations=["x,y,z"], units="1"),
         Reason.UNREADABLE),
     Case("formula contradicts, no symmetry at all", cif(), Reason.UNREADABLE),
+    Case("another ratio, no symmetry at all", cif(formula="Mg4 O8"), Reason.UNREADABLE),
+    Case("another ratio, group of another cell", cif(
+        CUBIC, formula="Mg4 O8", cell=(4.2, 4.3, 4.4, 90, 90, 90)), Reason.BAD_CELL),
     Case("vacancy, stale formula", cif(
         "_symmetry_space_group_name_H-M 'P 1'", operations=["x,y,z"], units="1",
         sites=FULL_CELL[1:]), STALE, "the atoms are Mg3 O4, the formula says Mg4 O4"),
@@ -159,6 +164,12 @@ CASES = [
         "_symmetry_space_group_name_H-M 'P 1'", units="1", sites=FULL_CELL[:4]),
         Reason.UNREADABLE),
     Case("formula contradicts the group", cif(CUBIC, formula="Mg3 O4"), Reason.UNREADABLE),
+    salt("operations, whole cell", cif(CUBIC, operations=GROUP, sites=FULL_CELL)),
+    salt("operations in other words", cif(
+        operations=[one.replace("+1/2", " + 0.5").upper() for one in GROUP])),
+    Case("body centering left out", cif(
+        "_symmetry_space_group_name_H-M 'I m -3 m'", formula="W2", units="1", cell=TUNGSTEN_CELL,
+        operations=WITHOUT_CENTERING, sites=("W1 W 0 0 0 1",)), TUNGSTEN, "'I m -3 m' are 96"),
     # Names of groups.
     *[salt(tag, cif(f"{tag} '{name}'")) for tag, name in (
         ("_symmetry_space_group_name_H_M", "F m -3 m"),
@@ -220,6 +231,7 @@ CASES = [
     salt("a tag twice, once empty", cif(
         "_chemical_formula_sum ''", CUBIC, operations=GROUP)),
     salt("a tag twice with one value", cif("_cell_length_a 4.212", CUBIC)),
+    salt("a tag twice in two notations", cif("_cell.length_a 4.2120", CUBIC)),
     Case("a tag twice with two values", cif("_cell_length_a 4.3", CUBIC), Reason.UNREADABLE),
     salt("words without quotes", cif("_pd_phase_name MgO rock salt's supercell", CUBIC)),
     salt("a group without quotes", cif(CUBIC.replace("'", ""))),

@@ -127,9 +127,9 @@ def _without_dummies(
     columns: dict[str, list[str]], identifier: str
 ) -> tuple[dict[str, list[str]], tuple[str, ...]]:
     flags = columns.get(_FLAG)
-    if flags is None or "dum" not in flags:
+    if flags is None or "dum" not in map(str.lower, flags):
         return columns, ()
-    kept = [place for place, flag in enumerate(flags) if flag != "dum"]
+    kept = [place for place, flag in enumerate(flags) if flag.lower() != "dum"]
     if not kept:
         detail = "no atoms: every row is flagged as a dummy"
         raise InvalidCrystalError(identifier, Reason.NO_ATOMS, detail)

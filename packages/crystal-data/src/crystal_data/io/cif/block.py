@@ -41,7 +41,7 @@ class CifBlock:
                 if value not in _NULL:
                     name = _normalized(tag)
                     known = values.setdefault(name, value)
-                    if known is not value and _words(known) != _words(value):
+                    if known is not value and not _agree(known, value):
                         self._conflicts[name] = (known, value)
             elif (loop := item.loop) is not None:
                 self._add_loop(loop)
@@ -49,7 +49,7 @@ class CifBlock:
     def _add_loop(self, loop: cif.Loop) -> None:
         for place, name in enumerate(map(_normalized, loop.tags)):
             if name in self._loops:
-                self._conflicts[name] = ("one loop", "another")
+                self._conflicts[name] = ("one column", "another")
             self._loops[name] = (loop, place)
 
     def __contains__(self, name: str) -> bool:
@@ -135,8 +135,10 @@ def as_text(raw: str) -> str:
     return cif.as_string(raw).strip() if raw[0] in "'\";" else raw
 
 
-def _words(raw: str) -> list[str]:
-    return cif.as_string(raw).split()
+def _agree(first: str, second: str) -> bool:
+    return cif.as_string(first).split() == cif.as_string(second).split() or as_number(
+        first
+    ) == as_number(second)
 
 
 @lru_cache(maxsize=65536)

@@ -71,7 +71,8 @@ def split_cif(text: str, identifier: str = "") -> list[tuple[str, str]]:
 def _crystal(block: CifBlock, options: ReadOptions, *, is_whole: bool) -> Crystal:
     lattice = read_lattice(block)
     formula = _formula(block)
-    listed = read_atoms(block, formula)
+    # A formula that does not count decides nothing about labels either.
+    listed = read_atoms(block, formula if options.on_formula == "error" else Formula({}))
     stated = stated_symmetry(block)
     atoms = _readings(listed, lattice, stated, formula, block.identifier, options)
     if not is_whole and formula.fit(atoms.counted()) == Fit.CONTRADICTS:

@@ -259,12 +259,17 @@ class _Decision:
         return self._by_name(has_identity=operations is not None)
 
     def _complete(self, atoms: Atoms, *notes: str) -> Atoms:
-        """A list that has every atom: it may be another compound than the formula's, not a part."""
+        """A list that has every atom.
+
+        Where P 1 is stated, it may be another compound than the formula's, such as one with a
+        vacancy, but not a part of it.
+        """
         found = atoms.counted()
         if self.formula.fit(found) == Fit.CONTRADICTS:
             factor = self.formula.factor(found)
             is_part = factor is not None and factor < 1.0
-            if is_part or self.formula.amounts.keys() - found.keys():
+            is_stated = self.stated.listed is not None or self.stated.text
+            if is_part or not is_stated or self.formula.amounts.keys() - found.keys():
                 what = "atoms are missing, or the symmetry that makes them"
                 raise self._refused(f"{_difference(atoms, self.formula)}: {what}; {_REMEDY}")
             notes = (*notes, _difference(atoms, self.formula))
@@ -291,22 +296,26 @@ class _Decision:
             detail = "the cell's lengths and angles do not have the symmetry of the operations"
             raise InvalidCrystalError(self.identifier, Reason.BAD_CELL, detail)
         atoms = self.listed.expanded(operations)
-        fit = self.formula.fit(atoms.counted())
+        if len(atoms.source) > len(self.listed.source) and self._is_closed(self.listed, operations):
+            return self._complete(self.listed)  # all images are listed already
+        fit = self._fit(atoms)
         larger = [one for one in self.stated.named if operations.rows < one.operations.rows]
         if fit == Fit.CONTRADICTS and self._fitting(larger):
             return self._by_larger_group(operations, f"make {formula_text(atoms.counted())}")
         lacking = [one for one in larger if operations.lacks_centering_of(one.operations)]
-        if fit == Fit.NO_EVIDENCE and any(not self._is_closed(atoms, one) for one in lacking):
+        if fit == Fit.NO_EVIDENCE and any(
+            not self._is_closed(atoms, one.operations) for one in lacking
+        ):
             detail = (
                 f"the operations lack the centering of the named group {self.stated.text!r}, and "
                 f"no formula says whether it was left out; add _chemical_formula_sum, or "
                 f"{_REMEDY.removeprefix('add ')}"
             )
             raise InvalidCrystalError(self.identifier, Reason.UNREADABLE, detail)
-        if all(one.operations.rows != operations.rows for one in self.stated.named):
-            name = self.stated.text
-            note = f"the operations are not those of the named group {name!r}" if name else ""
-            return self._expanded(atoms, *filter(None, [note]))
+        named = {one.operations.rows for one in self.stated.named}
+        if named and operations.rows not in named:
+            note = f"the operations are not those of the named group {self.stated.text!r}"
+            return self._expanded(atoms, note)
         return self._expanded(atoms)
 
     def _by_larger_group(self, operations: Operations, what: str) -> Atoms:
@@ -338,10 +347,10 @@ class _Decision:
         allowed = [one for one in named if metric_allows(listed.lattice, one.operations)]
         if not allowed:
             detail = f"the cell's lengths and angles do not allow the space group {name!r}"
-            if not has_identity and fit == Fit.NO_EVIDENCE:
+            if not has_identity and fit <= Fit.NO_EVIDENCE:
                 raise InvalidCrystalError(self.identifier, Reason.BAD_CELL, detail)
             return self._complete(listed, f"{detail}, so every atom is listed")
-        if any(self._is_closed(listed, one) for one in allowed):
+        if any(self._is_closed(listed, one.operations) for one in allowed):
             return self._complete(listed)
         fitting = self._fitting(allowed)
         is_complete = fit > Fit.NO_EVIDENCE or (has_identity and fit == Fit.NO_EVIDENCE)
@@ -394,8 +403,8 @@ class _Decision:
     def _fit(self, atoms: Atoms) -> Fit:
         return self.formula.fit(atoms.counted())
 
-    def _is_closed(self, atoms: Atoms, named: Named) -> bool:
-        return is_closed(atoms.lattice, atoms.frac_coords, atoms.atomic_numbers, named.operations)
+    def _is_closed(self, atoms: Atoms, operations: Operations) -> bool:
+        return is_closed(atoms.lattice, atoms.frac_coords, atoms.atomic_numbers, operations)
 
     def _refused(self, detail: str) -> InvalidCrystalError:
         return FormulaError(self.identifier, Reason.UNREADABLE, detail)
