@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.csv_cells import written_cell
 
 _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = "".join(map(chr, set(range(32)) - set(b"\t\n\v\f\r")))
@@ -145,9 +146,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as the text of a CSV file, with line feeds on every system."""
+    """A table as the text of a CSV file, with line feeds on every system.
+
+    Text that a spreadsheet would run as a formula is written as text; see ``written_cell``.
+    """
+    return csv_lines([header, *rows])
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows of a CSV file as ``csv_text`` writes them, without a header."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [written_cell(cell) for cell in row]
+        # The csv module quotes line feeds by itself, but not carriage returns.
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if has_return else plain).writerow(cells)
     return text.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_data.errors import SourceError
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.sources.json_list import iter_json_list
 from crystal_data.sources.packed import open_text
 
@@ -106,7 +107,7 @@ def csv_cells(file: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]
     try:
         for row in reader:
             if row:
-                yield reader.line_num, row
+                yield reader.line_num, [read_cell(cell) for cell in row]
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num} is no CSV: {error}") from error
 

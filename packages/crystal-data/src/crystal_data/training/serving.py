@@ -1,6 +1,5 @@
 """Predicts what lies in a source with trained modules, in any number of processes."""
 
-import csv
 import io
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing_extensions import override
 
 from crystal_data.commands.parent import as_parent
 from crystal_data.errors import Rejection
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.rejected import read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.sources.base import CrystalSource
@@ -115,7 +115,7 @@ def predict_source(
 
 
 def _columns(table: str, module: PropertyModule) -> dict[str, NDArray[np.float64]]:
-    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(table)))
+    rows: list[dict[str, Any]] = list(read_csv(io.StringIO(table, newline="")))
     prefix = {name: f"{name}:" if len(module.targets) > 1 else "" for name in module.targets}
     return {
         name: np.array([float(row[f"{start}prediction"]) for row in rows])
