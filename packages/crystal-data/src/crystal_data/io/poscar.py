@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE, check_ranges
+from crystal_data.io.distances import MIN_DISTANCE, check_distances, check_ranges
 from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
@@ -47,6 +47,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
         detail = "the text ends before the line 'Direct' or 'Cartesian'"
         raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
     is_cartesian = rows[0][0][0] in "cCkK"
+    first_line = 1 + len(lines) - len(rows[1:])  # of the coordinates, counted from 1
     rows = rows[1 : 1 + sum(counts)]
     coords = _coordinates(rows, sum(counts), identifier)
     if is_cartesian:
@@ -61,7 +62,10 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
     if len(symbols) == len(counts):
         symbols = list(chain.from_iterable(map(repeat, symbols, counts)))
-    return crystal_from_symbols(identifier, lattice, coords, symbols, min_distance=min_distance)
+    crystal = crystal_from_symbols(identifier, lattice, coords, symbols, min_distance=0.0)
+    names = [f"{symbol} in line {line}" for line, symbol in enumerate(symbols, start=first_line)]
+    check_distances(crystal, min_distance, names)
+    return crystal
 
 
 def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

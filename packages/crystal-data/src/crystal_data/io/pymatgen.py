@@ -10,7 +10,7 @@ import numpy as np
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.distances import MIN_DISTANCE, check_distances
 from crystal_data.io.sites import crystal_from_symbols
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def from_pymatgen(
         structure.lattice.matrix,
         [site.frac_coords for site in sites],
         species,
+        [str(site.label) for site in sites],
         structure.properties,
         on_disorder=on_disorder,
         min_distance=min_distance,
@@ -104,6 +105,8 @@ def from_pymatgen_dict(
     except (KeyError, TypeError, ValueError) as error:
         detail = f"a site has no element and occupancy under 'species': {error}"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
+    named = zip(sites, species, strict=True)
+    labels = [str(x.get("label") or "".join(symbol for symbol, _ in shares)) for x, shares in named]
     properties = values.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
     return _from_parts(
@@ -111,6 +114,7 @@ def from_pymatgen_dict(
         lattice,
         coords,
         species,
+        labels,
         properties,
         on_disorder=on_disorder,
         min_distance=min_distance,
@@ -127,6 +131,7 @@ def _from_parts(
     lattice: Any,
     frac_coords: Any,
     species: list[list[tuple[str, float]]],
+    labels: list[str],
     properties: Mapping[str, Any] | None,
     *,
     on_disorder: OnDisorder,
@@ -138,7 +143,7 @@ def _from_parts(
     rows = [row for row, shares in enumerate(species) for _ in shares]
     flat = [share for shares in species for share in shares]
     full = all(len(shares) == 1 and shares[0][1] == 1.0 for shares in species)
-    return crystal_from_symbols(
+    crystal = crystal_from_symbols(
         name,
         lattice,
         np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)[rows],
@@ -146,8 +151,12 @@ def _from_parts(
         occupancies=None if full else [amount for _, amount in flat],
         properties=kept,
         on_disorder=on_disorder,
-        min_distance=min_distance,
+        min_distance=0.0,
     )
+    # Disorder that was resolved may have left out sites, so that places are not those of the file.
+    names = [f"site {i} ({x})" for i, x in enumerate(labels, start=1)] if full else None
+    check_distances(crystal, min_distance, names)
+    return crystal
 
 
 def parse_json(
