@@ -18,7 +18,7 @@ SUFFIXES: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
 }
 _BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
-_TABLES = (".csv", ".parquet")
+_TABLES = (".csv", ".tsv", ".parquet")
 _VASP_NAMES = ("POSCAR", "CONTCAR")
 
 
@@ -32,6 +32,11 @@ def format_of_name(path: Path) -> FileFormat | None:
 def is_table(path: Path) -> bool:
     """Whether the name is that of a table, whatever texts of structures it holds."""
     return Path(_unpacked(path)).suffix.lower() in _TABLES
+
+
+def has_structure_ending(path: Path) -> bool:
+    """Whether a name ends as those of structure files do, in capitals or not."""
+    return Path(_unpacked(path)).suffix.lower() in SUFFIXES
 
 
 def identifier_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from crystal_data.io.formats import (
     FileFormat,
     format_of_name,
     format_of_text,
+    has_structure_ending,
     identifier_of,
     is_table,
 )
@@ -54,7 +55,7 @@ def records_of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record
 
     Args:
         value: A path or pattern.
-        ignored: Files of folders that are no structures are added to it.
+        ignored: What folders hold beside structures, folders included, is added to it.
     """
     for path in _matches(value):
         if _is_pattern(path):
@@ -93,12 +94,17 @@ def _files_of(path: Path, ignored: list[str]) -> list[Path]:
         return [path]
     files: list[Path] = []
     for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
+        if file.name.startswith("."):
             continue
-        if format_of_name(file) is None and not _looks_like_structure(file):
-            ignored.append(str(file))
+        if file.is_dir():
+            is_meant = has_structure_ending(file)
         else:
+            is_meant = format_of_name(file) is not None or _looks_like_structure(file)
+        # What is meant as a structure and is no file is rejected where it is read.
+        if is_meant:
             files.append(file)
+        else:
+            ignored.append(str(file))
     return files
 
 

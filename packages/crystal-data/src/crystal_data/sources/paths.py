@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -30,6 +31,8 @@ class PathsSource(CrystalSource):
         properties: Columns to keep; those that a structure lacks are missing.
     """
 
+    reading_version: ClassVar[int] = 2
+
     def __init__(self, paths: Sequence[str | Path], properties: Sequence[str] = ()) -> None:
         self._paths = [str(path) for path in paths]
         self._properties = tuple(properties)
@@ -41,7 +44,7 @@ class PathsSource(CrystalSource):
 
     @property
     def ignored(self) -> list[str]:
-        """Files of folders that are no structures."""
+        """What folders hold beside structures, folders included."""
         found: list[str] = []
         for path in self._paths:
             if not is_table(Path(path)):
@@ -53,7 +56,9 @@ class PathsSource(CrystalSource):
         digest = hashlib.sha256()
         for path in self._paths:
             files = [Path(path)] if is_table(Path(path)) else files_of_pattern(path, [])
-            digest.update(f"{path}\0{hash_files([f for f in files if f.is_file()])}\n".encode())
+            irregular = [str(file) for file in files if not file.is_file()]
+            content = hash_files([file for file in files if file.is_file()])
+            digest.update(f"{path}\0{irregular}\0{content}\n".encode())
         return combine_fingerprint(self, digest.hexdigest(), {"properties": self._properties})
 
     @override
