@@ -15,6 +15,7 @@ class Reason(StrEnum):
     EMPTY = "empty"
     NO_CELL = "no_cell"
     NO_ATOMS = "no_atoms"
+    NOT_PERIODIC = "not_periodic"  # a molecule, a chain or a slab
     BAD_CELL = "bad_cell"  # zero volume, impossible lengths or angles
     BAD_COORDINATES = "bad_coordinates"  # NaN, infinite, unknown
     OVERLAPPING_ATOMS = "overlapping_atoms"

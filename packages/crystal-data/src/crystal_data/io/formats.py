@@ -63,8 +63,10 @@ def format_of_text(text: str) -> FileFormat | None:
     start = text.lstrip()[:1]
     if start in ("{", "["):
         first, *others = [line for line in text.splitlines() if line.strip()]
-        is_lines = first.rstrip().endswith("}") and others and others[0].lstrip()[:1] == "{"
-        return "jsonl" if is_lines else "json"
+        is_whole = start == "{" and first.rstrip().endswith("}")
+        # One of the lines may be damaged.
+        has_more = any(line.lstrip().startswith("{") for line in others)
+        return "jsonl" if is_whole and has_more else "json"
     lines = text.splitlines()[:5]
     if _is_numbers(lines[:1], 1) and lines[0].strip().isdigit():
         return "extxyz"

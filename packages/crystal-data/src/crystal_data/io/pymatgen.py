@@ -9,9 +9,12 @@ import numpy as np
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.ase import check_periodic
+from crystal_data.io.ase_json import crystal_from_ase_json, is_ase_json
 from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.distances import MIN_DISTANCE, check_distances
 from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.sources.site_lists import crystal_from_jarvis, is_jarvis
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -37,6 +40,7 @@ def from_pymatgen(
     Raises:
         InvalidCrystalError: With the reason, if the structure does not make a crystal.
     """
+    check_periodic(structure.lattice.pbc, identifier)
     sites = list(structure)
     species = [[(str(s.symbol), float(x)) for s, x in site.species.items()] for site in sites]
     return _from_parts(
@@ -91,18 +95,20 @@ def from_pymatgen_dict(
     try:
         cell = values["lattice"]
         lattice = np.array(cell.get("matrix") or _matrix(cell), dtype=np.float64).reshape(3, 3)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        pbc = np.array(cell.get("pbc", True), dtype=bool).reshape(-1)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"'lattice' is no cell: {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail) from error
+    check_periodic(pbc.all() if len(pbc) != 3 else pbc, identifier)
     try:
         sites = values["sites"]
         coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no three numbers under 'abc': {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail) from error
     try:
         species = [[(str(s["element"]), float(s["occu"])) for s in x["species"]] for x in sites]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no element and occupancy under 'species': {error}"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
     named = zip(sites, species, strict=True)
@@ -166,12 +172,20 @@ def parse_json(
     on_disorder: OnDisorder = "error",
     min_distance: float = MIN_DISTANCE,
 ) -> Crystal:
-    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``."""
+    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``.
+
+    Also of an ``Atoms`` of ASE or of JARVIS, which have no disorder.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = Reason.UNREADABLE if text.strip() else Reason.EMPTY
         raise InvalidCrystalError(identifier, reason, f"not JSON: {error}") from error
+    if is_ase_json(values) or is_jarvis(values):
+        read = crystal_from_ase_json if is_ase_json(values) else crystal_from_jarvis
+        crystal = read(identifier, values)
+        check_distances(crystal, min_distance)
+        return crystal
     return from_pymatgen_dict(
         values, identifier, on_disorder=on_disorder, min_distance=min_distance
     )
