@@ -11,6 +11,7 @@ from crystal_data.io.distances import MIN_DISTANCE, check_distances, check_range
 from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
+_MOST_DIGITS = 12  # of a count
 _CELL_LINES = 5  # a remark, the scale and three vectors
 
 
@@ -95,8 +96,10 @@ def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], ND
 def _counts(rows: list[list[str]], identifier: str) -> list[int]:
     tokens = rows[0] if rows else []
     # Remarks may follow the numbers.
-    counts = [int(token) for token in tokens[: _leading_digits(tokens)]]
-    if not counts or sum(counts) == 0:
+    digits = tokens[: _leading_digits(tokens)]
+    # Python refuses to read numbers of thousands of digits.
+    counts = [int(token) for token in digits if len(token) <= _MOST_DIGITS]
+    if len(counts) < len(digits) or not counts or sum(counts) == 0:
         detail = f"no atoms: the line of counts is {' '.join(tokens)!r}"
         raise InvalidCrystalError(identifier, Reason.NO_ATOMS, detail)
     return counts

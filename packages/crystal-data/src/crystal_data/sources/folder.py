@@ -22,6 +22,7 @@ from crystal_data.sources.packed import open_text
 from crystal_data.sources.record import Record, Split
 from crystal_data.sources.split_paths import SplitPaths
 from crystal_data.sources.table_cells import (
+    AmbiguousNumberError,
     BadCellError,
     Column,
     Kind,
@@ -29,7 +30,7 @@ from crystal_data.sources.table_cells import (
     is_missing,
     parse_number,
 )
-from crystal_data.sources.table_rows import csv_cells
+from crystal_data.sources.table_rows import LARGEST_CELL, csv_cells
 
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 
@@ -188,8 +189,8 @@ class FolderSource(CrystalSource):
     def _read_table(
         self, table: Path, present: "_Files"
     ) -> tuple[list[str], list[tuple[int, list[str]]]]:
-        with open_text(table) as file:
-            rows = [(line, [cell.strip() for cell in row]) for line, row in csv_cells(file, table)]
+        with open_text(table, LARGEST_CELL) as file:
+            rows = [(line, [row[0].strip(), *row[1:]]) for line, row in csv_cells(file, table)]
         if not rows:
             raise SourceError(
                 f"{table} is empty; expected rows of a file's name and its properties"
@@ -201,7 +202,8 @@ class FolderSource(CrystalSource):
                     f"{table}, line {line}: {len(cells)} cells, but {width} in the first row"
                 )
         header = rows.pop(0)[1] if _is_header(rows[0][1], present) else None
-        names = self._targets or (header[1:] if header else _default_names(width - 1))
+        own_names = [cell.strip() for cell in header[1:]] if header else _default_names(width - 1)
+        names = self._targets or own_names
         if len(names) != width - 1:
             raise SourceError(
                 f"{table} has {width - 1} columns of properties, but targets= names {len(names)}: "
@@ -271,6 +273,8 @@ def _is_header(cells: list[str], present: _Files) -> bool:
 def _is_number(cell: str) -> bool:
     try:
         parse_number(cell)
+    except AmbiguousNumberError:
+        return True
     except BadCellError:
         return False
     return True

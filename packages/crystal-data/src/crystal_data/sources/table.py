@@ -29,7 +29,7 @@ from crystal_data.sources.table_cells import (
     is_missing,
     parse_text,
 )
-from crystal_data.sources.table_rows import Row, column_names, read_rows
+from crystal_data.sources.table_rows import LARGEST_CELL, Row, column_names, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,10 @@ class _Layout:
 
 class TableSource(CrystalSource):
     """Structures and properties in a CSV, Parquet, JSON Lines or JSON file.
+
+    Cells of a CSV or TSV file are separated by commas, semicolons or tabs, whichever stands behind
+    the first one. Where it is no comma, numbers may have a decimal comma; ``1,234``, which may
+    also be a thousand, is rejected.
 
     The structure is a column of CIF, POSCAR or pymatgen-JSON texts, the ``atoms`` of JARVIS, or the
     three OPTIMADE columns ``lattice_vectors``, ``cartesian_site_positions``, ``species_at_sites``.
@@ -260,7 +264,11 @@ def _structure(
         return crystal_from_jarvis(identifier, cell), "crystal"
     if isinstance(cell, Mapping):
         return json.dumps(cell), "json"
-    return str(cell), text_format(str(cell))
+    text = str(cell)
+    if len(text) > LARGEST_CELL:
+        detail = f"column {column} has {len(text) >> 20} MB, more than any structure needs"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    return text, text_format(text)
 
 
 def is_table_file(path: Path) -> bool:
