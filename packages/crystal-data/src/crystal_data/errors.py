@@ -20,6 +20,7 @@ class Reason(StrEnum):
     BAD_COORDINATES = "bad_coordinates"  # NaN, infinite, unknown
     OVERLAPPING_ATOMS = "overlapping_atoms"
     UNKNOWN_ELEMENT = "unknown_element"
+    UNSUPPORTED_ELEMENT = "unsupported_element"  # an element that the model has nothing for
     DISORDERED = "disordered"
     BAD_VALUE = "bad_value"  # a property that should be a number is not
     DUPLICATE_IDENTIFIER = "duplicate_identifier"
