@@ -219,3 +219,10 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - started < 5  # the imports alone would take longer
+
+
+def test_split_refuses_identifiers_of_several_lines(capsys):
+    Path("t.csv").write_text(f'id,cif\n"a\nb","{to_cif(SALT).replace(chr(34), chr(34) * 2)}"\n')
+    assert main(["split", "t.csv", "--out", "ids"]) == 1
+    assert "'a\\nb' does not fit in one line" in capsys.readouterr().err
+    assert not Path("ids").exists()

@@ -270,6 +270,17 @@ def test_a_label_of_several_elements_is_read_by_the_formula():
         parse_cif(text.replace("Ca1 C1 O3", "Ca C O3 N2"))
 
 
+def test_overlap_names_the_atoms_of_the_file():
+    near = cif(
+        CUBIC, formula="", sites=("Mg1 Mg 0 0 0 1", "O1 O 0.5 0.5 0.5 1", "O2 O .5 .5 .45 1")
+    )
+    with pytest.raises(InvalidCrystalError, match=r"O1 \(row 2 of the atoms\) and O2 \(row 3"):
+        parse_cif(near)
+    beside_axis = cif(CUBIC, formula="", sites=("Mg1 Mg 0 0 0 1", "O1 O 0.5 0.5 0.46 1"))
+    with pytest.raises(InvalidCrystalError, match=r"O1 \(row 2 .*\) and an image of O1 \(row 2"):
+        parse_cif(beside_axis)
+
+
 def test_on_formula_note_reads_what_the_formula_contradicts():
     text = cif("_symmetry_space_group_name_H-M 'P 1'", operations=["x,y,z"], units="1")
     crystal = parse_cif(text, options=ReadOptions(on_formula="note"))

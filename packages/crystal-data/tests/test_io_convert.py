@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.ase import from_ase, read_extxyz, to_ase, to_extxyz
+from crystal_data.io.ase import from_ase, to_ase, to_extxyz
 from crystal_data.io.cif import parse_cif, to_cif
+from crystal_data.io.extxyz import read_extxyz
 from crystal_data.io.options import UNCHECKED
 from crystal_data.io.poscar import parse_poscar, to_poscar
 from crystal_data.io.pymatgen import (

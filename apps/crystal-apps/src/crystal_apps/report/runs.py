@@ -1,6 +1,5 @@
 """What a finished run's folder says about itself."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
@@ -190,7 +190,7 @@ def _results(path: Path) -> list[MetricResult]:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+            yield from read_csv(file)
 
 
 def _curves(path: Path) -> dict[str, Curve]:

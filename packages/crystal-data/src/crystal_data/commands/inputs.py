@@ -24,7 +24,6 @@ SOURCES = {
     "mpts_52": "crystal_data.sources:MPTS52",
     "perov_5": "crystal_data.sources:Perov5",
 }
-_TABLES = (".csv", ".parquet", ".jsonl")
 
 
 class InputError(ValueError):
@@ -124,6 +123,7 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     from difflib import get_close_matches
 
     from crystal_data.sources import FolderSource, TableSource
+    from crystal_data.sources.table import is_table_file
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
@@ -136,9 +136,8 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
         near = get_close_matches(name_or_path, SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
         raise InputError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
-    name = path.name.removesuffix(".gz").lower()
     try:
-        if path.is_file() and name.endswith(_TABLES):
+        if path.is_file() and is_table_file(path):
             return TableSource(path)
         return FolderSource(path)
     except ValueError as error:

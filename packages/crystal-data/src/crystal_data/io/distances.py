@@ -1,5 +1,6 @@
 """Whether two atoms, or an atom and its own periodic image, are too close to be real."""
 
+from collections.abc import Sequence
 from itertools import product
 from math import hypot
 
@@ -16,12 +17,16 @@ _MAX_FRAC_COORD = 1e4
 _DENSE_ATOMS = 200  # up to here all pairs at once are quicker than a tree
 
 
-def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> None:
+def check_distances(
+    crystal: Crystal, min_distance: float = MIN_DISTANCE, names: Sequence[str] | None = None
+) -> None:
     """Refuse a crystal in which atoms overlap.
 
     Args:
         crystal: Looked at through its periodic images, each atom's own included.
-        min_distance: Å; atoms closer than this are taken as an error of the file.
+        min_distance: Å; atoms closer than this are taken as an error of the file; 0 allows all.
+        names: What the message calls each atom, such as its label and line in the file; by
+            default its place, counted from 1, and its element.
 
     Raises:
         InvalidCrystalError: ``OVERLAPPING_ATOMS``; or ``BAD_CELL`` and ``BAD_COORDINATES`` where
@@ -29,15 +34,16 @@ def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> Non
     """
     name = crystal.identifier
     check_ranges(name, crystal.lattice, crystal.frac_coords)
+    if min_distance <= 0.0:
+        return
     pair = close_pair(crystal.lattice, crystal.frac_coords, min_distance)
     if pair is None:
         return
     first, second, distance = pair
-    symbols = crystal.species
-    if first == second:
-        what = f"atom {first} ({symbols[first]}) and its own periodic image"
-    else:
-        what = f"atoms {first} ({symbols[first]}) and {second} ({symbols[second]})"
+    if names is None:
+        names = [f"atom {place} ({x})" for place, x in enumerate(crystal.species, start=1)]
+    other = "its own periodic image" if first == second else names[second]
+    what = f"{names[first]} and {other}"
     detail = f"{what} are {distance:.3f} Å apart, the minimum is {min_distance:g} Å"
     raise InvalidCrystalError(name, Reason.OVERLAPPING_ATOMS, detail)
 

@@ -3,14 +3,19 @@
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.ase import check_periodic
+from crystal_data.io.ase_json import crystal_from_ase_json, is_ase_json
+from crystal_data.io.distances import check_distances
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.sources.site_lists import crystal_from_jarvis, is_jarvis
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -33,6 +38,7 @@ def from_pymatgen(
     Raises:
         InvalidCrystalError: With the reason, if the structure does not make a crystal.
     """
+    check_periodic(structure.lattice.pbc, identifier)
     sites = list(structure)
     species = [[(str(s.symbol), float(x)) for s, x in site.species.items()] for site in sites]
     return _from_parts(
@@ -40,6 +46,7 @@ def from_pymatgen(
         structure.lattice.matrix,
         [site.frac_coords for site in sites],
         species,
+        [str(site.label) for site in sites],
         structure.properties,
         options=options,
     )
@@ -82,20 +89,24 @@ def from_pymatgen_dict(
     try:
         cell = values["lattice"]
         lattice = np.array(cell.get("matrix") or _matrix(cell), dtype=np.float64).reshape(3, 3)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        pbc = np.array(cell.get("pbc", True), dtype=bool).reshape(-1)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"'lattice' is no cell: {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail) from error
+    check_periodic(pbc.all() if len(pbc) != 3 else pbc, identifier)
     try:
         sites = values["sites"]
         coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no three numbers under 'abc': {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail) from error
     try:
         species = [[(str(s["element"]), float(s["occu"])) for s in x["species"]] for x in sites]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no element and occupancy under 'species': {error}"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
+    named = zip(sites, species, strict=True)
+    labels = [str(x.get("label") or "".join(symbol for symbol, _ in shares)) for x, shares in named]
     properties = values.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
     return _from_parts(
@@ -103,6 +114,7 @@ def from_pymatgen_dict(
         lattice,
         coords,
         species,
+        labels,
         properties,
         options=options,
     )
@@ -118,6 +130,7 @@ def _from_parts(
     lattice: Any,
     frac_coords: Any,
     species: list[list[tuple[str, float]]],
+    labels: list[str],
     properties: Mapping[str, Any] | None,
     options: ReadOptions,
 ) -> Crystal:
@@ -127,15 +140,19 @@ def _from_parts(
     rows = [row for row, shares in enumerate(species) for _ in shares]
     flat = [share for shares in species for share in shares]
     full = all(len(shares) == 1 and shares[0][1] == 1.0 for shares in species)
-    return crystal_from_symbols(
+    crystal = crystal_from_symbols(
         name,
         lattice,
         np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)[rows],
         [symbol for symbol, _ in flat],
         occupancies=None if full else [amount for _, amount in flat],
         properties=kept,
-        options=options,
+        options=replace(options, min_distance=0.0),
     )
+    # Disorder that was resolved may have left out sites, so that places are not those of the file.
+    names = [f"site {i} ({x})" for i, x in enumerate(labels, start=1)] if full else None
+    check_distances(crystal, options.min_distance, names)
+    return crystal
 
 
 def parse_json(
@@ -143,12 +160,20 @@ def parse_json(
     identifier: str = "",
     options: ReadOptions = DEFAULT,
 ) -> Crystal:
-    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``."""
+    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``.
+
+    Also of an ``Atoms`` of ASE or of JARVIS, which have no disorder.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = Reason.UNREADABLE if text.strip() else Reason.EMPTY
         raise InvalidCrystalError(identifier, reason, f"not JSON: {error}") from error
+    if is_ase_json(values) or is_jarvis(values):
+        read = crystal_from_ase_json if is_ase_json(values) else crystal_from_jarvis
+        crystal = read(identifier, values)
+        check_distances(crystal, options.min_distance)
+        return crystal
     return from_pymatgen_dict(values, identifier, options)
 
 

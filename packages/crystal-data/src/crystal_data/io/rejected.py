@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_text, write_text
 
 COLUMNS = ("id", "file", "stage", "reason", "detail")
@@ -35,6 +36,6 @@ def read_rejected(path: str | Path) -> list[Rejection]:
         if header != COLUMNS:
             raise ValueError(f"{path}: the columns are {header}, expected {COLUMNS}")
         return [
-            Rejection(name, where, stage, Reason(reason), detail)
+            Rejection(read_cell(name), read_cell(where), stage, Reason(reason), read_cell(detail))
             for name, where, stage, reason, detail in rows
         ]

@@ -1,7 +1,7 @@
 """The data module of all packages: from a source to the batches that a model asks for."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
+from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.loading.dataset import CrystalDataset
-from crystal_data.loading.domain import training_domain
+from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.packing import Bound
@@ -143,6 +144,13 @@ class CrystalDataModule(LightningDataModule):
         return spec
 
     @property
+    def supported_elements(self) -> Collection[int] | None:
+        """Atomic numbers that the model has; None for all."""
+        model = getattr(self._module(), "model", None)
+        elements: Collection[int] | None = getattr(model, "supported_elements", None)
+        return elements
+
+    @property
     def corruptions(self) -> tuple[Transform, ...]:
         """What is done to the crystals that the model learns to repair."""
         return tuple(getattr(self._module(), "corruptions", ()))
@@ -244,8 +252,10 @@ class CrystalDataModule(LightningDataModule):
         folder = run / "predictions" if stage == "predict" else run
         folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
-            rejected = (store.path / REJECTED).read_text(encoding="utf-8")
-            write_text(folder / REJECTED, rejected)
+            rejected = read_rejected(store.path / REJECTED)
+            if stage == "predict":
+                rejected += rejected_elements(store, self.supported_elements)
+            write_rejected(folder / REJECTED, rejected)
         write_notes(folder / NOTES, store)
         if self._exclusion is not None and self._exclusion.table:
             write_text(folder / _EXCLUDED, self._exclusion.table)
@@ -264,7 +274,10 @@ class CrystalDataModule(LightningDataModule):
         if split == "predict":
             chosen = self.predict_split
             # A row without labels can be predicted all the same, so the store is asked.
-            return np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
+            rows = np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
+            # One crystal that the model cannot take must not stop the others.
+            refused = list(unsupported(self.store, self.supported_elements))
+            return rows[~np.isin(rows, refused)]
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:

@@ -1,6 +1,6 @@
 """Crystals from the plain lists of sites that JSON and Parquet files hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ def crystal_from_sites(
     identifier: str,
     lattice: Any,
     coords: Any,
-    symbols: Sequence[str],
+    symbols: Any,
     *,
     cartesian: bool,
 ) -> Crystal:
@@ -27,7 +27,7 @@ def crystal_from_sites(
         identifier: For the crystal and for messages.
         lattice: Rows a, b, c; shape ``[3, 3]``, Å.
         coords: Shape ``[num_atoms, 3]``, Å if ``cartesian``, else dimensionless.
-        symbols: Element of each atom.
+        symbols: Element of each atom, a list.
         cartesian: What ``coords`` are.
 
     Raises:
@@ -36,10 +36,13 @@ def crystal_from_sites(
     try:
         cell = np.asarray(lattice, dtype=np.float64)
         sites = np.asarray(coords, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidCrystalError(
             identifier, Reason.UNREADABLE, f"lattice or coordinates are no numbers: {error}"
         ) from None
+    if not isinstance(symbols, list | tuple | np.ndarray):
+        detail = f"the elements are a {type(symbols).__name__}, a list was expected"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
     if sites.shape != (len(symbols), 3):
         raise InvalidCrystalError(
             identifier,
@@ -65,6 +68,11 @@ def crystal_from_optimade(identifier: str, row: Mapping[str, Any]) -> Crystal:
         if value is None:
             raise InvalidCrystalError(identifier, Reason.EMPTY, f"{name} is empty")
     return crystal_from_sites(identifier, lattice, positions, species, cartesian=True)
+
+
+def is_jarvis(value: Any) -> bool:
+    """Whether a JSON value is an ``Atoms`` of JARVIS."""
+    return isinstance(value, Mapping) and "lattice_mat" in value
 
 
 def crystal_from_jarvis(identifier: str, atoms: Mapping[str, Any]) -> Crystal:

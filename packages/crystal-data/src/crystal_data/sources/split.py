@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.sources.compositions import CrystalTable, table_composition_keys
 from crystal_data.sources.packed import open_text
 from crystal_data.sources.record import SPLIT_NAMES, SplitName
@@ -252,7 +253,7 @@ def read_ids(path: str | Path) -> list[str]:
                 raise ValueError(f"{path}: expected a list of identifiers, or an object of them")
             return [str(identifier) for identifier in listed]
         if ".csv" in path.suffixes:
-            return [row[0].strip() for row in list(csv.reader(file))[1:] if row]
+            return [read_cell(row[0].strip()) for row in list(csv.reader(file))[1:] if row]
         return _stripped(file)
 
 

@@ -1,6 +1,5 @@
 """The folder of one run: where it is, which checkpoint is meant, what a logger leaves in it."""
 
-import csv
 import re
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import csv_text, write_text
 
 RUNS = Path("runs")
@@ -181,7 +181,7 @@ def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
-        rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+        rows = {int(row["epoch"]): dict(row) for row in read_csv(file)}
     return {number: row for number, row in rows.items() if number < epoch}
 
 

@@ -14,7 +14,6 @@ from crystal_embed.shipped import DEFAULT_MODELS, load
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
-    from crystal_data.sources import PathsSource
     from crystal_data.training import Ensemble, Served
 
 _EPILOG = """\
@@ -102,6 +101,7 @@ def _predict(argv: Sequence[str] | None = None) -> int:
         parser.error("--batch-size and --devices are at least 1")
     groups = _groups(arguments.model or DEFAULT_MODELS)
     source = PathsSource(paths)
+    ignored = source.ignored  # before there are tables of ours in the folder
     modules = [module for group in groups for module in group.ensemble.members]
     try:
         served = predict_source(
@@ -115,7 +115,14 @@ def _predict(argv: Sequence[str] | None = None) -> int:
         _write_rejected(arguments.output, read_rejected(error.rejected_path))
         raise
     if served is not None:
-        _report(served, groups, source, arguments.output)
+        _report(served, groups, arguments.output)
+        if ignored:
+            print(
+                f"{len(ignored)} left aside, no structures: {', '.join(ignored[:3])}",
+                file=sys.stderr,
+            )
+        if not len(served.rows):
+            raise ValueError("none of the structures can be predicted by the model")
     return 0
 
 
@@ -142,9 +149,7 @@ def _groups(names: Sequence[str]) -> list[_Group]:
     return groups
 
 
-def _report(
-    served: "Served", groups: Sequence[_Group], source: "PathsSource", output: Path | None
-) -> None:
+def _report(served: "Served", groups: Sequence[_Group], output: Path | None) -> None:
     from crystal_data.io import csv_text, write_text
 
     columns = _columns(served, groups)
@@ -160,8 +165,6 @@ def _report(
         write_text(output, csv_text(columns, rows))
         print(f"{len(rows)} predictions: {output}", file=sys.stderr)
     _write_rejected(output, served.rejected)
-    if ignored := source.ignored:
-        print(f"{len(ignored)} files are no structures: {', '.join(ignored[:3])}", file=sys.stderr)
 
 
 def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]:
@@ -178,7 +181,8 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
             text = [f"{value:.9g}" for value in values.tolist()]
             columns[with_unit(name, ensemble.unit_of(name))] = text
         for member in ensemble.members:
-            notes.append(beyond_training(served.store, member.metadata.get("training", {})))
+            noted = beyond_training(served.store, member.metadata.get("training", {}))
+            notes.append([noted[row] for row in served.rows])
     columns["note"] = [
         "; ".join(dict.fromkeys(filter(None, row))) for row in zip(*notes, strict=True)
     ]

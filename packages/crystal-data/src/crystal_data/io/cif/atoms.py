@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import isnan, prod
+from typing import overload
 
 import numpy as np
 from gemmi import cif
@@ -51,6 +52,34 @@ class ListedAtoms:
     readings: list[NDArray[np.int64]]
     occupancies: NDArray[np.float64] | None
     notes: tuple[str, ...]
+
+
+class SiteNames(Sequence[str]):
+    """What messages call each atom: its label and row in the file, made when asked for.
+
+    Args:
+        names: Of the listed atoms, as they are written.
+        source: Listed atom that each atom comes from; shape ``[num_atoms]``.
+    """
+
+    def __init__(self, names: Sequence[str], source: NDArray[np.int64]) -> None:
+        self._names = names
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, atom: int) -> str: ...
+    @overload
+    def __getitem__(self, atom: slice) -> list[str]: ...
+    def __getitem__(self, atom: int | slice) -> str | list[str]:
+        if isinstance(atom, slice):
+            return [self[one] for one in range(len(self))[atom]]
+        row = int(self._source[atom])
+        is_image = atom > 0 and self._source[atom - 1] == row
+        name = f"{as_text(self._names[row])} (row {row + 1} of the atoms)"
+        return f"an image of {name}" if is_image else name
 
 
 def read_lattice(block: CifBlock) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.cif.atoms import ListedAtoms, has_atoms, read_atoms, read_lattice
+from crystal_data.io.cif.atoms import ListedAtoms, SiteNames, has_atoms, read_atoms, read_lattice
 from crystal_data.io.cif.block import CifBlock, parse_blocks
 from crystal_data.io.cif.symmetry import Atoms, StatedSymmetry, all_atoms, stated_symmetry
 from crystal_data.io.disorder import resolve_disorder
@@ -75,14 +75,17 @@ def _crystal(block: CifBlock, options: ReadOptions, *, is_whole: bool) -> Crysta
     listed = read_atoms(block, formula if options.on_formula == "error" else Formula({}))
     stated = stated_symmetry(block)
     atoms = _readings(listed, lattice, stated, formula, block.identifier, options)
-    if not is_whole and formula.fit(atoms.counted()) == Fit.CONTRADICTS:
+    is_formula_needed = not is_whole and options.on_formula == "error"
+    if is_formula_needed and formula.fit(atoms.counted()) == Fit.CONTRADICTS:
         detail = f"the text stops within a line, and its atoms are not the formula's {formula}"
         raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail)
     crystal = Crystal(
         lattice, atoms.frac_coords, atoms.atomic_numbers, block.identifier, notes=atoms.notes
     )
-    if atoms.occupancies is not None:
-        crystal = resolve_disorder(crystal, atoms.occupancies, options.on_disorder)
+    if atoms.occupancies is None:
+        check_distances(crystal, options.min_distance, SiteNames(listed.names, atoms.source))
+        return crystal
+    crystal = resolve_disorder(crystal, atoms.occupancies, options.on_disorder)
     check_distances(crystal, options.min_distance)
     return crystal
 
@@ -121,7 +124,7 @@ def _readings(
     if len(fitting) == 1:
         return fitting[0].noted(f"labels were read so that they make the formula {formula.text!r}")
     detail = (
-        f"labels such as {listed.names[0]!r} may mean several elements, and the formula "
+        f"labels such as {', '.join(listed.names[:3])} may mean several elements, and the formula "
         f"{formula.text!r} does not decide; add _atom_site_type_symbol"
     )
     raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
