@@ -12,6 +12,7 @@ import yaml
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
 from crystal_data.io.ase import to_ase
+from crystal_data.io.checked_json import with_checksum
 from crystal_data.io.cif import to_cif
 from crystal_data.io.pymatgen import to_pymatgen
 from crystal_data.training import artifact as artifact_module
@@ -56,8 +57,10 @@ def folder(model, tmp_path):
 
 
 def change(folder, **changes):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | changes))
+    """Writes other options, as if they had been saved so."""
+    config = json.loads((folder / "config.json").read_text()) | changes
+    del config["sha256"]
+    (folder / "config.json").write_text(json.dumps(with_checksum(config)))
 
 
 def test_there_and_back(model, folder):
@@ -149,16 +152,17 @@ def test_only_our_packages_are_ever_imported(folder, package):
 
 def test_the_future_is_refused(folder):
     change(folder, format_version=99)
-    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 1; upgrade crystal-toy"):
+    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 2; upgrade crystal-toy"):
         Artifact.load(folder)
 
 
 def test_an_old_format_is_lifted_step_by_step(folder, monkeypatch):
     monkeypatch.setattr(artifact_module, "FORMAT_VERSION", 3)
     steps = {
-        1: lambda config: config | {"targets": {}},
+        1: lambda config: config | {"targets": {}, "files": None},
         2: lambda config: config | {"arguments": config["arguments"] | {"hidden_size": 7}},
     }
+    change(folder, format_version=1)
     monkeypatch.setattr(artifact_module, "MIGRATIONS", steps)
     loaded = Artifact.load(folder)
     assert loaded.targets == {}
@@ -171,6 +175,8 @@ def test_an_old_format_is_lifted_step_by_step(folder, monkeypatch):
         ("config.json", b"{"),
         ("config.json", b"[]"),
         ("config.json", b'{"format_version": 1}'),
+        ("config.json", b'{"format_version": 2}'),
+        ("config.json", b'{"format_version": 1, "files": ' + b"[" * 100_000),
         ("metadata.json", b"\xff"),
         ("model.safetensors", b"not weights"),
         ("model.safetensors", None),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,9 +130,7 @@ def test_artifact_needs_no_table_file(tmp_path):
 
 
 def test_an_artifact_of_unknown_name_is_refused(tmp_path):
-    CGCNN().save_pretrained(tmp_path / "artifact")
-    config = tmp_path / "artifact" / "config.json"
-    config.write_text(config.read_text().replace('"CGCNN"', '"CGCN"'))
+    replace(CGCNN().to_artifact(), model="CGCN").save(tmp_path / "artifact")
     with pytest.raises(ArtifactError, match="did you mean 'CGCNN'"):
         CGCNN.from_pretrained(tmp_path / "artifact")
     assert Artifact.load(tmp_path / "artifact").model == "CGCN"

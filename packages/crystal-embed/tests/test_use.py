@@ -231,7 +231,7 @@ def test_ensemble_there_and_back(others, capsys):
     np.testing.assert_allclose(columns[TARGET], np.mean(singles, axis=0), atol=1e-9)
     np.testing.assert_allclose(columns[f"{TARGET}:std"], np.std(singles, axis=0, ddof=1))
     content = json.loads(Path("trio/ensemble.json").read_text(encoding="utf-8"))
-    content["members"] = ["../run"]
+    content |= {"format_version": 1, "members": ["../run"]}
     Path("trio/ensemble.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match="members are folders beside it"):
         crystal_embed.load("trio")

@@ -1,7 +1,10 @@
 """What edges a model wants; owned by the model, read by the DataModule, kept in the artifact."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
+
+Ties: TypeAlias = Literal["shell", "cut"]
+_MAX_CUTOFF, _MAX_NEIGHBORS = 100.0, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,30 @@ class GraphSpec:
 
     cutoff: float | None = None
     max_neighbors: int | None = 12
-    ties: Literal["shell", "cut"] = "shell"
+    ties: Ties = "shell"
     tie_tolerance: float = 1e-3
     line_graph: bool = False
 
     def __post_init__(self) -> None:
         if self.cutoff is None and self.max_neighbors is None:
             raise ValueError("give a cutoff, max_neighbors, or both")
-        if self.cutoff is not None and self.cutoff <= 0:
-            raise ValueError(f"cutoff must be positive, not {self.cutoff} Å")
-        if self.max_neighbors is not None and self.max_neighbors < 1:
-            raise ValueError(f"max_neighbors must be at least 1, not {self.max_neighbors}")
+        # Also what an artifact from elsewhere asks for comes here: beyond these bounds a crystal
+        # would take all memory.
+        if self.cutoff is not None and not 0 < self.cutoff <= _MAX_CUTOFF:
+            raise ValueError(
+                f"cutoff must be positive and at most {_MAX_CUTOFF:g} Å, not {self.cutoff} Å"
+            )
+        if self.max_neighbors is not None and not 1 <= self.max_neighbors <= _MAX_NEIGHBORS:
+            raise ValueError(
+                f"max_neighbors must be at least 1 and at most {_MAX_NEIGHBORS}, not "
+                f"{self.max_neighbors}"
+            )
+        if self.ties not in get_args(Ties):
+            raise ValueError(f"ties must be {' or '.join(get_args(Ties))}, not {self.ties!r}")
+        if not 0 <= self.tie_tolerance < 1:
+            raise ValueError(
+                f"tie_tolerance must be at least 0 and below 1 Å, not {self.tie_tolerance}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for artifacts and for keys of cached edges."""

@@ -28,14 +28,19 @@ def read_rejected(path: str | Path) -> list[Rejection]:
     """The rows of a table that ``write_rejected`` wrote.
 
     Raises:
-        ValueError: If the columns are others, or a reason is not one of ``Reason``.
+        ValueError: If the columns are others, a reason is not one of ``Reason``, or it is damaged.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        header = tuple(next(rows, ()))
-        if header != COLUMNS:
-            raise ValueError(f"{path}: the columns are {header}, expected {COLUMNS}")
-        return [
-            Rejection(read_cell(name), read_cell(where), stage, Reason(reason), read_cell(detail))
-            for name, where, stage, reason, detail in rows
-        ]
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            header = tuple(next(rows, ()))
+            if header != COLUMNS:
+                raise ValueError(f"the columns are {header}, expected {COLUMNS}")
+            return [
+                Rejection(
+                    read_cell(name), read_cell(where), stage, Reason(reason), read_cell(detail)
+                )
+                for name, where, stage, reason, detail in rows
+            ]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -183,7 +183,9 @@ class CrystalDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         # The process that prepared the data has said what there is to say about its rejections.
         store = self._store = CrystalStore.open(
-            store_folder(self.source, self.read_options, self.cache)
+            store_folder(self.source, self.read_options, self.cache),
+            # A Trainer has called prepare_data before, in one process for all.
+            check=self.trainer is None,
         )
         # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
         # is an error.

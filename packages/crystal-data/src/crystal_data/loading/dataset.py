@@ -41,6 +41,9 @@ class CrystalDataset(Dataset[CrystalBatch]):
         # Stored edges are those of the stored positions.
         moves_atoms = any(transform.moves_atoms for transform in self._transforms)
         self._stored_edges = None if moves_atoms else graph_spec
+        if self._stored_edges is not None:
+            # Opened, and checked, before workers are started: they take it over.
+            store.edges(self._stored_edges)
 
     def __len__(self) -> int:
         return len(self.store)

@@ -10,6 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.io.checked_json import (
+    DamagedFileError,
+    read_json_object,
+    verify_checksum,
+    with_checksum,
+)
 from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import write_text
 from crystal_data.sources.base import CrystalSource
@@ -18,6 +24,7 @@ from crystal_data.sources.hashing import hash_file
 from crystal_data.sources.record import Split
 from crystal_data.sources.split import SplitRows
 from crystal_data.store.locking import locked
+from crystal_data.store.progress import say
 from crystal_data.store.store import CrystalStore
 
 
@@ -100,13 +107,28 @@ def _recalled(
     content = [_fingerprint(item, rows) for item in against]
     digest = hashlib.sha256(json.dumps(content).encode())
     digest.update(np.ascontiguousarray(rows["train"]).data)
-    path = folder / f"excluded-{digest.hexdigest()[:16]}.csv"
-    if not path.exists():
+    path = folder / f"excluded-{digest.hexdigest()[:16]}.json"
+    table = _read_table(path)
+    if table is None:
         with locked(path):
-            if not path.exists():
-                write_text(path, compare())
-    with path.open(encoding="utf-8", newline="") as file:  # identifiers may hold line ends
-        return file.read()
+            table = _read_table(path)  # perhaps compared while this process waited
+            if table is None:
+                table = compare()
+                write_text(path, json.dumps(with_checksum({"table": table})) + "\n")
+    return table
+
+
+def _read_table(path: Path) -> str | None:
+    """The text of ``excluded.csv`` that was kept, None if there is none or it is damaged."""
+    try:
+        content = read_json_object(path)
+        verify_checksum(content, path)
+    except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        say(f"{error}; comparing anew")
+        return None
+    return str(content["table"])
 
 
 def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:

@@ -1,24 +1,23 @@
 """Files from the network: resumed, retried, verified, and moved into place in one step."""
 
 import json
-import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import requests
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import Progress
 
+from crystal_data.io.checked_json import DamagedFileError, read_json_object
 from crystal_data.io.files import write_text
 from crystal_data.sources.hashing import hash_file, remembered_hash
+from crystal_data.sources.transfer import GiveUpError, TryAgainError, forget, part_path, transfer
 
-_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CHUNK = 1 << 16
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +39,6 @@ class RemoteFile:
 
 class DownloadError(OSError):
     """A file that could not be fetched or is not the one expected."""
-
-
-class _TryAgainError(Exception):
-    """A fault that may pass."""
-
-
-class _GiveUpError(Exception):
-    """A fault that stays, so that only another address can help."""
 
 
 def find_file(file: RemoteFile, home: Path) -> Path | None:
@@ -130,109 +121,56 @@ def _download(file: RemoteFile, path: Path, attempts: int, backoff: float, timeo
             if attempt:
                 time.sleep(backoff * 2 ** (attempt - 1))
             try:
-                _transfer(url, path, timeout)
+                transfer(url, path, timeout, _known_size(file, path))
                 _accept(file, url, path)
                 return
-            except _TryAgainError as error:
+            except DownloadError:
+                raise
+            except TryAgainError as error:
                 fault = f"{url}: {error}"
-            except _GiveUpError as error:
+            except GiveUpError as error:
                 fault = f"{url}: {error}"
                 break
+            except OSError as error:  # a full disk, a folder in the file's place
+                fault = f"the file cannot be written: {error}"
+                raise DownloadError(_advice(file, path, fault)) from error
         faults.append(fault)
     raise DownloadError(_advice(file, path, "; ".join(faults)))
 
 
-def _transfer(url: str, path: Path, timeout: float) -> None:
-    """One try: the rest of ``<path>.part`` if the server can go on there, else all of it."""
-    part, tag_file = _part(path), _tag_file(path)
-    tag = tag_file.read_text(encoding="utf-8") if tag_file.is_file() and part.is_file() else ""
-    start = part.stat().st_size if tag else 0
-    # identity: sizes and ranges are those of the file, not of a packed transfer.
-    headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers |= {"Range": f"bytes={start}-", "If-Range": tag}
-    try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-            _check_status(response, part)
-            goes_on = response.status_code == requests.codes.partial_content
-            if goes_on and not _range_starts_at(response, start):
-                part.unlink(missing_ok=True)
-                raise _TryAgainError("the server sent another range than asked for")
-            tag_file.write_text(_strong_tag(response), encoding="utf-8")
-            _receive(response, part, start if goes_on else 0)
-    except requests.RequestException as error:
-        raise _TryAgainError(f"{type(error).__name__}: {error}") from None
-
-
-def _check_status(response: requests.Response, part: Path) -> None:
-    status = response.status_code
-    if status == requests.codes.requested_range_not_satisfiable:
-        part.unlink(missing_ok=True)
-        raise _TryAgainError("the server refused to go on where the last try ended")
-    if status in _RETRIED_STATUS:
-        raise _TryAgainError(f"HTTP status {status} {response.reason}")
-    if status not in (requests.codes.ok, requests.codes.partial_content):
-        raise _GiveUpError(f"HTTP status {status} {response.reason}")
-
-
-def _range_starts_at(response: requests.Response, start: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def _strong_tag(response: requests.Response) -> str:
-    # Without a tag that names this very content, a resumed file could be half of each of two.
-    tag = response.headers.get("ETag", "")
-    return "" if tag.startswith("W/") else tag or response.headers.get("Last-Modified", "")
-
-
-def _receive(response: requests.Response, part: Path, start: int) -> None:
-    length = response.headers.get("Content-Length")
-    total = start + int(length) if length is not None else None
-    console = Console(stderr=True)
-    with (
-        part.open("ab" if start else "wb") as out,
-        Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
-    ):
-        task = progress.add_task(part.stem, total=total, completed=start)
-        for chunk in response.iter_content(_CHUNK):
-            out.write(chunk)
-            progress.advance(task, len(chunk))
-        out.flush()
-        os.fsync(out.fileno())
-        received = out.tell()
-    if total is not None and received != total:
-        raise _TryAgainError(f"the transfer ended after {received} of {total} bytes")
+def _known_size(file: RemoteFile, path: Path) -> int | None:
+    entry = _recorded(path)
+    return file.size if file.size is not None or entry is None else entry.size
 
 
 def _accept(file: RemoteFile, url: str, path: Path) -> None:
     """Verify the part that has come in and move it to its place."""
-    part = _part(path)
+    part = part_path(path)
     size, sha256 = part.stat().st_size, hash_file(part)
     recorded = _recorded(path)
-    expected = file.sha256 or recorded
+    expected = file.sha256 or (recorded and recorded.sha256)
     if (file.size is not None and size != file.size) or (expected and sha256 != expected):
-        part.unlink()
-        _tag_file(path).unlink(missing_ok=True)
+        forget(path)
         known = "the registry" if file.sha256 else f"{_log_path(path)} (first download)"
-        raise _GiveUpError(
+        raise GiveUpError(
             f"got {size} bytes with sha256 {sha256}, expected {file.size or 'any number of'} "
             f"bytes with sha256 {expected or 'not known'} from {known}"
         )
     if recorded is None:
         _record(path, url, size, sha256)
     part.replace(path)
-    _tag_file(path).unlink(missing_ok=True)
+    forget(path)
 
 
 def _check_present(file: RemoteFile, found: Path, home: Path) -> None:
     if found != home / file.path:
         return  # packed otherwise by hand, so it has other bytes than the published file
     recorded = _recorded(found)
-    expected = file.sha256 or recorded
+    expected = file.sha256 or (recorded and recorded.sha256)
     if expected is None:
         return
-    actual = remembered_hash(found)
-    if actual != expected:
+    # A hash that was remembered wrongly would blame the file for ever, so it is made again.
+    if remembered_hash(found) != expected and (actual := hash_file(found)) != expected:
         origin = "the registry" if file.sha256 else str(_log_path(found))
         raise DownloadError(
             f"{found} has sha256 {actual}, but {origin} says {expected}; the file was "
@@ -240,26 +178,41 @@ def _check_present(file: RemoteFile, found: Path, home: Path) -> None:
         )
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
-
-
-def _tag_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part.tag")
-
-
 def _log_path(path: Path) -> Path:
     return path.with_name("downloads.json")
 
 
-def _log(path: Path) -> dict[str, dict[str, object]]:
-    log = _log_path(path)
-    return json.loads(log.read_text(encoding="utf-8")) if log.is_file() else {}
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What the log says of a file at its first download."""
+
+    size: int
+    sha256: str
 
 
-def _recorded(path: Path) -> str | None:
+def _log(path: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(_log_path(path))
+    except FileNotFoundError:
+        return {}
+    except DamagedFileError as error:
+        raise _log_error(path, str(error)) from error
+
+
+def _recorded(path: Path) -> _Recorded | None:
     entry = _log(path).get(path.name)
-    return str(entry["sha256"]) if entry else None
+    if entry is None:
+        return None
+    size, sha256 = (entry.get(k) if isinstance(entry, dict) else None for k in ("size", "sha256"))
+    if not isinstance(size, int) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise _log_error(path, f"{_log_path(path)}: no size and sha256 of {path.name}")
+    return _Recorded(size, sha256)
+
+
+def _log_error(path: Path, problem: str) -> DownloadError:
+    return DownloadError(
+        f"{problem}; delete {_log_path(path)}: what it holds is recorded again at the next download"
+    )
 
 
 def _record(path: Path, url: str, size: int, sha256: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.errors import SourceError
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.sources.compositions import CrystalTable, composition_keys
 from crystal_data.sources.same_structure import Candidates, MatcherOptions, find_same
@@ -83,6 +84,8 @@ class CrystalSet:
     def from_ids(cls, path: str | Path) -> Self:
         """A file of identifiers, as :func:`crystal_data.sources.split.read_ids` reads it."""
         identifiers = read_ids(path)
+        if not identifiers:
+            raise SourceError(f"{path} lists no identifiers, so nothing would be left out")
         return cls(Path(path).name.split(".")[0], identifiers, [""] * len(identifiers))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,14 +58,28 @@ def _remembered(what: str, paths: Sequence[Path], compute: Callable[[], str]) ->
     ]
     key = hashlib.sha256(json.dumps([what, places]).encode()).hexdigest()
     memo = cache_home() / "fingerprints" / key
-    if memo.is_file():
-        return memo.read_text(encoding="ascii")
+    if known := _read_memo(memo):
+        return known
     digest = compute()
     newest = max((stat.st_mtime for stat in stats), default=0.0)
     if time.time() - newest > _SETTLED_SECONDS:
         try:
-            write_text(memo, digest)
+            write_text(memo, _with_checksum(digest))
         except OSError:
             # A cache home that cannot be written costs time, never correctness.
             return digest
     return digest
+
+
+def _with_checksum(digest: str) -> str:
+    return f"{digest} {zlib.crc32(digest.encode()):08x}"
+
+
+def _read_memo(path: Path) -> str:
+    """The hash that was remembered; empty if there is none, or the file is damaged."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
+    digest = text.partition(" ")[0]
+    return digest if text == _with_checksum(digest) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.download import RemoteFile, fetch, find_file
 from crystal_data.sources.hashing import hash_files
@@ -181,6 +181,11 @@ class _LeaderboardSource(CrystalSource):
         splits = self._splits()
         waiting = set(splits)
         for number, entry in enumerate(iter_json_list(path), start=1):
+            if not isinstance(entry, dict) or self.info.identifier not in entry:
+                raise SourceError(
+                    f"{path}: entry {number} has no {self.info.identifier}; delete the file, or "
+                    "fetch it again"
+                )
             identifier = str(entry[self.info.identifier])
             if identifier in self.known_duplicates and identifier not in waiting:
                 logger.warning("%s: %s stands twice; the first is kept", self.name, identifier)
@@ -211,8 +216,18 @@ class _LeaderboardSource(CrystalSource):
 
     def _splits(self) -> dict[str, Split]:
         """Split of each id; one that stands in two is taken as the later of train, val, test."""
-        with open_text(_present(self.split_file, self._root)) as file:
-            listed = json.load(file)
+        path = _present(self.split_file, self._root)
+        with open_text(path) as file:
+            try:
+                listed = json.load(file)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise SourceError(
+                    f"{path} is damaged: {error}; delete it, or fetch it again"
+                ) from error
+        if not all(
+            isinstance(listed, dict) and isinstance(listed.get(s), dict) for s in SPLIT_NAMES
+        ):
+            raise SourceError(f"{path}: expected identifiers under {', '.join(SPLIT_NAMES)}")
         splits: dict[str, Split] = {}
         for split in SPLIT_NAMES:
             doubled = sorted(splits.keys() & listed[split].keys())

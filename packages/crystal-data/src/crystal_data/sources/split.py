@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import SourceError
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.sources.compositions import CrystalTable, table_composition_keys
 from crystal_data.sources.packed import open_text
@@ -243,18 +244,33 @@ def read_ids(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a JSON file holds neither a list nor an object.
+        SourceError: If it is damaged, or a JSON file holds no identifiers.
     """
     path = Path(path).expanduser()
     with open_text(path) as file:
-        if ".json" in path.suffixes:
-            listed = json.load(file)
-            if not isinstance(listed, list | dict):
-                raise ValueError(f"{path}: expected a list of identifiers, or an object of them")
-            return [str(identifier) for identifier in listed]
-        if ".csv" in path.suffixes:
-            return [read_cell(row[0].strip()) for row in list(csv.reader(file))[1:] if row]
-        return _stripped(file)
+        try:
+            if ".json" in path.suffixes:
+                return _listed(json.load(file), path)
+            if ".csv" in path.suffixes:
+                # strict: a quote without an end would swallow all lines behind it.
+                rows = list(csv.reader(file, strict=True))
+                return [read_cell(one) for one in _stripped(row[0] for row in rows[1:] if row)]
+            return _stripped(file)
+        except (SourceError, UnicodeDecodeError):
+            raise  # they name the file, or open_text does
+        except RecursionError:
+            raise SourceError(f"{path}: the JSON is nested too deeply") from None
+        except (ValueError, csv.Error) as error:
+            raise SourceError(f"{path} is damaged: {error}; fetch or write it again") from error
+
+
+def _listed(content: Any, path: Path) -> list[str]:
+    if not isinstance(content, list | dict):
+        raise SourceError(f"{path}: expected a list of identifiers, or an object of them")
+    for identifier in content:
+        if isinstance(identifier, bool) or not isinstance(identifier, str | int):
+            raise SourceError(f"{path}: {identifier!r:.50} is no identifier")
+    return [str(identifier) for identifier in content]
 
 
 def _stripped(lines: Iterable[str]) -> list[str]:

@@ -64,10 +64,10 @@ def open_store(
             not one can be used.
     """
     folder = store_folder(source, options, cache)
-    store = _opened(folder)
+    store = _opened(folder, says_why=False)
     if store is None:
         with locked(folder):
-            store = _opened(folder)  # perhaps built while this process waited
+            store = _opened(folder, says_why=True)  # perhaps built while this process waited
             if store is None:
                 with atomic_folder(folder) as temporary:
                     _Build(source, temporary, options, num_workers).run()
@@ -91,13 +91,14 @@ def store_folder(
     return cache_home(cache) / f"{name}-{key}"
 
 
-def _opened(folder: Path) -> CrystalStore | None:
+def _opened(folder: Path, *, says_why: bool) -> CrystalStore | None:
     if not (folder / MANIFEST).exists():
         return None
     try:
         return CrystalStore.open(folder)
     except StoreError as error:
-        say(f"{error.args[0]}; building it anew")
+        if says_why:
+            say(f"{error.problem}; building it anew")
         return None
 
 

@@ -166,14 +166,20 @@ def map_array(path: Path) -> NDArray[Any]:
     Raises:
         ValueError: If the file is not an ``.npy`` file of plain numbers, or is cut short.
     """
-    with path.open("rb") as file:
-        version = npy.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"{path}: .npy version {version}, expected (1, 0)")
-        shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-        start = file.tell()
-    if dtype.hasobject or fortran_order:
-        raise ValueError(f"{path}: a column holds plain numbers in C order, not {dtype}")
-    if 0 in shape:  # an empty file region cannot be mapped
-        return np.empty(shape, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    try:
+        with path.open("rb") as file:
+            version = npy.read_magic(file)
+            if version != (1, 0):
+                raise ValueError(f".npy version {version}, expected (1, 0)")
+            shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+            start = file.tell()
+        if dtype.hasobject or fortran_order:
+            raise ValueError(f"a column holds plain numbers in C order, not {dtype}")
+        if 0 in shape:  # an empty file region cannot be mapped
+            return np.empty(shape, dtype=dtype)
+        return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
+    except OSError:
+        raise
+    # NumPy evaluates a header, so a damaged one can fail in any way.
+    except Exception as error:
+        raise ValueError(f"{path}: {error}") from error

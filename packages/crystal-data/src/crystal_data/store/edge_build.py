@@ -36,10 +36,10 @@ def ensure_edges(store: Path, spec: GraphSpec, num_workers: int | None = None) -
         num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
     """
     folder = edge_folder(store, spec)
-    if _is_whole(folder):
+    if _is_whole(folder, says_why=False):
         return
     with locked(folder):
-        if _is_whole(folder):
+        if _is_whole(folder, says_why=True):  # perhaps computed while this process waited
             return
         with atomic_folder(folder) as temporary:
             offsets = map_array(store / "offsets.npy")
@@ -111,12 +111,13 @@ def _spans(offsets: NDArray[Any]) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, *, says_why: bool) -> bool:
     if not folder.is_dir():
         return False
     try:
         read_manifest(folder)
     except StoreError as error:
-        say(f"{error}; computing these edges anew")
+        if says_why:
+            say(f"{error.problem}; computing these edges anew")
         return False
     return True

@@ -19,7 +19,7 @@ from crystal_data.store.columns import (
     map_array,
     ragged_positions,
 )
-from crystal_data.store.manifest import read_manifest, write_manifest
+from crystal_data.store.manifest import map_columns, write_manifest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,14 +45,18 @@ class EdgeColumns:
     offsets: NDArray[np.int64]
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, check: bool = True) -> Self:
         """Maps the columns of a finished folder.
 
+        Args:
+            folder: Of the edges.
+            check: Compare every file with its checksum.
+
         Raises:
-            StoreError: If a file is missing or cut short.
+            StoreError: If a file is missing or damaged.
         """
-        read_manifest(folder)
-        return cls(*(map_array(folder / f"{name}.npy") for name in cls.__slots__))
+        _, arrays = map_columns(folder, check=check)
+        return cls(*(arrays[name] for name in cls.__slots__))
 
     def cut(
         self, rows: NDArray[np.int64], first_atom: NDArray[np.int64]

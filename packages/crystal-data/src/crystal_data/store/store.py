@@ -1,6 +1,7 @@
 """A data set in columns: memory-mapped, shared by all processes, cut into batches by rows."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.store.columns import StringColumn, map_array, ragged_positions
+from crystal_data.store.columns import StringColumn, ragged_positions
 from crystal_data.store.edge_build import edge_folder, edges_in_memory, ensure_edges
 from crystal_data.store.edges import EdgeColumns, edge_key
 from crystal_data.store.from_crystals import write_store
-from crystal_data.store.manifest import StoreError, read_manifest
+from crystal_data.store.manifest import map_columns
 from crystal_data.store.properties import MissingColumnError
 from crystal_data.store.writer import SPLITS, STRINGS
 
@@ -43,26 +44,27 @@ class CrystalStore:
         self._arrays = dict(arrays)
         self._manifest = dict(manifest)
         self._edges: dict[str, EdgeColumns] = {}
+        self._checks = True
         #: Atoms of each crystal; int64 ``[num_crystals]``.
         self.num_atoms: NDArray[np.int64] = np.diff(self._arrays["offsets"])
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Opens a finished store; nothing is read but headers.
+    def open(cls, path: str | Path, *, check: bool = True) -> Self:
+        """Opens a finished store. It stays on disk: only what is asked for is read into memory.
+
+        Args:
+            path: Folder of the store.
+            check: Read every file once and compare it with its checksum, edges too when they are
+                first used. A process whose parent has just done so need not.
 
         Raises:
             StoreError: If a file is missing or damaged, or the format is unknown.
         """
         folder = Path(path)
-        manifest = read_manifest(folder)
-        names = [name for name in manifest["files"] if name.endswith(".npy")]
-        try:
-            arrays = {name.removesuffix(".npy"): map_array(folder / name) for name in names}
-        except ValueError as error:
-            raise StoreError(
-                f"{error}; the store is damaged, delete {folder} to have it built anew"
-            ) from error
-        return cls(arrays, manifest, folder)
+        manifest, arrays = map_columns(folder, check=check)
+        store = cls(arrays, manifest, folder)
+        store._checks = check
+        return store
 
     @classmethod
     def from_crystals(
@@ -104,7 +106,8 @@ class CrystalStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.path is not None:
-            return type(self).open, (self.path,)
+            # Whoever unpickles it is a worker of the process that has checked the files.
+            return partial(type(self).open, check=False), (self.path,)
         return type(self), (self._arrays, self._manifest), {"_edges": self._edges}
 
     def __len__(self) -> int:
@@ -292,12 +295,16 @@ class CrystalStore:
         return batch
 
     def edges(self, graph_spec: GraphSpec) -> EdgeColumns | None:
-        """Edge columns of a specification, or None if they have not been made."""
+        """Edge columns of a specification, or None if they have not been made.
+
+        Raises:
+            StoreError: If they are damaged; :meth:`add_edges` then computes them again.
+        """
         key = edge_key(graph_spec)
         if key not in self._edges and self.path is not None:
             folder = edge_folder(self.path, graph_spec)
             if folder.is_dir():
-                self._edges[key] = EdgeColumns.open(folder)
+                self._edges[key] = EdgeColumns.open(folder, check=self._checks)
         return self._edges.get(key)
 
     def add_edges(self, graph_spec: GraphSpec, *, num_workers: int | None = None) -> None:
@@ -309,6 +316,8 @@ class CrystalStore:
         """
         if self.path is not None:
             ensure_edges(self.path, graph_spec, num_workers)
+            folder = edge_folder(self.path, graph_spec)
+            self._edges[edge_key(graph_spec)] = EdgeColumns.open(folder, check=False)
             return
         self._edges[edge_key(graph_spec)] = edges_in_memory(
             self._arrays["lattice"],

@@ -1,6 +1,8 @@
 """What one stage hands to the next or a user publishes: a folder that executes nothing."""
 
+import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,25 +11,69 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crystal_data.io.checked_json import (
+    DamagedFileError,
+    read_json_object,
+    verify_checksum,
+    with_checksum,
+)
 from crystal_data.io.files import atomic_folder
 from crystal_data.training.card import model_card
 from crystal_data.training.registry import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
 ARTIFACT = "artifact"  # its folder within that of a run
 
+_REMEDY = "copy or download the artifact again"
+
+
+def _add_files(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 kept no hashes of the files, so there is nothing to compare them with."""
+    return {**config, "files": None}
+
+
 # Format version to the function that lifts a config.json of that version to the next one.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_files}
 
 
 @dataclass(frozen=True, slots=True)
 class TargetScale:
-    """How a normalised output becomes a property: ``output * std + mean``, in ``unit``."""
+    """How a normalised output becomes a property: ``output * std + mean``, in ``unit``.
+
+    Raises:
+        ArtifactError: If the mean is not finite, or the deviation is not above zero.
+    """
 
     mean: float
     std: float
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        for value in (self.mean, self.std):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ArtifactError(f"a mean or deviation is {value!r}, not a number")
+        # As the normaliser keeps them: in 32 bits.
+        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32).tolist()
+        if not math.isfinite(mean) or not 0 < std < math.inf:
+            raise ArtifactError(
+                f"mean {self.mean} and deviation {self.std} are no scale: both are finite, and the "
+                "deviation is above 0"
+            )
+        if not isinstance(self.unit, str):
+            raise ArtifactError(f"a unit is text, not {self.unit!r}")
+
+
+# Types that a file may get wrong.
+_KINDS: dict[str, Any] = {
+    "package": str,
+    "model": str,
+    "arguments": Mapping,
+    "graph_spec": Mapping | None,
+    "targets": Mapping,
+    "metadata": Mapping,
+    "untrained": Sequence,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +91,9 @@ class Artifact:
         metadata: Where it comes from: versions, data, metrics; plain JSON.
         untrained: Names of weights that are left out because no training has changed them, such
             as those of the head of a pre-trained model; whoever builds it gets fresh ones.
+
+    Raises:
+        ArtifactError: If a value is of the wrong type, or a weight is not finite.
     """
 
     package: str
@@ -56,8 +105,25 @@ class Artifact:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     untrained: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ArtifactError(f"'{name}' is {getattr(self, name)!r:.50}")
+        if isinstance(self.untrained, str) or not all(isinstance(x, str) for x in self.untrained):
+            raise ArtifactError("'untrained' is a list of names")
+        if not _is_description(self.metadata):
+            raise ArtifactError("what the metadata say of training, data or metrics is incomplete")
+        if self.targets and self.untrained:
+            raise ArtifactError("a model that predicts has no untrained weights")
+        for name, values in self.weights.items():
+            if not torch.isfinite(values).all():
+                raise ArtifactError(
+                    f"weight '{name}' has values that are not finite, so that every prediction "
+                    "would be NaN"
+                )
+
     def config(self) -> dict[str, Any]:
-        """The content of ``config.json``."""
+        """The content of ``config.json``, without the hashes of the other files."""
         return {
             "format_version": FORMAT_VERSION,
             "package": self.package,
@@ -77,7 +143,8 @@ class Artifact:
         from safetensors.torch import save_file
 
         folder = Path(folder)
-        config, metadata = _to_json(self.config(), CONFIG), _to_json(self.metadata, METADATA)
+        metadata, config = _to_json(self.metadata, METADATA), self.config()
+        _to_json(config, CONFIG)  # refused before anything is written
         if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
             raise ArtifactError(
                 f"{folder}: holds other files; an artifact needs a folder of its own"
@@ -87,8 +154,10 @@ class Artifact:
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
             save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
             (draft / WEIGHTS).chmod(0o644)  # safetensors keeps them from all other users
-            (draft / CONFIG).write_text(config, encoding="utf-8")
-            (draft / METADATA).write_text(metadata, encoding="utf-8")
+            (draft / METADATA).write_text(metadata, encoding="utf-8", newline="\n")
+            files = {name: _sha256((draft / name).read_bytes()) for name in (WEIGHTS, METADATA)}
+            hashed = with_checksum({**config, "files": files})
+            (draft / CONFIG).write_text(_to_json(hashed, CONFIG), encoding="utf-8", newline="\n")
             (draft / CARD).write_text(model_card(self.config(), self.metadata), encoding="utf-8")
         return folder
 
@@ -100,15 +169,18 @@ class Artifact:
             ArtifactError: If there is none, a part is missing or broken, or it was written by a
                 newer version.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         folder = find_artifact(path_or_hub_id)
-        config = _current(_read_json(folder / CONFIG), folder)
         try:
-            weights = load_file(folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise ArtifactError(f"{folder / WEIGHTS}: {error}") from error
+            config = _current(read_json_object(folder / CONFIG), folder)
+            contents = _read_files(folder, config["files"])
+            metadata = read_json_object(folder / METADATA)
+            weights = _read_weights(contents[WEIGHTS], folder / WEIGHTS)
+        except OSError as error:
+            raise ArtifactError(f"{error.filename}: {error.strerror}; {_REMEDY}") from error
+        except DamagedFileError as error:
+            raise ArtifactError(f"{error}; {_REMEDY}") from error
+        except (KeyError, TypeError) as error:
+            raise _incomplete(folder, error) from error
         try:
             return cls(
                 package=config["package"],
@@ -117,11 +189,33 @@ class Artifact:
                 weights=weights,
                 graph_spec=config["graph_spec"],
                 targets={name: TargetScale(**s) for name, s in config["targets"].items()},
-                metadata=_read_json(folder / METADATA),
+                metadata=metadata,
                 untrained=config.get("untrained", ()),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{folder / CONFIG}: not complete: {error}") from error
+            raise _incomplete(folder, error) from error
+        except ArtifactError as error:
+            raise ArtifactError(f"{folder}: {error}; {_REMEDY}") from error
+
+
+def _is_description(metadata: Mapping[str, Any]) -> bool:
+    """Whether metadata can be shown: what they say at all, they say in the usual form."""
+    parts = [metadata.get(name, {}) for name in ("data", "training", "metrics", "versions")]
+    if not all(isinstance(part, Mapping) for part in parts):
+        return False
+    training, metrics = parts[1], parts[2]
+    if not all(isinstance(value, int | float) for value in metrics.values()):
+        return False
+    if not training:
+        return True
+    kinds = {"num_crystals": int, "elements": list, "max_atoms": int, "targets": Mapping}
+    if not all(isinstance(training.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(isinstance(symbol, str) for symbol in training["elements"]) and all(
+        isinstance(spread, Mapping) and isinstance(spread.get(key), int | float)
+        for spread in training["targets"].values()
+        for key in ("min", "max", "mean_absolute_deviation", "num_labels")
+    )
 
 
 def find_artifact(path_or_hub_id: str | Path) -> Path:
@@ -161,26 +255,66 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
 
 def _current(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     version = config.get("format_version")
-    if not isinstance(version, int) or version < 1:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ArtifactError(f"{folder / CONFIG}: format_version is {version!r}, not a number")
     if version > FORMAT_VERSION:
         raise ArtifactError(
             f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}; "
             f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}"
         )
+    if version > 1:
+        verify_checksum(config, folder / CONFIG)
+        if not isinstance(config.get("files"), dict):
+            raise DamagedFileError(f"{folder / CONFIG}: the hashes of the files are missing")
     for step in range(version, FORMAT_VERSION):
         config = MIGRATIONS[step](config)
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_files(folder: Path, hashes: Mapping[str, str] | None) -> dict[str, bytes]:
+    """Contents of the artifact's files by name, each as it was written.
+
+    Args:
+        folder: The artifact.
+        hashes: SHA-256 by file name; None where they are not known.
+
+    Raises:
+        DamagedFileError: If a file has another hash.
+        KeyError: If the hash of weights or metadata is missing.
+        OSError: If a file cannot be read.
+    """
+    contents = {}
+    for name in dict.fromkeys((WEIGHTS, METADATA, *(hashes or ()))):
+        if Path(name).name != name:
+            raise DamagedFileError(f"{folder / CONFIG}: {name!r} is no name of a file beside it")
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise DamagedFileError(f"{folder / name}: a folder or pipe, where a file was expected")
+        contents[name] = (folder / name).read_bytes()
+        if hashes is not None and _sha256(contents[name]) != hashes[name]:
+            raise DamagedFileError(
+                f"{folder / name}: its sha256 is not that of {CONFIG}: it was changed or damaged"
+            )
+    return contents
+
+
+def _read_weights(content: bytes, path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: {error}") from error
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{path}: a JSON object was expected, not {type(content).__name__}")
-    return content
+        return load(content)
+    # A dtype that torch does not have is a KeyError.
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise DamagedFileError(f"{path}: no weights: {error}") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _incomplete(folder: Path, error: Exception) -> ArtifactError:
+    reason = f"{type(error).__name__}: {error}"
+    return ArtifactError(f"{folder / CONFIG}: not complete: {reason}; {_REMEDY}")
 
 
 def _to_json(content: Mapping[str, Any], name: str) -> str:

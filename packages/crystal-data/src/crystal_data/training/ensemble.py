@@ -1,6 +1,7 @@
 """Several modules for the same targets: their mean, and how much they differ."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,6 +9,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.io.checked_json import (
+    DamagedFileError,
+    read_json_object,
+    verify_checksum,
+    with_checksum,
+)
 from crystal_data.io.files import atomic_folder
 from crystal_data.io.read import CrystalInput
 from crystal_data.training.artifact import Artifact
@@ -16,7 +23,7 @@ from crystal_data.training.module import PropertyModule
 from crystal_data.training.registry import ArtifactError
 
 ENSEMBLE = "ensemble.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -101,18 +108,30 @@ class Ensemble:
             ArtifactError: If it is not complete or was written by a newer version.
         """
         folder = Path(folder)
+        path = folder / ENSEMBLE
         try:
-            content = json.loads((folder / ENSEMBLE).read_text(encoding="utf-8"))
+            content = read_json_object(path)
             version, names = content["format_version"], content["members"]
+            if version > FORMAT_VERSION:
+                raise ArtifactError(
+                    f"{folder}: written in format {version}, this version reads up to "
+                    f"{FORMAT_VERSION}; upgrade crystal-data"
+                )
+            if version > 1:  # format 1 had no checksum
+                verify_checksum(content, path)
             scale = {str(name): float(value) for name, value in content["scale"].items()}
+        except DamagedFileError as error:
+            raise ArtifactError(f"{error}; make the ensemble again") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{folder / ENSEMBLE}: no ensemble: {error}") from error
-        if version > FORMAT_VERSION:
-            raise ArtifactError(
-                f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}"
-            )
-        if any(not isinstance(name, str) or Path(name).name != name for name in names):
-            raise ArtifactError(f"{folder / ENSEMBLE}: members are folders beside it, not {names}")
+            raise ArtifactError(f"{path}: no ensemble: {error}") from error
+        if (
+            not isinstance(names, list)
+            or not names
+            or any(not isinstance(name, str) or Path(name).name != name for name in names)
+        ):
+            raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
+        if any(not 0 <= factor < math.inf for factor in scale.values()):
+            raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
         return cls([PropertyModule.from_pretrained(folder / name) for name in names], scale)
 
 
@@ -152,7 +171,8 @@ def save_ensemble(
     with atomic_folder(folder) as draft:
         for name, artifact in zip(names, artifacts, strict=True):
             artifact.save(draft / name)
-        (draft / ENSEMBLE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(with_checksum(content), indent=2) + "\n"
+        (draft / ENSEMBLE).write_text(text, encoding="utf-8", newline="\n")
         for name, text in (files or {}).items():
             (draft / name).write_text(text, encoding="utf-8")
     return folder

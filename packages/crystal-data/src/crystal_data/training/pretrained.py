@@ -10,6 +10,7 @@ from torch import nn
 
 from crystal_data.training.artifact import Artifact, TargetScale
 from crystal_data.training.registry import ArtifactError, ModelRegistry, registry_of
+from crystal_data.training.size_limit import limited_by
 
 
 class PretrainedModel(nn.Module):
@@ -144,11 +145,16 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     if not issubclass(model_class, PretrainedModel):
         raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
     try:
-        model = model_class.from_arguments(artifact.arguments)
+        with limited_by(artifact.weights, artifact.arguments):
+            model = model_class.from_arguments(artifact.arguments)
         fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
         model.load_state_dict({**fresh, **artifact.weights}, strict=True)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"{artifact.model} cannot be built as saved: {error}") from error
+    # The arguments come from a file, and a constructor may stumble over a wrong one anywhere.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ArtifactError(
+            f"{artifact.model} cannot be built as saved: {type(error).__name__}: {reason}"
+        ) from error
     graph_spec = getattr(model, "graph_spec", None)
     rebuilt = None if graph_spec is None else graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:

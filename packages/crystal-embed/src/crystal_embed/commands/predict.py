@@ -171,7 +171,7 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
     from crystal_data.loading import beyond_training
 
     columns = {"id": served.identifiers}
-    notes = [list(served.store.strings("notes"))]
+    notes = [served.store.strings("notes").take(served.rows)]
     left = list(served.predictions)
     for group in groups:
         ensemble, size = group.ensemble, len(group.ensemble.members)

@@ -1,6 +1,7 @@
 """Element tables in the forms that others read and write."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
 # What a file has for one element; numbers of a CSV are text until all rows are known to fit.
 Row: TypeAlias = list[float] | list[str]
 SUFFIXES = (".json", ".csv", ".safetensors")
+_CHECKSUM = "sha256"  # in the header of a safetensors file
 
 
 def save_table(table: ElementTable, path: str | Path, form: TableForm | None = None) -> Path:
@@ -110,8 +112,10 @@ def table_of_rows(
             f"{odd[0]} has {odd[1]}"
         )
     try:
-        vectors = np.array(list(rows.values()), dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        # What is too large for 32 bits becomes infinite, which a table refuses.
+        with np.errstate(over="ignore"):
+            vectors = np.array(list(rows.values()), dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: not all values are numbers: {error}") from error
     return ElementTable(name or path.stem, np.array(numbers), vectors, metadata)
 
@@ -119,6 +123,8 @@ def table_of_rows(
 def _json_rows(text: str, path: PurePath) -> dict[str, Row]:
     try:
         found = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path}: the JSON is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     # A scale, one number for each element, is a table that is one wide.
@@ -137,7 +143,10 @@ def _json_rows(text: str, path: PurePath) -> dict[str, Row]:
 def _csv_rows(text: str, path: PurePath) -> dict[str, Row]:
     header: list[str]
     lines: list[list[str]]
-    header, *lines = [*csv.reader(io.StringIO(text)), []]
+    try:
+        header, *lines = [*csv.reader(io.StringIO(text)), []]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not CSV: {error}") from error
     if header[:1] != ["element"] or not any(lines):
         raise ValueError(f"{path}: expected the header element,0,1,… and one line for each element")
     rows: dict[str, Row] = {}
@@ -149,9 +158,9 @@ def _csv_rows(text: str, path: PurePath) -> dict[str, Row]:
 
 
 def _atomic_number(key: str, path: PurePath) -> int:
-    number = int(key) if key.isdecimal() else ATOMIC_NUMBERS.get(key, 0)
+    number = int(key) if key.isdecimal() and len(key) <= 3 else ATOMIC_NUMBERS.get(key, 0)
     if number not in ATOMIC_NUMBERS.values():
-        raise ValueError(f"{path}: {key!r} is neither an element symbol nor an atomic number")
+        raise ValueError(f"{path}: {key!r:.20} is neither an element symbol nor an atomic number")
     return number
 
 
@@ -162,12 +171,33 @@ def _read_safetensors(path: Path) -> ElementTable:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             numbers, vectors = file.get_tensor("atomic_numbers"), file.get_tensor("vectors")
-            metadata = json.loads(header.get("metadata", "{}"))
-    except (SafetensorError, ValueError) as error:
+        metadata = json.loads(header.get("metadata", "{}"))
+    # NumPy lacks some of the types that a header can name.
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected the tensors atomic_numbers and vectors: {error}"
         ) from error
+    # Files of earlier versions have no checksum.
+    if header.get(_CHECKSUM, "") not in ("", _digest(header, numbers, vectors)):
+        raise ValueError(f"{path}: its checksum does not fit: it was changed or damaged")
+    random = metadata.get("random_elements", []) if isinstance(metadata, dict) else None
+    if not isinstance(random, list) or not all(isinstance(symbol, str) for symbol in random):
+        raise ValueError(f"{path}: its metadata is damaged: random_elements is a list of symbols")
+    if numbers.dtype.kind not in "iu" or vectors.dtype.kind != "f":
+        raise ValueError(
+            f"{path}: atomic_numbers is {numbers.dtype} and vectors {vectors.dtype}; expected "
+            "integers and floats"
+        )
     return ElementTable(header.get("name", path.stem), numbers, vectors, metadata)
+
+
+def _digest(header: Mapping[str, str], numbers: np.ndarray, vectors: np.ndarray) -> str:
+    """SHA-256 of all that a table's file holds."""
+    digest = hashlib.sha256(json.dumps([header.get("name"), header.get("metadata")]).encode())
+    for array in (numbers, vectors):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _as_json(rows: Mapping[str, list[float]]) -> bytes:
@@ -202,7 +232,8 @@ def _as_safetensors(table: ElementTable) -> bytes:
         "atomic_numbers": table.atomic_numbers,
         "vectors": table.vectors,
     }
-    header: dict[str, Any] = {"name": table.name, "metadata": json.dumps(dict(table.metadata))}
+    header = {"name": table.name, "metadata": json.dumps(dict(table.metadata))}
+    header[_CHECKSUM] = _digest(header, table.atomic_numbers, table.vectors)
     return save(tensors, metadata=header)
 
 
