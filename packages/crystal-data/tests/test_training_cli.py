@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
 from crystal_data.training import registry
-from crystal_data.training.cli import CrystalCLI, main
+from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.module import PropertyModule
 
+ALLOWED = ["crystal_toy"]
+main = partial(run_command, allow_modules=ALLOWED)
 CONFIG = {
     "trainer": {"max_epochs": 12, "accelerator": "cpu", "devices": 1},
     "model": {
@@ -313,13 +316,13 @@ def test_print_config_is_a_config(capsys):
     assert printed["model"]["init_args"]["loss"] == "mse"
     write(printed, "printed.yaml")
     assert main(["fit", "--config", "printed.yaml", "--trainer.max_epochs", "1"]) == 0
-    cli = CrystalCLI(["--config", "toy.yaml"], run=False)
+    cli = CrystalCLI(["--config", "toy.yaml"], allow_modules=ALLOWED, run=False)
     assert cli.model.targets == ("energy",)
 
 
 def test_data_root(monkeypatch):
     monkeypatch.setenv("CRYSTAL_DATA_HOME", "before")
-    CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], run=False)
+    CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], allow_modules=ALLOWED, run=False)
     import os
 
     assert os.environ["CRYSTAL_DATA_HOME"] == str(Path("here").absolute())

@@ -1,7 +1,8 @@
 """The process of one run: several commands of `crystal` one after the other.
 
 They share a process because it takes seconds to import what a training needs. With several
-devices Lightning starts this module again for each further one, with the same arguments.
+devices Lightning starts this module again for each further one, with the same arguments: a list of
+commands, and a list of the modules that the user allows.
 """
 
 import json
@@ -12,9 +13,9 @@ from crystal_data.commands.parent import end_with_parent
 if __name__ == "__main__":
     # Before the import, which takes so long that the parent may be gone when it is done.
     end_with_parent()
-    from crystal_data.training.cli import main
+    from crystal_data.training.cli import run_command
 
     for arguments in json.loads(sys.argv[1]):
-        status = main(arguments)
+        status = run_command(arguments, json.loads(sys.argv[2]))
         if status:
             raise SystemExit(status)
