@@ -9,13 +9,17 @@ import json
 import sys
 
 from crystal_data.commands.parent import end_with_parent
+from crystal_data.commands.signals import until_signal
+
+
+def _run() -> int:
+    from crystal_data.training.cli import run_command
+
+    commands, allow_modules = map(json.loads, sys.argv[1:3])
+    return next(filter(None, (run_command(one, allow_modules) for one in commands)), 0)
+
 
 if __name__ == "__main__":
     # Before the import, which takes so long that the parent may be gone when it is done.
     end_with_parent()
-    from crystal_data.training.cli import run_command
-
-    for arguments in json.loads(sys.argv[1]):
-        status = run_command(arguments, json.loads(sys.argv[2]))
-        if status:
-            raise SystemExit(status)
+    sys.exit(until_signal("crystal", _run))

@@ -103,12 +103,19 @@ class Task:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_record({"title": self.run.title, "key": key, "state": "started"})
 
-    def execute(self, progress: Progress, environment: Mapping[str, str], rank: int = 0) -> None:
+    def execute(
+        self,
+        progress: Progress,
+        environment: Mapping[str, str],
+        rank: int = 0,
+        started: Callable[["subprocess.Popen[str]"], None] | None = None,
+    ) -> None:
         """Runs the commands in a process of their own, with all output in ``log.txt``.
 
         Args:
             progress: Called with the epochs that are done and their total.
             environment: Variables of that process.
+            started: Called with that process.
             rank: Of this process among those that somebody else started to train together.
 
         Raises:
@@ -131,6 +138,8 @@ class Task:
                 env={**environment, "PYTHONSAFEPATH": "1"},
             ) as process,
         ):
+            if started is not None:
+                started(process)
             for line in process.stdout or ():
                 log.write(line)
                 log.flush()
