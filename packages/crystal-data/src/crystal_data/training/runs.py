@@ -15,7 +15,7 @@ from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import csv_text, write_text
 
 RUNS = Path("runs")
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp|\..+\.building-[0-9a-f]{8}(-old)?")
@@ -81,7 +81,7 @@ def latest_run(group: Path) -> Path:
         RunError: If there is none.
     """
     for folder in reversed(_numbered(group)):
-        if (folder / CHECKPOINTS / "last.ckpt").is_file():
+        if (folder / CHECKPOINTS / LAST).is_file():
             return folder
     raise RunError(
         f"no run with a checkpoint in {group}; name one with --trainer.default_root_dir RUN or "
