@@ -50,7 +50,8 @@ class Crystal:
         object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
         if lattice.shape != (3, 3):
             raise self._invalid(Reason.BAD_CELL, f"lattice has shape {lattice.shape}, not (3, 3)")
-        if not _is_finite(lattice):
+        volume = _volume(lattice)
+        if not isfinite(volume) and not np.isfinite(lattice).all():
             raise self._invalid(Reason.BAD_CELL, "lattice has a value that is not finite")
         if atomic_numbers.ndim != 1 or frac_coords.shape != (len(atomic_numbers), 3):
             raise self._invalid(
@@ -59,11 +60,12 @@ class Crystal:
             )
         if len(atomic_numbers) == 0:
             raise self._invalid(Reason.NO_ATOMS, "there are no atoms")
-        if not _is_finite(frac_coords):
+        # One sum is quicker than a look at each; large numbers may overflow in it.
+        if not isfinite(frac_coords.sum()) and not np.isfinite(frac_coords).all():
             raise self._invalid(Reason.BAD_COORDINATES, "a coordinate is not finite")
         if atomic_numbers.min() < 1 or atomic_numbers.max() >= len(SYMBOLS):
             raise self._invalid(Reason.UNKNOWN_ELEMENT, "an atomic number is outside 1 to 118")
-        if _volume(lattice) < _MIN_VOLUME:
+        if volume < _MIN_VOLUME:
             raise self._invalid(Reason.BAD_CELL, f"the cell's volume is {self.volume:.2g} Å³")
 
     def _invalid(self, reason: Reason, detail: str) -> InvalidCrystalError:
@@ -213,11 +215,6 @@ def lattice_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np
             [c * cos_beta, c * c_y, c * sqrt(c_z_squared)],
         ]
     )
-
-
-def _is_finite(values: NDArray[np.float64]) -> bool:
-    # One sum is quicker than a look at each; large numbers may overflow in it.
-    return isfinite(values.sum()) or bool(np.isfinite(values).all())
 
 
 def _volume(lattice: NDArray[np.float64]) -> float:

@@ -56,7 +56,7 @@ def check_ranges(
     Raises:
         InvalidCrystalError: ``BAD_CELL`` or ``BAD_COORDINATES``.
     """
-    if not np.abs(lattice).max() <= _MAX_LENGTH:
+    if not all(-_MAX_LENGTH <= x <= _MAX_LENGTH for x in lattice.ravel().tolist()):
         detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å, or not a number"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
     if frac_coords.size and not np.abs(frac_coords).max() <= _MAX_FRAC_COORD:

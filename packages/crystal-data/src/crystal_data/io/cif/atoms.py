@@ -88,7 +88,7 @@ def read_lattice(block: CifBlock) -> NDArray[np.float64]:
     Raises:
         InvalidCrystalError: ``NO_CELL`` or ``BAD_CELL``.
     """
-    raw = [block.raw(name) for name in _CELL]
+    raw = block.raws(_CELL)
     if not all(raw):
         missing = ", ".join(f"_{name}" for name, value in zip(_CELL, raw, strict=True) if not value)
         detail = f"no unit cell: {missing} missing"

@@ -1,7 +1,7 @@
 """A CIF data block whose values are found however its tags are spelled."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -76,6 +76,12 @@ class CifBlock:
             column = self.column(name)
             value = column[0] if len(column) == 1 and column[0] not in _NULL else None
         return value or ""
+
+    def raws(self, names: Sequence[str]) -> list[str]:
+        """Values as :meth:`raw` gives them."""
+        if self._conflicts or not self._loops.keys().isdisjoint(names):
+            return [self.raw(name) for name in names]
+        return [self._values.get(name, "") for name in names]  # as nearly always
 
     def _check(self, name: str) -> None:
         if name in self._conflicts:

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif.atoms import ListedAtoms, SiteNames, has_atoms, read_atoms, read_lattice
-from crystal_data.io.cif.block import CifBlock, parse_blocks
-from crystal_data.io.cif.symmetry import Atoms, StatedSymmetry, all_atoms, stated_symmetry
+from crystal_data.io.cif.block import CifBlock, as_number, as_text, parse_blocks
+from crystal_data.io.cif.stated import StatedSymmetry, stated_symmetry
+from crystal_data.io.cif.symmetry import Atoms, all_atoms
 from crystal_data.io.disorder import resolve_disorder
 from crystal_data.io.distances import check_distances
 from crystal_data.io.formula import Fit, Formula, parse_formula
@@ -91,10 +92,10 @@ def _crystal(block: CifBlock, options: ReadOptions, *, is_whole: bool) -> Crysta
 
 
 def _formula(block: CifBlock) -> Formula:
-    text = block.first(("chemical_formula_sum",))
-    amounts = parse_formula(text) if text else {}
-    units = block.number("cell_formula_units_z")
-    return Formula(amounts, units if units > 0.0 else 0.0, text)
+    raw, units = block.raws(("chemical_formula_sum", "cell_formula_units_z"))
+    text = as_text(raw) if raw else ""
+    number = as_number(units) if units else 0.0
+    return Formula(parse_formula(text), number if number > 0.0 else 0.0, text)
 
 
 def _readings(

@@ -8,80 +8,18 @@ What remains open is refused.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
-from gemmi import cif, symops_from_hall
 from numpy.typing import NDArray
 
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.cif.block import CifBlock
-from crystal_data.io.cif.operations import (
-    Operations,
-    OperationsError,
-    expand,
-    is_closed,
-    metric_allows,
-    operations_of,
-)
-from crystal_data.io.cif.settings import (
-    Setting,
-    number_of_schoenflies,
-    settings_of_name,
-    settings_of_number,
-)
+from crystal_data.io.cif.operations import Operations, expand, is_closed, metric_allows
+from crystal_data.io.cif.stated import Named, StatedSymmetry
 from crystal_data.io.distances import check_ranges, close_pair
 from crystal_data.io.formula import Amounts, Fit, Formula, counted, formula_text
 from crystal_data.io.options import ReadOptions
 
-_OPERATIONS = ("symmetry_equiv_pos_as_xyz", "space_group_symop_operation_xyz")
-_MAGNETIC = ("space_group_symop_magn_operation_xyz", "space_group_symop_operation_magn_xyz")
-_CENTERING = "space_group_symop_magn_centering_xyz"
-_HALL = ("space_group_name_hall", "symmetry_space_group_name_hall")
-_NAMES = (
-    "space_group_name_h_m_alt", "symmetry_space_group_name_h_m", "space_group_name_h_m",
-    "symmetry_space_group_name_h_m_alt", "space_group_name_h_m_full",
-    "symmetry_space_group_name_h_m_full",
-)  # fmt: skip
-_REFERENCE = ("space_group_name_h_m_ref", "symmetry_space_group_name_h_m_ref")
-_SCHOENFLIES = ("space_group_name_schoenflies", "symmetry_space_group_name_schoenflies")
-_NUMBERS = (
-    "space_group_it_number", "symmetry_int_tables_number", "symmetry_space_group_it_number",
-)  # fmt: skip
-_IDENTITY = "x,y,z"
-_NULL = ("?", ".")
 _REMEDY = "add the operations as _space_group_symop_operation_xyz"
-
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """A setting that the block's names, or its number, may mean."""
-
-    name: str
-    operations: Operations
-    unique_axis: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class StatedSymmetry:
-    """What a block says of its symmetry.
-
-    Args:
-        listed: Its operations; None if it lists none.
-        named: What its names and numbers may mean; empty if nothing.
-        text: The name or number, for messages; empty if there is none.
-    """
-
-    listed: Operations | None
-    named: tuple[Named, ...]
-    text: str
-
-    @property
-    def is_p1(self) -> bool:
-        """Whether nothing but the identity is stated, by operations and name."""
-        return (self.listed is None or len(self.listed) == 1) and (
-            not self.text or any(len(one.operations) == 1 for one in self.named)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,81 +67,6 @@ class Atoms:
         if self.occupancies is not None:
             return False
         return close_pair(self.lattice, self.frac_coords, min_distance) is not None
-
-
-def stated_symmetry(block: CifBlock) -> StatedSymmetry:
-    """Reads the operations, names and numbers of a block.
-
-    Raises:
-        InvalidCrystalError: ``UNREADABLE`` if an operation has no meaning, or the crystal is
-            described in a superspace.
-    """
-    if block.has_tag_with("_ssg_") or block.number("cell_modulation_dimension") > 0.0:
-        detail = "a modulated structure in superspace, whose atoms are no crystal's"
-        raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail)
-    listed = _listed_operations(block)
-    named, text = _named(block)
-    return StatedSymmetry(listed, named, text)
-
-
-def _listed_operations(block: CifBlock) -> Operations | None:
-    # The longest: a placeholder or the identity may stand beside the true list.
-    columns = [block.column(name) for name in _OPERATIONS]
-    column = max(([raw for raw in column if raw not in _NULL] for column in columns), key=len)
-    centering: tuple[str, ...] = ()
-    if not column:
-        magnetic = next(filter(None, map(block.column, _MAGNETIC)), [])
-        column = [_without_time_reversal(raw) for raw in magnetic]
-        centering = tuple(map(_without_time_reversal, block.column(_CENTERING)))
-    if not column:
-        return None
-    try:
-        return operations_of(tuple(map(cif.as_string, column)), centering)
-    except OperationsError as error:
-        detail = f"symmetry operations cannot be used: {error}"
-        raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail) from error
-
-
-def _without_time_reversal(raw: str) -> str:
-    return ",".join(cif.as_string(raw).split(",")[:3])
-
-
-def _named(block: CifBlock) -> tuple[tuple[Named, ...], str]:
-    """Settings that the block names, and the name, for messages.
-
-    The Hall symbol counts first, then the first Hermann–Mauguin name that has a meaning. The
-    reference name, the Schoenflies symbol and the number propose all settings of their group.
-    """
-    hall = block.first(_HALL)
-    if hall:
-        try:
-            triplets = tuple(op.triplet() for op in symops_from_hall(hall))
-            return (Named(hall, operations_of(triplets)),), hall
-        except (RuntimeError, ValueError):
-            pass  # a Hermann–Mauguin name may stand beside it
-    for name in block.texts(_NAMES):
-        if settings := settings_of_name(name):
-            return _of_settings(settings), name
-    reference, schoenflies = block.first(_REFERENCE), block.first(_SCHOENFLIES)
-    number = block.first(_NUMBERS)
-    # A magnetic name says that there is symmetry, and not which.
-    magnetic = [name for name in block.names() if "_magn_name" in name]
-    texts = [*block.texts(_NAMES), hall, reference, schoenflies, number and f"number {number}"]
-    text = next(filter(None, [*texts, *block.texts(magnetic)]), "")
-    proposed = [
-        *sorted({setting.number for setting in settings_of_name(reference)}),
-        number_of_schoenflies(schoenflies),
-        int(number) if number.isdecimal() else 0,
-    ]
-    for group in filter(None, proposed):
-        if settings := settings_of_number(group):
-            return _of_settings(settings), text
-    return (), text
-
-
-@lru_cache(maxsize=512)
-def _of_settings(settings: tuple[Setting, ...]) -> tuple[Named, ...]:
-    return tuple(Named(one.name, operations_of(one.triplets), one.unique_axis) for one in settings)
 
 
 def all_atoms(
