@@ -74,6 +74,30 @@ def test_check_counts_and_lists(folder, capsys, monkeypatch):
     assert Path("other.csv").is_file()
 
 
+def test_check_lists_what_was_read_with_a_note(folder, capsys):
+    stale = (folder / "c3.cif").read_text(encoding="utf-8")
+    stale = re.sub(r"(_chemical_formula_sum\s+)'(\w+) ", r"\1'\g<2>0 ", stale)
+    (folder / "c3.cif").write_text(stale, encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    assert "1 structures were read with a note; table: notes.csv" in capsys.readouterr().out
+    with Path("notes.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["id"] == "c3"
+    assert "the formula says" in row["note"]
+
+
+def test_check_honors_every_read_option(folder, capsys):
+    text = (folder / "c3.cif").read_text(encoding="utf-8")
+    larger = re.sub(r"(_chemical_formula_sum\s+)'[^']*'", r"\1'Og9 Ts9'", text)
+    (folder / "c3.cif").write_text(larger, encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    assert "12 structures: 11 usable, 1 not" in capsys.readouterr().out
+    assert main(["check", str(folder), "--on-formula", "note"]) == 0
+    assert "12 structures: 12 usable, 0 not" in capsys.readouterr().out
+    assert main(["check", str(folder), "--min-distance", "9"]) == 0
+    assert "overlapping_atoms" in capsys.readouterr().out
+
+
 def test_check_where_nothing_can_be_used(capsys):
     place = Path("bad")
     place.mkdir()

@@ -130,11 +130,15 @@ def test_shipped_weights_say_the_same_everywhere(capsys):
 def test_notes_and_rejections(tmp_path, capsys):
     einsteinium = rock_salt().replace(atomic_numbers=[99, 17])
     (tmp_path / "strange.cif").write_text(to_cif(einsteinium))
+    stale = to_cif(rock_salt()).replace("'Na1 Cl1'", "'Na2 Cl1'")
+    assert "'Na2 Cl1'" in stale
+    (tmp_path / "zinc.cif").write_text(stale)
     (tmp_path / "broken.cif").write_text("data_x\n")
     (tmp_path / "notes.txt").write_text("thesis")
     output = tmp_path / "out" / "p.csv"
     assert main(["predict", str(tmp_path), "--output", str(output)]) == 0
     assert rows_of(output)[0]["note"] == "Es not in training"
+    assert "the formula says Na2 Cl1" in rows_of(output)[1]["note"]
     assert [row["id"] for row in rows_of(output.parent / "rejected.csv")] == ["broken"]
     assert "1 left aside, no structures: " in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "broken.cif"), "--output", str(output)]) == 1
