@@ -128,6 +128,7 @@ class Ensemble:
             not isinstance(names, list)
             or not names
             or any(not isinstance(name, str) or Path(name).name != name for name in names)
+            or len(set(names)) < len(names)
         ):
             raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
         if any(not 0 <= factor < math.inf for factor in scale.values()):

@@ -24,7 +24,7 @@ from crystal_data.training.artifact import Artifact, TargetScale, load_state_rep
 from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE
 from crystal_data.training.optimization import optimizer_plan
-from crystal_data.training.pretrained import PretrainedModel, model_from_artifact
+from crystal_data.training.pretrained import PretrainedModel, load_model
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
@@ -199,13 +199,13 @@ class PropertyModule(LightningModule):
         Raises:
             ArtifactError: If the artifact cannot be loaded, or predicts no property.
         """
-        artifact = Artifact.load(path_or_hub_id)
+        artifact, model = load_model(path_or_hub_id)
         if not artifact.targets:
             raise ArtifactError(
                 f"{path_or_hub_id}: {artifact.model} predicts no property; "
                 f"load it with {artifact.model}.from_pretrained"
             )
-        module = cls(model_from_artifact(artifact), list(artifact.targets))
+        module = cls(model, list(artifact.targets))
         module._set_scales(artifact.targets)
         module.metadata = artifact.metadata
         return module.eval()

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from torch import nn
 
@@ -111,12 +111,12 @@ class PretrainedModel(nn.Module):
             ArtifactError: If the artifact cannot be read, names an unknown model or one of
                 another class, or its weights or graph options do not fit.
         """
-        artifact = Artifact.load(path_or_hub_id)
-        model = model_from_artifact(artifact)
+        _, model = load_model(path_or_hub_id)
         if not isinstance(model, cls):
+            name = type(model).__name__
             raise ArtifactError(
-                f"{path_or_hub_id}: holds a {artifact.model}, not a {cls.__name__}; "
-                f"load it with {artifact.model}.from_pretrained"
+                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}; "
+                f"load it with {name}.from_pretrained"
             )
         return model
 
@@ -133,6 +133,19 @@ class PretrainedModel(nn.Module):
         push_artifact(artifact, repo_id, private=private)
 
 
+def load_model(path_or_hub_id: str | Path) -> tuple[Artifact, PretrainedModel]:
+    """An artifact and the model that it holds.
+
+    Raises:
+        ArtifactError: As ``Artifact.load`` and ``model_from_artifact``; it names the artifact.
+    """
+    artifact = Artifact.load(path_or_hub_id)
+    try:
+        return artifact, model_from_artifact(artifact)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path_or_hub_id}: {error}") from error
+
+
 def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     """Builds the model that an artifact names and loads its weights.
 
@@ -145,6 +158,7 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     if not issubclass(model_class, PretrainedModel):
         raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
     try:
+        _check_arguments(model_class, artifact.arguments)
         with limited_by(artifact.weights, artifact.arguments):
             model = model_class.from_arguments(artifact.arguments)
         fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
@@ -152,9 +166,9 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
     # The arguments come from a file, and a constructor may stumble over a wrong one anywhere.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
-        raise ArtifactError(
-            f"{artifact.model} cannot be built as saved: {type(error).__name__}: {reason}"
-        ) from error
+        if not isinstance(error, ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise ArtifactError(f"{artifact.model} cannot be built as saved: {reason}") from error
     graph_spec = getattr(model, "graph_spec", None)
     rebuilt = None if graph_spec is None else graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:
@@ -163,6 +177,29 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
             f"{rebuilt}; its predictions would be wrong"
         )
     return model
+
+
+def _check_arguments(model_class: type[PretrainedModel], arguments: Mapping[str, Any]) -> None:
+    """Raises where a constructor would take a wrong number or word for another one.
+
+    Raises:
+        ValueError: If an argument that is annotated as bool, int, float or a choice is none.
+    """
+    for name, parameter in signature(model_class.__init__).parameters.items():
+        if name not in arguments:
+            continue
+        value, kind = arguments[name], parameter.annotation
+        if get_origin(kind) is Literal:
+            fits, expected = value in get_args(kind), " or ".join(get_args(kind))
+        elif kind in (bool, int, float):
+            # True is an int, and 1 is as good as 1.0.
+            accepted = (int, float) if kind is float else kind
+            fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+            expected = kind.__name__
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"argument '{name}' is {value!r:.50}, expected {expected}")
 
 
 def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) -> None:
