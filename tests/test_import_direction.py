@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 # Modules of the command line that packages build theirs on.
 ENTRY_POINTS = {
+    "crystal_data.commands.inputs",
     "crystal_data.commands.lazy",
     "crystal_data.commands.mistakes",
     "crystal_data.commands.parent",

@@ -94,6 +94,7 @@ def undisturbed(workplace):
 def fit(run: Path, *extra: str) -> Iterator[subprocess.Popen]:
     """A training of the config, resumed where there is something to resume."""
     command = [sys.executable, "-m", "crystal_apps", "fit", "--config", "config.yaml"]
+    command += ["--allow-module", "slow_writes"]
     command += ["--trainer.default_root_dir", str(run), *extra]
     if (run / "checkpoints/last.ckpt").is_file():
         command += ["--ckpt_path", "last"]
@@ -271,6 +272,7 @@ def pipeline(folder: Path, epochs: int | None = None, tables: int = 4) -> Path:
 def crystal_run(file: Path, out: Path, *extra: str) -> Iterator[subprocess.Popen]:
     """`crystal run` of a pipeline, with one thread for each process."""
     command = [sys.executable, "-m", "crystal_apps", "run", str(file), "--out", str(out), *extra]
+    command += ["--allow-module", "slow_writes"]
     environment = os.environ | {"PYTHONPATH": str(file.parent), "OMP_NUM_THREADS": "1"}
     with (out.parent / "output.txt").open("ab") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

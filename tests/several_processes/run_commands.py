@@ -11,6 +11,6 @@ from crystal_data.training.cli import main
 
 if __name__ == "__main__":
     for arguments in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-        status = main(arguments)
+        status = main([*arguments, "--allow-module", "processes_toy"])
         if status:
             sys.exit(status)

@@ -2,7 +2,12 @@
 
 import argparse
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from crystal_apps.pipeline.schedule import Schedule, share
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
 from crystal_apps.pipeline.task import Task
 from crystal_apps.quickstart.command import PIPELINE
+from crystal_data.commands.signals import until_signal
 
 STAGES: dict[str, Any] = {
     "transformer": {
@@ -181,6 +187,40 @@ def test_foreign_folders_and_two_commands_at_once(tmp_path: Path) -> None:
         pytest.raises(PipelineError, match="works in this folder"),
     ):
         run_pipeline(read_pipeline(file), tmp_path / "out", options())
+
+
+class Sleeping(Task):
+    """Its process sleeps, and tells the test when it does."""
+
+    def execute(self, progress: Any, environment: Any, rank: int = 0, started: Any = None) -> None:
+        code = "import time; print(flush=True); time.sleep(60)"
+        command = [sys.executable, "-c", code]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            started(process)
+            assert process.stdout is not None
+            process.stdout.readline()
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise PipelineError(f"status {process.returncode}")
+
+
+class Silent:
+    """Takes all reports."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **options: None
+
+
+def test_a_signal_ends_the_processes_of_the_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = pipeline(tmp_path, {"cgcnn": STAGES["cgcnn"] | {"vary": {}}})
+    tasks = [Sleeping(run, tmp_path / "out") for run in read_pipeline(file).runs()]
+    schedule = Schedule(tasks, Silent())
+    started = time.monotonic()
+    assert until_signal("crystal", lambda: len(schedule.run())) == 143
+    assert time.monotonic() - started < 30
+    assert capsys.readouterr().err == "crystal: terminated\n"
+    assert not any(task.is_done(task.key(schedule.fingerprint(task))) for task in tasks)
 
 
 def test_options_that_say_where_to_run() -> None:

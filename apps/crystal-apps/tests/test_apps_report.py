@@ -44,6 +44,9 @@ def write_run(folder: Path, error: float, *, num_rows: int = 50, elements: bool 
     rejected = [("id", "file", "stage", "reason", "detail")]
     rejected += [("a", "f.csv", "read", "disordered", ""), ("b", "f.csv", "read", "no_cell", "")]
     write_csv(folder / "rejected.csv", rejected)
+    write_csv(
+        folder / "notes.csv", [("id", "file", "note"), ("c", "f.csv", "<b>stale</b> formula")]
+    )
     if elements:
         table = [["element", *range(4)]]
         table += [[symbol, *rng.normal(size=4)] for symbol in SYMBOLS[3:60]]
@@ -97,6 +100,7 @@ def test_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
     assert page.tags.count("svg") == 5
     assert page.tags.count("script") == 1
     assert "&lt;script&gt;alert(1)" in text
+    assert "c: &lt;b&gt;stale&lt;/b&gt; formula" in text
     assert "c0ffee" in text
     assert "torch <b>2.9.0</b>" in text
     assert "disordered 1, no cell 1" in text
@@ -114,6 +118,7 @@ def test_errors_are_those_of_the_predictions(tmp_path: Path) -> None:
     assert test.spread == pytest.approx(np.abs(test.target - test.target.mean()).mean())
     assert run.unit(TARGET) == "eV/atom"
     assert run.rejected == {"disordered": 1, "no_cell": 1}
+    assert run.notes == (("c", "<b>stale</b> formula"),)
     assert run.curves["val/mae"].values[-1] == pytest.approx(1 / 6)
 
 

@@ -74,6 +74,30 @@ def test_check_counts_and_lists(folder, capsys, monkeypatch):
     assert Path("other.csv").is_file()
 
 
+def test_check_lists_what_was_read_with_a_note(folder, capsys):
+    stale = (folder / "c3.cif").read_text(encoding="utf-8")
+    stale = re.sub(r"(_chemical_formula_sum\s+)'(\w+) ", r"\1'\g<2>0 ", stale)
+    (folder / "c3.cif").write_text(stale, encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    assert "1 structures were read with a note; table: notes.csv" in capsys.readouterr().out
+    with Path("notes.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["id"] == "c3"
+    assert "the formula says" in row["note"]
+
+
+def test_check_honors_every_read_option(folder, capsys):
+    text = (folder / "c3.cif").read_text(encoding="utf-8")
+    larger = re.sub(r"(_chemical_formula_sum\s+)'[^']*'", r"\1'Og9 Ts9'", text)
+    (folder / "c3.cif").write_text(larger, encoding="utf-8")
+    assert main(["check", str(folder)]) == 0
+    assert "12 structures: 11 usable, 1 not" in capsys.readouterr().out
+    assert main(["check", str(folder), "--on-formula", "note"]) == 0
+    assert "12 structures: 12 usable, 0 not" in capsys.readouterr().out
+    assert main(["check", str(folder), "--min-distance", "9"]) == 0
+    assert "overlapping_atoms" in capsys.readouterr().out
+
+
 def test_check_where_nothing_can_be_used(capsys):
     place = Path("bad")
     place.mkdir()
@@ -219,3 +243,10 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - started < 5  # the imports alone would take longer
+
+
+def test_split_refuses_identifiers_of_several_lines(capsys):
+    Path("t.csv").write_text(f'id,cif\n"a\nb","{to_cif(SALT).replace(chr(34), chr(34) * 2)}"\n')
+    assert main(["split", "t.csv", "--out", "ids"]) == 1
+    assert "'a\\nb' does not fit in one line" in capsys.readouterr().err
+    assert not Path("ids").exists()

@@ -1,8 +1,10 @@
 """What a user reads after a mistake of her own, and what a developer reads after one of ours."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from crystal_data.commands.lazy import Command, dispatch
 from crystal_data.commands.mistakes import says_errors
+from crystal_data.commands.signals import Terminated, until_signal
 from crystal_data.crystal import Crystal
 
 COMMANDS = {"interrupt": Command("", "test_commands_mistakes:interrupt")}
@@ -69,6 +72,29 @@ def test_a_reader_that_leaves_is_no_error(arguments):
     )
     os.close(write)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("later", [Terminated, KeyboardInterrupt])
+def test_terminated(later, capsys):
+    """Also where a library turns the exception into that of Ctrl-C, as CatBoost does."""
+
+    def run():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except SystemExit as error:
+            raise later from error
+
+    handler = signal.getsignal(signal.SIGTERM)
+    assert until_signal("toy", run) == 143
+    assert capsys.readouterr().err == "toy: terminated\n"
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_of_several_processes_the_first_one_reports(monkeypatch, capsys):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert until_signal("toy", lambda: interrupt([])) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_interrupted(monkeypatch, capsys):

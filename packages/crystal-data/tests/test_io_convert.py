@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.ase import from_ase, read_extxyz, to_ase, to_extxyz
+from crystal_data.io.ase import from_ase, to_ase, to_extxyz
 from crystal_data.io.cif import parse_cif, to_cif
+from crystal_data.io.extxyz import read_extxyz
+from crystal_data.io.options import UNCHECKED
 from crystal_data.io.poscar import parse_poscar, to_poscar
 from crystal_data.io.pymatgen import (
     from_pymatgen,
@@ -57,23 +59,23 @@ def assert_same(got, expected, atol=1e-8):
 @settings(max_examples=60, deadline=None)
 def test_exact_both_ways(lengths, angles, atoms, seed, mirrored):
     crystal = build(lengths, angles, atoms, seed, mirrored)
-    assert_same(parse_poscar(to_poscar(crystal), min_distance=0), crystal)
-    assert_same(parse_json(to_json(crystal), min_distance=0), crystal)
-    assert_same(from_ase(to_ase(crystal), min_distance=0), crystal)
+    assert_same(parse_poscar(to_poscar(crystal), options=UNCHECKED), crystal)
+    assert_same(parse_json(to_json(crystal), options=UNCHECKED), crystal)
+    assert_same(from_ase(to_ase(crystal), options=UNCHECKED), crystal)
     [frame] = read_extxyz(to_extxyz([crystal]))
-    assert_same(from_ase(frame, min_distance=0), crystal)
-    there = from_pymatgen(to_pymatgen(crystal), min_distance=0)
+    assert_same(from_ase(frame, options=UNCHECKED), crystal)
+    there = from_pymatgen(to_pymatgen(crystal), options=UNCHECKED)
     assert_same(there, crystal)
     assert there.identifier == "any-1"
     assert there.properties["energy"] == -1.25
-    assert from_ase(frame, min_distance=0).properties["energy"] == -1.25
+    assert from_ase(frame, options=UNCHECKED).properties["energy"] == -1.25
 
 
 @given_crystal
 @settings(max_examples=60, deadline=None)
 def test_cif_keeps_all_but_the_orientation(lengths, angles, atoms, seed, mirrored):
     crystal = build(lengths, angles, atoms, seed, mirrored)
-    got = parse_cif(to_cif(crystal), min_distance=0)
+    got = parse_cif(to_cif(crystal), options=UNCHECKED)
     assert np.array_equal(got.atomic_numbers, crystal.atomic_numbers)
     # The rotation that takes one Cartesian frame to the other must be proper: no mirror image.
     sign = np.sign(np.linalg.det(crystal.lattice))

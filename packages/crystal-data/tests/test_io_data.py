@@ -51,8 +51,9 @@ def assert_same(crystal, structure):
 @pytest.mark.parametrize(
     ("name", "split", "count"),
     [
-        ("mp_20", "val", None),
-        ("mp_20", "test", None),
+        ("mp_20", "val", 500),
+        pytest.param("mp_20", "val", None, marks=pytest.mark.slow),
+        pytest.param("mp_20", "test", None, marks=pytest.mark.slow),
         ("mpts_52", "test", 500),
         ("perov_5", "val", 500),
         ("carbon_24", "val", 500),

@@ -6,6 +6,7 @@ import pytest
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.disorder import resolve_disorder
+from crystal_data.io.options import ReadOptions
 from crystal_data.io.parse import parse_record, parse_records
 from crystal_data.io.read import read_crystals
 from crystal_data.sources.record import Record
@@ -113,22 +114,22 @@ def test_policies_of_the_readers():
     record = Record("a", text)
     for policy in ("error", "skip"):
         with pytest.raises(InvalidCrystalError, match="partial occupancies"):
-            parse_record(record, on_disorder=policy)
-        [rejection] = parse_records([record], on_disorder=policy)
+            parse_record(record, ReadOptions(on_disorder=policy))
+        [rejection] = parse_records([record], ReadOptions(on_disorder=policy))
         assert (rejection.stage, rejection.reason) == ("check", Reason.DISORDERED)
-    assert parse_record(record, on_disorder="majority").num_atoms == 1
-    assert parse_record(record, on_disorder="order").num_atoms == 4
+    assert parse_record(record, ReadOptions(on_disorder="majority")).num_atoms == 1
+    assert parse_record(record, ReadOptions(on_disorder="order")).num_atoms == 4
     with pytest.raises(ValueError, match="on_disorder is 'drop'"):
-        parse_record(record, on_disorder="drop")
+        ReadOptions(on_disorder="drop")
 
 
 def test_skip_lists_disorder_even_where_faults_are_errors(tmp_path):
     from pymatgen.core import Lattice, Structure
 
     alloy = Structure(Lattice.cubic(3), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
-    result = read_crystals(alloy, on_invalid="error", on_disorder="skip")
+    result = read_crystals(alloy, on_invalid="error", options=ReadOptions(on_disorder="skip"))
     assert [rejection.reason for rejection in result.rejected] == [Reason.DISORDERED]
     with pytest.raises(InvalidCrystalError, match="on_invalid='skip'"):
-        read_crystals(alloy, on_invalid="error", on_disorder="error")
-    [ordered] = read_crystals(alloy, on_disorder="order").crystals
+        read_crystals(alloy, on_invalid="error")
+    [ordered] = read_crystals(alloy, options=ReadOptions(on_disorder="order")).crystals
     assert ordered.composition == {"Cu": 1, "Au": 1}

@@ -1,5 +1,6 @@
 """Overlaps through periodic images, against a sum over many cells."""
 
+import re
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,8 @@ from crystal_data.io.distances import (
     nearest_distances,
     reduced_lattice,
 )
+from crystal_data.io.poscar import parse_poscar
+from crystal_data.io.pymatgen import from_pymatgen_dict, to_pymatgen_dict
 
 UNIMODULAR = np.array([[1, 0, 0], [3, 1, 0], [-2, 4, 1]])
 
@@ -95,7 +98,9 @@ def test_reduced_lattice_is_the_same_lattice(seed):
 def test_messages():
     cell = np.diag([5.0, 5.0, 5.0])
     crystal = Crystal(cell, [[0, 0, 0], [0.99, 0, 0]], [11, 17], "salt")
-    with pytest.raises(InvalidCrystalError, match=r"salt: atoms 0 \(Na\) and 1 \(Cl\) are 0\.050"):
+    with pytest.raises(
+        InvalidCrystalError, match=r"salt: atom 1 \(Na\) and atom 2 \(Cl\) are 0\.050"
+    ):
         check_distances(crystal)
     check_distances(crystal, 0.04)
     check_distances(crystal, 0.0)
@@ -103,3 +108,58 @@ def test_messages():
     with pytest.raises(InvalidCrystalError, match="its own periodic image") as caught:
         check_distances(lonely)
     assert caught.value.reason == Reason.OVERLAPPING_ATOMS
+
+
+POSCAR = """a remark
+1.0
+5 0 0
+0 5 0
+0 0 5
+Na Cl
+1 2
+Selective dynamics
+Direct
+0 0 0 T T T
+0.5 0.5 0.5 T T T
+0.51 0.5 0.5 T T T
+"""
+
+
+@pytest.mark.parametrize(
+    ("read", "who"),
+    [
+        (lambda: parse_poscar(POSCAR), "Cl in line 11 and Cl in line 12 are 0.050"),
+        (
+            lambda: parse_poscar(POSCAR.replace("Selective dynamics\n", "")),
+            "Cl in line 10 and Cl in line 11 are 0.050",
+        ),
+        (
+            lambda: parse_poscar(POSCAR.replace("0.51 0.5 0.5", "-0.98 1 0")),
+            "Na in line 10 and Cl in line 12 are 0.100",
+        ),
+        (lambda: from_pymatgen_dict(sites("Na1", "Cl1", "")), "site 2 (Cl1) and site 3 (O) are"),
+        (lambda: check_distances(overlapping()), "atom 2 (Cl) and atom 3 (O) are 0.050"),
+        (
+            lambda: check_distances(overlapping(), names=["Na1", "Cl1 in row 2", "O7 in row 3"]),
+            "Cl1 in row 2 and O7 in row 3 are 0.050",
+        ),
+        (
+            lambda: check_distances(overlapping().replace(lattice=np.diag([0.4, 5, 5]))),
+            "atom 1 (Na) and its own periodic image are 0.400",
+        ),
+    ],
+)
+def test_messages_name_the_atoms_of_the_file(read, who):
+    with pytest.raises(InvalidCrystalError, match=re.escape(who)):
+        read()
+
+
+def overlapping():
+    return Crystal(5 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5], [0.51, 0.5, 0.5]], [11, 17, 8])
+
+
+def sites(*labels):
+    values = to_pymatgen_dict(overlapping())
+    for site, label in zip(values["sites"], labels, strict=True):
+        site["label"] = label
+    return values

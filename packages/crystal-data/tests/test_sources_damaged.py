@@ -29,7 +29,6 @@ HEADER = b"id,file,stage,reason,detail\n"
         ("ids.json", b"[1e400]", "inf is no identifier"),
         ("ids.json.gz", gzip.compress(b'["a"')[:-4], "is damaged: Compressed file ended"),
         ("ids.csv", b'id\n"a\nb\nc\n', "is damaged: unexpected end of data"),
-        ("ids.csv", b"id\n" + b"x" * 200_000, "is damaged: field larger"),
         ("ids.csv", b"\xff\xff", "is not text in UTF-8"),
         ("ids.txt", b"a\n\xff\xff", "is not text in UTF-8"),
     ],
@@ -59,9 +58,8 @@ def test_an_empty_list_leaves_nothing_out_and_is_refused(tmp_path: Path, name: s
         HEADER + b"a,b\n",
         HEADER + b"a,b,c,lost,e\n",
         HEADER + b"\xff\xff",
-        HEADER + b"a,b,c,empty," + b"x" * 200_000,
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_a_damaged_table_of_rejections_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rejected.csv"
@@ -82,7 +80,7 @@ STRUCTURES, SPLIT = "mp_2018/mp.2018.6.1.json", "splits/megnet_e_form.json"
         (SPLIT, b"[]", "expected identifiers under train, val, test"),
         (SPLIT, b'{"train": {}, "val": {}}', "expected identifiers under train, val, test"),
         (SPLIT, b'{"train": {}, "val": {}, "test": 3}', "expected identifiers under train"),
-        (STRUCTURES, b"[" * 100_000, "nested too deeply"),
+        (STRUCTURES, b"[" * 100_000, "is no list of structures"),
         (STRUCTURES, b"[3]", "entry 1 has no material_id"),
         (STRUCTURES, b'[{"id": 3}]', "entry 1 has no material_id"),
     ],

@@ -237,11 +237,12 @@ def test_many_of_one_formula_are_compared_in_several_calls(
     "CRYSTAL_DATA_HOME" not in os.environ, reason="needs the public files in CRYSTAL_DATA_HOME"
 )
 def test_mpts_52_training_rows_that_stand_in_the_test_of_mp_20() -> None:
+    from crystal_data.io.options import UNCHECKED
     from crystal_data.io.parse import parse_record
 
     def crystals(source: MP20 | MPTS52, split: str) -> list[Crystal]:
         records = (item for item in source.records() if isinstance(item, Record))
-        return [parse_record(r, min_distance=0.0) for r in records if r.split == split]
+        return [parse_record(r, UNCHECKED) for r in records if r.split == split]
 
     train = CrystalSet.from_crystals("mpts_52", crystals(MPTS52(), "train"))
     test = CrystalSet.from_crystals("mp_20", crystals(MP20(), "test"))

@@ -13,6 +13,7 @@ import pytest
 from crystal_data.crystal import Crystal
 from crystal_data.errors import Reason, Rejection
 from crystal_data.io.cif import to_cif
+from crystal_data.io.options import ReadOptions
 from crystal_data.io.poscar import to_poscar
 from crystal_data.io.pymatgen import to_json
 from crystal_data.io.rejected import read_rejected
@@ -95,7 +96,7 @@ def test_columns_hold_what_the_source_says(tmp_path):
     assert about["units"] == source.units
     assert about["rejected"] == 0
     assert about["counts"]["crystals"] == 7
-    assert about["options"] == {"on_disorder": "error", "min_distance": 0.5}
+    assert about["options"] == ReadOptions().as_dict()
     assert ":" not in store.path.name
 
 
@@ -105,7 +106,12 @@ def test_overlaps_below_the_usual_bound_can_be_allowed(tmp_path, form):
     structure = {"crystal": close, "cif": to_cif(close), "poscar": to_poscar(close),
                  "json": to_json(close)}[form]  # fmt: skip
     source = ListSource([Record("h2", structure, form)])
-    assert len(open_store(source, cache=tmp_path, min_distance=0.3, num_workers=0)) == 1
+    assert (
+        len(
+            open_store(source, cache=tmp_path, options=ReadOptions(min_distance=0.3), num_workers=0)
+        )
+        == 1
+    )
     with pytest.raises(InvalidSourceError, match=r"0\.400 Å apart, the minimum is 0\.5 Å"):
         open_store(source, cache=tmp_path, num_workers=0)
 
@@ -116,7 +122,9 @@ def test_second_opening_reads_nothing_and_other_options_build_anew(tmp_path):
     again = open_store(source, cache=tmp_path)
     assert (source.reads, again.path) == (1, first.path)
     assert store_folder(source, cache=tmp_path) == first.path
-    assert open_store(source, cache=tmp_path, min_distance=0.4).path != first.path
+    assert (
+        open_store(source, cache=tmp_path, options=ReadOptions(min_distance=0.4)).path != first.path
+    )
     source.content = "2"
     assert open_store(source, cache=tmp_path).path != first.path
     assert source.reads == 3
@@ -175,11 +183,17 @@ def test_disorder_may_be_skipped_while_all_else_is_an_error(tmp_path, capfd):
     good, disordered = record(0), record(1, structure=mixed)
     with pytest.raises(InvalidSourceError, match=r"1 of 2 structures .*\n  x-1 .*\[disordered\]"):
         open_store(ListSource([good, disordered]), cache=tmp_path)
-    store = open_store(ListSource([good, disordered]), cache=tmp_path, on_disorder="skip")
+    store = open_store(
+        ListSource([good, disordered]), cache=tmp_path, options=ReadOptions(on_disorder="skip")
+    )
     assert len(store) == 1
     assert "1 of 2 structures left out" in capfd.readouterr().err
     with pytest.raises(InvalidSourceError, match="1 of 3 structures cannot be used"):
-        open_store(ListSource([good, disordered, BAD[0]], "2"), cache=tmp_path, on_disorder="skip")
+        open_store(
+            ListSource([good, disordered, BAD[0]], "2"),
+            cache=tmp_path,
+            options=ReadOptions(on_disorder="skip"),
+        )
 
 
 def test_crystals_keep_their_own_properties(tmp_path):

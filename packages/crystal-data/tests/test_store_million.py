@@ -46,6 +46,7 @@ def write_million(folder):
                         "identifier": [f"structure-{n}" for n in range(start, start + CHUNK)],
                         "parent": [""] * CHUNK,
                         "file": ["some/folder/with/a/file.csv.gz"] * CHUNK,
+                        "notes": [""] * CHUNK,
                     },
                     split=["train"] * CHUNK,
                     properties={"energy": [1.0] * CHUNK, "formula": ["NaCl"] * CHUNK},

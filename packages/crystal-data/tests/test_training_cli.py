@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,20 @@ import pytest
 import torch
 import yaml
 
+from crystal_data.commands.lazy import Command, dispatch
 from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
 from crystal_data.training import registry
-from crystal_data.training.cli import CrystalCLI, main
+from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.module import PropertyModule
 
+ALLOWED = ["crystal_toy"]
+main = partial(run_command, allow_modules=ALLOWED)
+STEPS = {"fit": "training_step", "test": "test_step"}
+TRAINER = f"{__name__}:main"
+CRYSTAL = {name: Command("", TRAINER, (name,)) for name in STEPS}
 CONFIG = {
     "trainer": {"max_epochs": 12, "accelerator": "cpu", "devices": 1},
     "model": {
@@ -42,6 +50,7 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
     monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
     monkeypatch.setattr(sys, "argv", ["crystal"])
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.chdir(tmp_path)
     write(CONFIG)
     return tmp_path
@@ -130,21 +139,38 @@ def test_checkpoints_hold_plain_values_and_resume():
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
 
 
-def test_an_interrupted_fit_says_how_to_go_on(monkeypatch, capsys):
-    def interrupt(self, batch, batch_idx):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("command", ["fit", "test"])
+@pytest.mark.parametrize(
+    ("number", "status", "what"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_command_with_one_line(command, number, status, what, monkeypatch, capsys):
+    if command == "test":
+        assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
+    step = getattr(PropertyModule, STEPS[command])
 
-    handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(PropertyModule, "training_step", interrupt)
-    try:
-        # Lightning ends the process, deaf to further interrupts.
-        with pytest.raises(SystemExit) as exit_:
-            main(["fit", "--config", "toy.yaml"])
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert exit_.value.code != 0
-    go_on = "--trainer.default_root_dir runs/toy/001 --ckpt_path last"
-    assert capsys.readouterr().err == f"interrupted; to go on: {go_on}\n"
+    def send(self, batch, batch_idx):
+        if command == "test" or self.trainer.current_epoch == 1:
+            os.kill(os.getpid(), number)
+        return step(self, batch, batch_idx)
+
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(PropertyModule, STEPS[command], send)
+    capsys.readouterr()
+    assert dispatch("crystal", "", CRYSTAL, [command, "--config", "toy.yaml"]) == status
+    note = "; to go on: --trainer.default_root_dir runs/toy/001 --ckpt_path last"
+    assert capsys.readouterr().err == f"crystal: {what}{note if command == 'fit' else ''}\n"
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert not Path("runs/toy/001/artifact").exists() or command == "test"
+
+
+def test_before_the_first_checkpoint_there_is_nothing_to_go_on_from(monkeypatch, capsys):
+    def send(self, batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(PropertyModule, "training_step", send)
+    assert dispatch("crystal", "", CRYSTAL, ["fit", "--config", "toy.yaml"]) == 143
+    assert capsys.readouterr().err == "crystal: terminated\n"
 
 
 def test_init_from_an_artifact(capsys):
@@ -313,13 +339,13 @@ def test_print_config_is_a_config(capsys):
     assert printed["model"]["init_args"]["loss"] == "mse"
     write(printed, "printed.yaml")
     assert main(["fit", "--config", "printed.yaml", "--trainer.max_epochs", "1"]) == 0
-    cli = CrystalCLI(["--config", "toy.yaml"], run=False)
+    cli = CrystalCLI(["--config", "toy.yaml"], allow_modules=ALLOWED, run=False)
     assert cli.model.targets == ("energy",)
 
 
 def test_data_root(monkeypatch):
     monkeypatch.setenv("CRYSTAL_DATA_HOME", "before")
-    CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], run=False)
+    CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], allow_modules=ALLOWED, run=False)
     import os
 
     assert os.environ["CRYSTAL_DATA_HOME"] == str(Path("here").absolute())

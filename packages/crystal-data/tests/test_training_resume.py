@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from crystal_data.training import registry
 from crystal_data.training.callbacks import ArtifactExport
 from crystal_data.training.checkpoints import AtomicCheckpointIO, LastCheckpoint
-from crystal_data.training.cli import main
+from crystal_data.training.cli import run_command
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.runs import remove_unfinished
 
+main = partial(run_command, allow_modules=["crystal_toy"])
 EPOCHS = 5
 EMA = {"class_path": "crystal_data.training.EMA", "init_args": {"decay": 0.9}}
 EARLY_STOPPING = {

@@ -1,6 +1,7 @@
 import json
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ import torch
 import yaml
 
 from crystal_data.training import UncertaintyLoss, registry
-from crystal_data.training.cli import main
+from crystal_data.training.cli import run_command
 from crystal_data.training.masked import masked_loss
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.target_loss import WeightedLoss, target_loss
 
+main = partial(run_command, allow_modules=["crystal_toy"])
 TARGETS = ["lattice_energy_per_atom", "formation_energy_per_atom"]
 RESIDUALS = torch.tensor([[0.1, 4.0], [-0.3, 1.0], [0.2, torch.nan], [torch.nan, -7.0]])
 

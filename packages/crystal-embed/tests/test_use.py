@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 import crystal_embed
 from crystal_data import CrystalBatch
 from crystal_data.builtin import BuiltinSource
+from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.testing import rock_salt
@@ -129,13 +130,17 @@ def test_shipped_weights_say_the_same_everywhere(capsys):
 def test_notes_and_rejections(tmp_path, capsys):
     einsteinium = rock_salt().replace(atomic_numbers=[99, 17])
     (tmp_path / "strange.cif").write_text(to_cif(einsteinium))
+    stale = to_cif(rock_salt()).replace("'Na1 Cl1'", "'Na2 Cl1'")
+    assert "'Na2 Cl1'" in stale
+    (tmp_path / "zinc.cif").write_text(stale)
     (tmp_path / "broken.cif").write_text("data_x\n")
     (tmp_path / "notes.txt").write_text("thesis")
     output = tmp_path / "out" / "p.csv"
     assert main(["predict", str(tmp_path), "--output", str(output)]) == 0
     assert rows_of(output)[0]["note"] == "Es not in training"
+    assert "the formula says Na2 Cl1" in rows_of(output)[1]["note"]
     assert [row["id"] for row in rows_of(output.parent / "rejected.csv")] == ["broken"]
-    assert "1 files are no structures" in capsys.readouterr().err
+    assert "1 left aside, no structures: " in capsys.readouterr().err
     assert main(["predict", str(tmp_path / "broken.cif"), "--output", str(output)]) == 1
     assert "cannot be used" in capsys.readouterr().err
 
@@ -283,7 +288,8 @@ def test_what_ships_is_listed_and_small(capsys):
     assert set(DEFAULT_MODELS) <= set(shipped_models())
     for name, folder in shipped_models().items():
         assert name in printed
-        assert "test MAE" in (next(line for line in printed.splitlines() if line.startswith(name)))
+        row = next(line for line in printed.splitlines() if line.startswith(name))
+        assert "(MAE of 3559 crystals, independent evaluation, unseen crystals)" in row
         assert "## Training range" in (folder / "README.md").read_text(encoding="utf-8")
         assert (folder / "model.safetensors").stat().st_size < 1_500_000
     for name, path in shipped_tables().items():
@@ -292,3 +298,59 @@ def test_what_ships_is_listed_and_small(capsys):
         assert name in printed
     with pytest.raises(ValueError, match="no table 'uae:nothing'"):
         load_table("uae:nothing")
+
+
+def test_an_element_that_no_model_knows_stops_nothing_else(tmp_path, capsys):
+    oganesson = rock_salt().replace(atomic_numbers=[118, 8])
+    for name, crystal in (("a", rock_salt()), ("og", oganesson), ("z", rock_salt(19))):
+        (tmp_path / f"{name}.cif").write_text(to_cif(crystal))
+    output = tmp_path / "out" / "p.csv"
+    assert main(["predict", str(tmp_path), "--output", str(output)]) == 0
+    rows = rows_of(output)
+    assert [row["id"] for row in rows] == ["a", "z"]
+    alone = crystal_embed.load(DEFAULT_MODELS[0]).predict([rock_salt(), rock_salt(19)])
+    np.testing.assert_allclose([float(row[COLUMN]) for row in rows], alone[TARGET], atol=1e-6)
+    (rejected,) = rows_of(output.parent / "rejected.csv")
+    assert (rejected["id"], rejected["stage"]) == ("og", "predict")
+    assert rejected["reason"] == "unsupported_element"
+    assert rejected["detail"].startswith("the model does not know Og; predict this structure")
+    assert "1 rejected: " in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "og.cif")]) == 1
+    assert "none of the structures can be predicted" in capsys.readouterr().err
+
+
+def test_python_names_the_structure_that_a_model_cannot_take():
+    oganesson = rock_salt().replace(atomic_numbers=[118, 8], identifier="mine")
+    with pytest.raises(InvalidCrystalError, match="mine: the model does not know Og") as caught:
+        crystal_embed.load(DEFAULT_MODELS[0]).predict([rock_salt(), oganesson])
+    assert caught.value.reason == Reason.UNSUPPORTED_ELEMENT
+
+
+def test_vectors_of_the_others(tmp_path):
+    oganesson = rock_salt().replace(atomic_numbers=[118, 8])
+    for name, crystal in (("a", rock_salt()), ("og", oganesson), ("z", rock_salt(19))):
+        (tmp_path / f"{name}.cif").write_text(to_cif(crystal))
+    for what, count in (("crystals", 2), ("atoms", 4)):
+        output = tmp_path / "out" / f"{what}.csv"
+        options = ["--model", DEFAULT_MODELS[0], "--what", what, "--output", str(output)]
+        assert main(["embed", str(tmp_path), *options]) == 0
+        rows = rows_of(output)
+        assert [row["id"] for row in rows] == sorted(["a", "z"] * (count // 2))
+        if what == "atoms":
+            assert [row["element"] for row in rows] == ["Na", "Cl", "K", "Cl"]
+        assert [row["id"] for row in rows_of(output.parent / "rejected.csv")] == ["og"]
+
+
+def test_the_trainers_predict_leaves_out_what_the_model_cannot_take(tmp_path):
+    for name, crystal in (
+        ("a", rock_salt()),
+        ("og", rock_salt().replace(atomic_numbers=[118, 8])),
+        ("z", rock_salt(19)),
+    ):
+        (tmp_path / f"{name}.cif").write_text(to_cif(crystal))
+    options = ["--config", "tiny.yaml", "--trainer.default_root_dir", "run"]
+    path = ["--data.source.init_args.path", str(tmp_path)]
+    assert trainer(["predict", *options, *path]) == 0
+    assert [row["id"] for row in rows_of("run/predictions/predict.csv")] == ["a", "z"]
+    (rejected,) = rows_of("run/predictions/rejected.csv")
+    assert (rejected["id"], rejected["reason"]) == ("og", "unsupported_element")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crystal_data.io.ase import to_ase as to_ase
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
+    from crystal_data.io.options import ReadOptions as ReadOptions
     from crystal_data.io.pymatgen import from_pymatgen as from_pymatgen
     from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
     from crystal_data.io.read import ReadResult as ReadResult
@@ -76,6 +77,7 @@ _EXPORTS = {
     "MPTS52": "crystal_data.sources.public",
     "Perov5": "crystal_data.sources.public",
     "RatioSplit": "crystal_data.sources.split",
+    "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
     "Reason": "crystal_data.errors",
     "Record": "crystal_data.sources.record",

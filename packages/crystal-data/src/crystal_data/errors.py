@@ -15,10 +15,12 @@ class Reason(StrEnum):
     EMPTY = "empty"
     NO_CELL = "no_cell"
     NO_ATOMS = "no_atoms"
+    NOT_PERIODIC = "not_periodic"  # a molecule, a chain or a slab
     BAD_CELL = "bad_cell"  # zero volume, impossible lengths or angles
     BAD_COORDINATES = "bad_coordinates"  # NaN, infinite, unknown
     OVERLAPPING_ATOMS = "overlapping_atoms"
     UNKNOWN_ELEMENT = "unknown_element"
+    UNSUPPORTED_ELEMENT = "unsupported_element"  # an element that the model has nothing for
     DISORDERED = "disordered"
     BAD_VALUE = "bad_value"  # a property that should be a number is not
     DUPLICATE_IDENTIFIER = "duplicate_identifier"
@@ -48,12 +50,25 @@ class SourceError(ValueError):
     """A file or folder that cannot be read at all; the message names it and the remedy."""
 
 
+_MAX_DETAIL = 200  # characters
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One row of ``rejected.csv``: a structure that was left out, and why."""
+    """One row of ``rejected.csv``: a structure that was left out, and why.
+
+    The detail is one line of at most 200 characters; what is longer is cut.
+    """
 
     identifier: str
     file: str
     stage: str  # read, check, build, graph, predict
     reason: Reason
     detail: str
+
+    def __post_init__(self) -> None:
+        # Only the start of a text is looked at: an error may quote a whole file.
+        detail = " ".join(self.detail[: 10 * _MAX_DETAIL].split())
+        if len(detail) > _MAX_DETAIL:
+            detail = f"{detail[: _MAX_DETAIL - 1]}…"
+        object.__setattr__(self, "detail", detail)

@@ -1,6 +1,5 @@
 """By how much one row's error is smaller than another's, structure by structure."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.metrics import bootstrap_interval
 
 
@@ -38,7 +38,7 @@ def structure_errors(runs: Sequence[Path], target: str) -> dict[str, float]:
 
 def _read_errors(path: Path, target: str) -> dict[str, float]:
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(read_csv(file))
     prefix = f"{target}:" if rows and f"{target}:target" in rows[0] else ""
     return {
         row["id"]: abs(float(row[f"{prefix}prediction"]) - float(row[f"{prefix}target"]))

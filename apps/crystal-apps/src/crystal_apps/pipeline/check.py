@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from typing_extensions import override
 
 from crystal_apps.pipeline.spec import PipelineError
+from crystal_data.training.allowed import Allowed
 from crystal_data.training.cli import CrystalCLI
 
 
@@ -30,12 +31,15 @@ class _ParsedOnly(CrystalCLI):
         return
 
 
-def read_data_module(title: str, arguments: Sequence[str]) -> LightningDataModule:
+def read_data_module(
+    title: str, arguments: Sequence[str], allow_modules: Sequence[str] = ()
+) -> LightningDataModule:
     """Checks all options of a run and builds its data module, which reads nothing yet.
 
     Args:
         title: Of the run, for messages.
         arguments: Those of ``crystal fit`` without the word ``fit``.
+        allow_modules: Further modules whose classes and functions configs may name.
 
     Raises:
         PipelineError: If an option is unknown or has a wrong value.
@@ -44,12 +48,13 @@ def read_data_module(title: str, arguments: Sequence[str]) -> LightningDataModul
     with warnings.catch_warnings(), contextlib.redirect_stderr(said):
         warnings.simplefilter("ignore")
         try:
-            config: Any = _ParsedOnly(arguments, run=False).config
+            config: Any = _ParsedOnly(arguments, run=False, allow_modules=allow_modules).config
         except SystemExit as error:
             message = said.getvalue().strip().removeprefix("error: ")
             raise PipelineError(f"{title}: {message}") from error
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(LightningDataModule, "data")
-        parsed = parser.parse_object({"data": config.data.as_dict()})
-        data_module: LightningDataModule = parser.instantiate_classes(parsed).data
+        with Allowed(allow_modules).in_force():
+            parsed = parser.parse_object({"data": config.data.as_dict()})
+            data_module: LightningDataModule = parser.instantiate_classes(parsed).data
     return data_module

@@ -25,6 +25,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-nodes", type=int, help="machines of each run, as trainer.num_nodes")
     parser.add_argument("--strategy", help="such as ddp, as trainer.strategy")
     parser.add_argument("--data-root", type=Path, help="folder of the public data sets")
+    parser.add_argument(
+        "--allow-module",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="module whose classes and functions configs may name, besides those of the crystal "
+        "packages, torch, lightning and torchmetrics; may be given several times",
+    )
 
 
 def common_options(options: argparse.Namespace, *, num_nodes: int, world_size: int) -> list[str]:
@@ -101,7 +109,8 @@ def run_pipeline(
         # The runs are told as well; here it is asked which data they will read.
         os.environ["CRYSTAL_DATA_HOME"] = str(options.data_root.expanduser().absolute())
     common = common_options(options, num_nodes=ranks.num_nodes, world_size=ranks.world_size)
-    tasks = [Task(run, out, tuple(common)) for run in pipeline.runs()]
+    modules = tuple(options.allow_module)
+    tasks = [Task(run, out, tuple(common), modules) for run in pipeline.runs()]
     console = Console(quiet=ranks.rank > 0)
     with alone_in(out, ranks), as_parent(), Display(console, len(tasks)) as display:
         schedule = Schedule(tasks, display, options.jobs, ranks=ranks)

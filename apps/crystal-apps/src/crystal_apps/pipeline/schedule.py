@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -55,6 +56,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self._data: dict[str, Any] = {}
+        self._processes: list[subprocess.Popen[str]] = []
+        self._is_stopped = False
         # Each job that runs has a place of its own, and with it its share of the devices.
         self._places: SimpleQueue[int] = SimpleQueue()
         for place in range(self.jobs):
@@ -75,28 +78,39 @@ class Schedule:
         Returns:
             Runs that failed or could not start.
         """
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                return self._work_off(pool)
+            except BaseException:
+                # A signal; without this the pool would wait until the trainings are done.
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._is_stopped = True
+                for process in self._processes:
+                    process.terminate()
+                raise
+
+    def _work_off(self, pool: ThreadPoolExecutor) -> list[Run]:
         left, bad = list(self.tasks), list[Run]()
         done = set[str]()
         active: dict[Future[None], Task] = {}
-        with ThreadPoolExecutor(self.jobs) as pool:
-            while left or active:
-                for task in [task for task in left if _is_settled(task, done, bad)]:
-                    if len(active) >= self.jobs:
-                        break
-                    left.remove(task)
-                    if lost := [run for run in task.run.needs if run in bad]:
-                        self.observer.failed(task, f"needs {lost[0].title}")
-                        bad.append(task.run)
-                    else:
-                        active[pool.submit(self._run, task)] = task
-                for future in wait(active, return_when=FIRST_COMPLETED).done:
-                    task = active.pop(future)
-                    try:
-                        future.result()
-                        done.add(task.run.name)
-                    except PipelineError as error:
-                        self.observer.failed(task, str(error))
-                        bad.append(task.run)
+        while left or active:
+            for task in [task for task in left if _is_settled(task, done, bad)]:
+                if len(active) >= self.jobs:
+                    break
+                left.remove(task)
+                if lost := [run for run in task.run.needs if run in bad]:
+                    self.observer.failed(task, f"needs {lost[0].title}")
+                    bad.append(task.run)
+                else:
+                    active[pool.submit(self._run, task)] = task
+            for future in wait(active, return_when=FIRST_COMPLETED).done:
+                task = active.pop(future)
+                try:
+                    future.result()
+                    done.add(task.run.name)
+                except PipelineError as error:
+                    self.observer.failed(task, str(error))
+                    bad.append(task.run)
         return bad
 
     def _run(self, task: Task) -> None:
@@ -128,6 +142,7 @@ class Schedule:
                 lambda epoch, total: self.observer.epoch(task, epoch, total),
                 variables,
                 self.ranks.rank,
+                self._note_process,
             )
         except PipelineError as error:
             failure = error
@@ -135,6 +150,11 @@ class Schedule:
             self._places.put(place)
         if not self.ranks.all_well(is_well=failure is None):
             raise failure or PipelineError(f"{task.run.title}: failed in another process")
+
+    def _note_process(self, process: "subprocess.Popen[str]") -> None:
+        self._processes.append(process)
+        if self._is_stopped:
+            process.terminate()
 
     def _share(self, place: int) -> dict[str, str]:
         own = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
@@ -151,7 +171,7 @@ class Schedule:
     def _data_of(self, task: Task) -> Any:
         """The data module of a run, or its fingerprint once that is known."""
         if (name := _without_seed(task.run)) not in self._data:
-            self._data[name] = read_data_module(task.run.title, task.options)
+            self._data[name] = read_data_module(task.run.title, task.options, task.allow_modules)
         return self._data[name]
 
 

@@ -38,11 +38,13 @@ class Task:
         root: Folder of the pipeline.
         common: Options that every command of every run gets; they are not part of the key,
             because they say where to run and not what.
+        allow_modules: Further modules whose classes and functions configs may name.
     """
 
     run: Run
     root: Path
     common: tuple[str, ...] = ()
+    allow_modules: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -101,18 +103,27 @@ class Task:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_record({"title": self.run.title, "key": key, "state": "started"})
 
-    def execute(self, progress: Progress, environment: Mapping[str, str], rank: int = 0) -> None:
+    def execute(
+        self,
+        progress: Progress,
+        environment: Mapping[str, str],
+        rank: int = 0,
+        started: Callable[["subprocess.Popen[str]"], None] | None = None,
+    ) -> None:
         """Runs the commands in a process of their own, with all output in ``log.txt``.
 
         Args:
             progress: Called with the epochs that are done and their total.
             environment: Variables of that process.
+            started: Called with that process.
             rank: Of this process among those that somebody else started to train together.
 
         Raises:
             PipelineError: If a command fails; the message has the end of the log.
         """
-        command = [sys.executable, "-m", "crystal_apps.pipeline.child", json.dumps(self.commands())]
+        # The modules apart from the commands, which hold options of the pipeline's file.
+        arguments = [json.dumps(self.commands()), json.dumps(self.allow_modules)]
+        command = [sys.executable, "-m", "crystal_apps.pipeline.child", *arguments]
         path = self.folder / (f"log-{rank}.txt" if rank else "log.txt")
         with (
             path.open("a", encoding="utf-8") as log,
@@ -123,9 +134,12 @@ class Task:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=dict(environment),
+                # Without this, Python would take modules from the working folder first.
+                env={**environment, "PYTHONSAFEPATH": "1"},
             ) as process,
         ):
+            if started is not None:
+                started(process)
             for line in process.stdout or ():
                 log.write(line)
                 log.flush()

@@ -1,6 +1,5 @@
 """What a finished run's folder says about itself."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
@@ -77,6 +77,8 @@ class Run:
         curves: Metric name to its values over epochs, from ``metrics.csv``.
         predictions: Target to the rows of ``predictions/test.csv``.
         rejected: Reason to count, from ``rejected.csv``.
+        notes: Identifier and note of each structure that was not read as a matter of course, from
+            ``notes.csv``.
         num_excluded: Rows of ``excluded.csv``: training rows that match an evaluation set.
     """
 
@@ -86,6 +88,7 @@ class Run:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
     num_excluded: int = 0
     config: str = ""
     artifact: Mapping[str, Any] = field(default_factory=dict)
@@ -149,6 +152,9 @@ def read_run(folder: str | Path) -> Run:
         curves=_curves(folder / "metrics.csv"),
         predictions=_predictions(folder / "predictions" / "test.csv", artifact),
         rejected=dict(rejected),
+        notes=tuple(
+            (row.get("id", ""), row.get("note", "")) for row in _rows(folder / "notes.csv")
+        ),
         num_excluded=sum(1 for _ in _rows(folder / "excluded.csv")),
         config=_text(folder / "config.yaml"),
         artifact=artifact,
@@ -184,7 +190,7 @@ def _results(path: Path) -> list[MetricResult]:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file)
+            yield from read_csv(file)
 
 
 def _curves(path: Path) -> dict[str, Curve]:

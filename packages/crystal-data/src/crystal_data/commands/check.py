@@ -2,11 +2,34 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crystal_data.commands.inputs import add_input, open_input, parser_for
 from crystal_data.commands.mistakes import says_errors
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crystal_data.store.store import CrystalStore
+
 _SHOWN = 10
+
+
+def _show_notes(console: "Console", store: "CrystalStore", path: Path) -> None:
+    from rich.markup import escape
+
+    from crystal_data.store.notes import noted, write_notes
+
+    count = write_notes(path, store)
+    if not count:
+        return
+    console.print(f"{count} structures were read with a note; table: {escape(str(path))}")
+    for identifier, file, note in noted(store)[:_SHOWN]:
+        where = f" ({file})" if file else ""
+        console.print(escape(f"{identifier}{where}: {note}"), soft_wrap=True)
+    if count > _SHOWN:
+        console.print(f"… and {count - _SHOWN} more")
 
 
 @says_errors
@@ -17,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.table import Table
 
     from crystal_data.io.rejected import write_rejected
+    from crystal_data.store.notes import NOTES
 
     parser = parser_for("check", "Read every structure and list those that cannot be used.")
     add_input(parser)
@@ -48,4 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if bad > _SHOWN:
             console.print(f"… and {bad - _SHOWN} more")
     console.print(f"table: {escape(args.out)}")
+    if opened.store is not None:
+        _show_notes(console, opened.store, Path(args.out).with_name(NOTES))
     return 1 if bad and args.on_invalid == "error" else 0

@@ -5,10 +5,11 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
+    from crystal_data.io.options import ReadOptions
     from crystal_data.sources.base import CrystalSource
     from crystal_data.store.store import CrystalStore
 
@@ -23,7 +24,6 @@ SOURCES = {
     "mpts_52": "crystal_data.sources:MPTS52",
     "perov_5": "crystal_data.sources:Perov5",
 }
-_TABLES = (".csv", ".parquet", ".jsonl")
 
 
 class InputError(ValueError):
@@ -77,13 +77,41 @@ def add_input(parser: ArgumentParser) -> None:
         metavar="INPUT",
         help="name of a data set, folder of structures, table (CSV, Parquet, JSONL) or file",
     )
+    add_read_options(parser)
+    add_data_root(parser)
+
+
+def add_read_options(parser: ArgumentParser) -> None:
+    """Adds the arguments of ``ReadOptions``."""
+    from crystal_data.io.options import DEFAULT, OnDisorder, OnFormula
+
     parser.add_argument(
         "--on-disorder",
-        choices=("error", "skip", "majority", "order"),
-        default="error",
+        choices=get_args(OnDisorder),
+        default=DEFAULT.on_disorder,
         help="what to do with partly occupied sites (default: leave such structures out)",
     )
-    add_data_root(parser)
+    parser.add_argument(
+        "--on-formula",
+        choices=get_args(OnFormula),
+        default=DEFAULT.on_formula,
+        help="what to do with a file whose atoms are not those of its own formula "
+        "(default: leave it out; 'note' reads its atoms and notes the difference)",
+    )
+    parser.add_argument(
+        "--min-distance",
+        type=float,
+        metavar="Å",
+        default=DEFAULT.min_distance,
+        help="atoms closer than this overlap, and the structure is left out (default: %(default)s)",
+    )
+
+
+def read_options(args: Namespace) -> "ReadOptions":
+    """The options that :func:`add_read_options` has read."""
+    from crystal_data.io.options import ReadOptions
+
+    return ReadOptions(args.on_disorder, args.min_distance, args.on_formula)
 
 
 def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource":
@@ -95,6 +123,7 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     from difflib import get_close_matches
 
     from crystal_data.sources import FolderSource, TableSource
+    from crystal_data.sources.table import is_table_file
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
@@ -107,9 +136,8 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
         near = get_close_matches(name_or_path, SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
         raise InputError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
-    name = path.name.removesuffix(".gz").lower()
     try:
-        if path.is_file() and name.endswith(_TABLES):
+        if path.is_file() and is_table_file(path):
             return TableSource(path)
         return FolderSource(path)
     except ValueError as error:
@@ -128,7 +156,7 @@ def open_input(args: Namespace) -> Opened:
 
     source = source_of(args.input, args.data_root)
     try:
-        store = open_store(source, on_invalid="skip", on_disorder=args.on_disorder)
+        store = open_store(source, on_invalid="skip", options=read_options(args))
     except InvalidSourceError as error:
         rejections = read_rejected(error.rejected_path)
         if not rejections:

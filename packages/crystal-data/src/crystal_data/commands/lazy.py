@@ -10,6 +10,7 @@ from importlib.metadata import version
 from textwrap import fill
 
 from crystal_data.commands.parent import end_with_parent
+from crystal_data.commands.signals import until_signal
 
 _TRAINER = "crystal_data.training.cli:main"
 
@@ -68,21 +69,23 @@ def dispatch(
         argv: Arguments after the program's name; those of the process by default.
 
     Returns:
-        Exit status: that of the command, 2 for a command that does not exist, 130 if interrupted.
+        Exit status: that of the command, 2 for a command that does not exist, 130 after Ctrl-C,
+        143 after SIGTERM.
     """
     end_with_parent()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        status = _run(program, description, commands, arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
-    return status
+
+    def run() -> int:
+        try:
+            status = _run(program, description, commands, arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. Python flushes once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        return status
+
+    return until_signal(program, run)
 
 
 def _run(

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import wraps
+from typing import ParamSpec
 
-_Main = Callable[[Sequence[str] | None], int]
+_Options = ParamSpec("_Options")
 _TRACEBACK = "CRYSTAL_TRACEBACK"  # environment variable: any value asks for the whole traceback
 _LOST = (
     "another process of this run has ended without a word; it may have been killed for want of "
@@ -13,16 +14,16 @@ _LOST = (
 )
 
 
-def says_errors(main: _Main) -> _Main:
+def says_errors(main: Callable[_Options, int]) -> Callable[_Options, int]:
     """Makes a command answer with one line, and status 1, where its input is at fault.
 
     Where several processes train together one of them answers for all.
     """
 
     @wraps(main)
-    def wrapped(argv: Sequence[str] | None = None) -> int:
+    def wrapped(*args: _Options.args, **options: _Options.kwargs) -> int:
         try:
-            return main(argv)
+            return main(*args, **options)
         except Exception as error:
             message = mistake(error)
             lost = message is None and _has_lost_another(error)

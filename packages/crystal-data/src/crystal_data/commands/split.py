@@ -41,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(str(error)) from error
     identifiers = store.strings("identifier")
     folder = Path(args.out)
+    broken = [x for x in identifiers if x != x.strip() or "\r" in x or "\n" in x]
+    if broken:
+        raise InputError(
+            f"{args.input}: the identifier {broken[0]!r} does not fit in one line of a text file; "
+            "give the structure a name without line ends and without spaces around it"
+        )
     for name, rows in drawn.items():
         lines = [f"{identifiers[int(row)]}\n" for row in rows]
         write_text(folder / f"{name}.txt", "".join(lines))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crystal_data.io.files import atomic_path as atomic_path
     from crystal_data.io.files import csv_text as csv_text
     from crystal_data.io.files import write_text as write_text
+    from crystal_data.io.options import ReadOptions as ReadOptions
     from crystal_data.io.parse import parse_record as parse_record
     from crystal_data.io.parse import parse_records as parse_records
     from crystal_data.io.poscar import parse_poscar as parse_poscar
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "write_text": "crystal_data.io.files",
     "CrystalInput": "crystal_data.io.read",
+    "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
     "WrittenCrystals": "crystal_data.io.write",
     "atomic_path": "crystal_data.io.files",

@@ -1,6 +1,5 @@
-"""ASE's ``Atoms`` to crystals and back, and extended XYZ, which ASE defines."""
+"""ASE's ``Atoms`` to crystals and back, and crystals to extended XYZ, which ASE defines."""
 
-import io
 import json
 import re
 from collections.abc import Iterable
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 
 if TYPE_CHECKING:
@@ -23,17 +23,14 @@ _VOIGT_SIZE = 6
 _PLAIN = re.compile(r"(?!(?:nan|inf|infinity|true|false|t|f)$)[a-z_][\w#.-]*", re.IGNORECASE)
 
 
-def from_ase(
-    atoms: "Atoms", identifier: str = "", *, min_distance: float = MIN_DISTANCE
-) -> Crystal:
+def from_ase(atoms: "Atoms", identifier: str = "", options: ReadOptions = DEFAULT) -> Crystal:
     """A crystal of ASE's ``Atoms``; coordinates keep their images.
 
     Args:
-        atoms: With a cell in three directions; ``info``, further arrays and the results of an
-            attached calculator become properties. A direction without periodic boundary is
-            taken as periodic.
+        atoms: Periodic in three directions; ``info``, further arrays and the results of an
+            attached calculator become properties.
         identifier: The crystal's; by default ``info["identifier"]``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the atoms do not make a crystal.
@@ -46,6 +43,7 @@ def from_ase(
     lattice, positions = np.array(atoms.cell), atoms.positions
     if not lattice.any(axis=1).all():
         raise InvalidCrystalError(name, Reason.NO_CELL, "the atoms have no cell in 3 directions")
+    check_periodic(atoms.pbc, name)
     if len(atoms) == 0:
         raise InvalidCrystalError(name, Reason.NO_ATOMS, "there are no atoms")
     frac_coords = fractional(positions, lattice, name)
@@ -53,10 +51,45 @@ def from_ase(
         name,
         lattice,
         frac_coords,
-        atoms.get_chemical_symbols(),
+        symbols_of(atoms.numbers, name),
         properties=properties,
-        min_distance=min_distance,
+        options=options,
     )
+
+
+def check_periodic(pbc: Any, identifier: str) -> None:
+    """Refuse what is not periodic in three directions: a molecule, a chain or a slab.
+
+    Args:
+        pbc: Whether each of three directions is periodic, or one value for all.
+        identifier: For messages.
+
+    Raises:
+        InvalidCrystalError: ``NOT_PERIODIC``.
+    """
+    flags = np.broadcast_to(np.asarray(pbc, dtype=bool), 3).tolist()
+    if not all(flags):
+        written = " ".join("T" if flag else "F" for flag in flags)
+        what = ("a molecule", "a chain", "a slab")[sum(flags)]
+        detail = (
+            f'pbc is "{written}", so this is {what} and no crystal; if it is a crystal, set pbc to '
+            '"T T T" (in Python: atoms.pbc = True)'
+        )
+        raise InvalidCrystalError(identifier, Reason.NOT_PERIODIC, detail)
+
+
+def symbols_of(atomic_numbers: NDArray[Any], identifier: str) -> list[str]:
+    """Element symbols of atomic numbers; the blank 0 is ``X``, which is no element.
+
+    Raises:
+        InvalidCrystalError: ``UNKNOWN_ELEMENT`` if a number is not that of an element.
+    """
+    is_known = (atomic_numbers >= 0) & (atomic_numbers < len(SYMBOLS))
+    if not is_known.all():
+        atom = int(np.flatnonzero(~is_known)[0])
+        detail = f"atom {atom + 1} has the atomic number {atomic_numbers[atom]:g}, of no element"
+        raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
+    return [SYMBOLS[z] or "X" for z in atomic_numbers.astype(int).tolist()]
 
 
 def to_ase(crystal: Crystal) -> "Atoms":
@@ -80,27 +113,6 @@ def to_ase(crystal: Crystal) -> "Atoms":
     for name, array in arrays.items():
         atoms.set_array(name, array)
     return atoms
-
-
-def read_extxyz(text: str, identifier: str = "") -> list["Atoms"]:
-    """The frames of an extended XYZ text.
-
-    Raises:
-        InvalidCrystalError: ``EMPTY`` or ``UNREADABLE``.
-    """
-    from ase.io import extxyz
-
-    if not text.strip():
-        raise InvalidCrystalError(identifier, Reason.EMPTY, "the file is empty")
-    try:
-        # A list: ASE gives a generator, which would fail at the caller's.
-        frames = list(extxyz.read_extxyz(io.StringIO(text), index=slice(None)))
-    except Exception as error:  # ASE raises what its parser happens to trip over
-        detail = f"not extended XYZ: {type(error).__name__}: {error}"
-        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail) from error
-    if not frames:
-        raise InvalidCrystalError(identifier, Reason.NO_ATOMS, "there are no frames")
-    return frames
 
 
 def to_extxyz(crystals: Iterable[Crystal]) -> str:

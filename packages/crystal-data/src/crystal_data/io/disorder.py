@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.distances import nearest_distances
-
-OnDisorder = Literal["error", "skip", "majority", "order"]
-ON_DISORDER: tuple[OnDisorder, ...] = ("error", "skip", "majority", "order")
+from crystal_data.io.options import OnDisorder
 
 SITE_TOLERANCE = 0.05  # Å; species closer than this share one site
 FULL = 0.999  # occupancies from here on count as full
@@ -33,6 +30,8 @@ def resolve_disorder(
     crystal: Crystal, occupancies: NDArray[np.float64], on_disorder: OnDisorder
 ) -> Crystal:
     """Make an ordered crystal of one with partial occupancies.
+
+    One element in several charges that fill a site is ordered as it is.
 
     ``majority`` keeps the most occupied species of each site; of equal ones the lowest atomic
     number; a site of which less than half is occupied in all becomes vacant. ``order`` takes the
@@ -54,6 +53,14 @@ def resolve_disorder(
     if (occupancies >= FULL).all():
         return crystal
     sites = _sites(crystal, occupancies)
+    if all(len(site.occupancies) == 1 for site in sites):
+        return _ordered(
+            crystal,
+            crystal.lattice,
+            [site.frac_coords for site in sites],
+            [next(iter(site.occupancies)) for site in sites],
+            "one element in several charges shares sites that it fills",
+        )
     if on_disorder == "majority":
         return _majority(crystal, sites)
     if on_disorder == "order":
@@ -95,7 +102,12 @@ def _majority(crystal: Crystal, sites: list[_Site]) -> Crystal:
         species = {z: amount for z, amount in site.occupancies.items() if z}
         numbers.append(max(species, key=lambda z: (round(species[z], 6), -z)))
         coords.append(site.frac_coords)
-    return _ordered(crystal, crystal.lattice, coords, numbers)
+    note = f"{_num_disordered(sites)} of {len(sites)} sites are disordered; the majority was kept"
+    return _ordered(crystal, crystal.lattice, coords, numbers, note)
+
+
+def _num_disordered(sites: list[_Site]) -> int:
+    return sum(len(site.occupancies) > 1 for site in sites)
 
 
 def _order(crystal: Crystal, sites: list[_Site]) -> Crystal:
@@ -114,7 +126,11 @@ def _order(crystal: Crystal, sites: list[_Site]) -> Crystal:
         placed = _spread(lattice, coords[members].reshape(-1, 3), amounts)
         numbers[members] = placed.reshape(len(members), num_cells)
     kept = numbers.ravel() > 0
-    return _ordered(crystal, lattice, coords.reshape(-1, 3)[kept], numbers.ravel()[kept])
+    note = (
+        f"{_num_disordered(sites)} of {len(sites)} sites are disordered; they were ordered in "
+        f"{num_cells} cells"
+    )
+    return _ordered(crystal, lattice, coords.reshape(-1, 3)[kept], numbers.ravel()[kept], note)
 
 
 def _smallest_supercell(
@@ -196,6 +212,7 @@ def _ordered(
     lattice: NDArray[np.float64],
     frac_coords: list[NDArray[np.float64]] | NDArray[np.float64],
     atomic_numbers: list[int] | NDArray[np.int64],
+    note: str,
 ) -> Crystal:
     if len(atomic_numbers) == 0:
         detail = "every one of its sites is more than half empty, so no atoms would remain"
@@ -204,4 +221,5 @@ def _ordered(
         lattice=lattice,
         frac_coords=np.asarray(frac_coords),
         atomic_numbers=np.asarray(atomic_numbers),
+        notes=(*crystal.notes, note),
     )

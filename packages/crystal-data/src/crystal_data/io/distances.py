@@ -1,5 +1,6 @@
 """Whether two atoms, or an atom and its own periodic image, are too close to be real."""
 
+from collections.abc import Sequence
 from itertools import product
 from math import hypot
 
@@ -8,8 +9,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-
-MIN_DISTANCE = 0.5  # Å; the bound that the generative literature calls structural validity
+from crystal_data.io.options import MIN_DISTANCE
 
 # Beyond these a value is a typing error, and differences of coordinates lose their digits.
 _MAX_LENGTH = 1e4  # Å
@@ -17,12 +17,16 @@ _MAX_FRAC_COORD = 1e4
 _DENSE_ATOMS = 200  # up to here all pairs at once are quicker than a tree
 
 
-def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> None:
+def check_distances(
+    crystal: Crystal, min_distance: float = MIN_DISTANCE, names: Sequence[str] | None = None
+) -> None:
     """Refuse a crystal in which atoms overlap.
 
     Args:
         crystal: Looked at through its periodic images, each atom's own included.
-        min_distance: Å; atoms closer than this are taken as an error of the file.
+        min_distance: Å; atoms closer than this are taken as an error of the file; 0 allows all.
+        names: What the message calls each atom, such as its label and line in the file; by
+            default its place, counted from 1, and its element.
 
     Raises:
         InvalidCrystalError: ``OVERLAPPING_ATOMS``; or ``BAD_CELL`` and ``BAD_COORDINATES`` where
@@ -30,15 +34,16 @@ def check_distances(crystal: Crystal, min_distance: float = MIN_DISTANCE) -> Non
     """
     name = crystal.identifier
     check_ranges(name, crystal.lattice, crystal.frac_coords)
+    if min_distance <= 0.0:
+        return
     pair = close_pair(crystal.lattice, crystal.frac_coords, min_distance)
     if pair is None:
         return
     first, second, distance = pair
-    symbols = crystal.species
-    if first == second:
-        what = f"atom {first} ({symbols[first]}) and its own periodic image"
-    else:
-        what = f"atoms {first} ({symbols[first]}) and {second} ({symbols[second]})"
+    if names is None:
+        names = [f"atom {place} ({x})" for place, x in enumerate(crystal.species, start=1)]
+    other = "its own periodic image" if first == second else names[second]
+    what = f"{names[first]} and {other}"
     detail = f"{what} are {distance:.3f} Å apart, the minimum is {min_distance:g} Å"
     raise InvalidCrystalError(name, Reason.OVERLAPPING_ATOMS, detail)
 
@@ -51,12 +56,10 @@ def check_ranges(
     Raises:
         InvalidCrystalError: ``BAD_CELL`` or ``BAD_COORDINATES``.
     """
-    if not -_MAX_LENGTH <= lattice.min() <= lattice.max() <= _MAX_LENGTH:
+    if not all(-_MAX_LENGTH <= x <= _MAX_LENGTH for x in lattice.ravel().tolist()):
         detail = f"a lattice vector is longer than {_MAX_LENGTH:.0f} Å, or not a number"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
-    if not frac_coords.size:
-        return
-    if not -_MAX_FRAC_COORD <= frac_coords.min() <= frac_coords.max() <= _MAX_FRAC_COORD:
+    if frac_coords.size and not np.abs(frac_coords).max() <= _MAX_FRAC_COORD:
         detail = f"a coordinate is beyond {_MAX_FRAC_COORD:.0f} cells, or not a number"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
 
@@ -86,19 +89,20 @@ def close_pair(
             return 0, 0, shortest
     if len(frac_coords) > _DENSE_ATOMS:
         return _close_pair_by_tree(lattice, frac_coords, cutoff)
-    delta = frac_coords[:, None] - frac_coords
+    num_atoms = len(frac_coords)
+    delta = (frac_coords[:, None] - frac_coords).reshape(-1, 3)  # one product, not one per atom
     delta -= np.rint(delta)
     # A difference wrapped to [-1/2, 1/2] comes within the cutoff only by these whole shifts.
     reach = [int(cutoff / spacing + 0.5) for spacing in spacings]
     for shift in product(*(range(-n, n + 1) for n in reach)):
         vectors = (delta + shift if any(shift) else delta) @ lattice
-        squares = np.einsum("ijk,ijk->ij", vectors, vectors)
+        squares = np.einsum("ij,ij->i", vectors, vectors)
         if not any(shift):
-            squares.ravel()[:: len(squares) + 1] = np.inf
+            squares[:: num_atoms + 1] = np.inf
         closest = int(squares.argmin())
-        if squares.flat[closest] < cutoff**2:
-            first, second = sorted(divmod(closest, len(squares)))
-            return first, second, float(np.sqrt(squares.flat[closest]))
+        if squares[closest] < cutoff**2:
+            first, second = sorted(divmod(closest, num_atoms))
+            return first, second, float(np.sqrt(squares[closest]))
     return None
 
 

@@ -1,21 +1,32 @@
 """Bytes of a file to text; files and folders that are whole or absent."""
 
 import csv
-import gzip
+import errno
 import io
 import os
 import shutil
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from gzip import GzipFile
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.io.csv_cells import written_cell
 
+MAX_TEXT_BYTES = 256 << 20  # of one file that is read as a whole, unpacked
 _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = "".join(map(chr, set(range(32)) - set(b"\t\n\v\f\r")))
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _HEADS = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x1f\x8b": "gzip data"}
 
 
@@ -23,19 +34,43 @@ def read_text(path: Path, identifier: str = "") -> str:
     """Text of a file: UTF-8, UTF-16 with or without byte-order mark, or Latin-1; unpacks ``.gz``.
 
     Raises:
-        InvalidCrystalError: ``MISSING_FILE``, ``EMPTY``, or ``UNREADABLE`` for what is no text.
+        InvalidCrystalError: ``MISSING_FILE``, ``EMPTY``, or ``UNREADABLE`` for what is no text, no
+            regular file, or more than 256 MB, unpacked.
     """
+    what = irregular_kind(path)
+    if what:
+        reason = Reason.MISSING_FILE if path.is_symlink() else Reason.UNREADABLE
+        detail = f"this is {what}, a file was expected; put the file itself here"
+        raise InvalidCrystalError(identifier, reason, detail)
     try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
+        with path.open("rb") as file:
+            is_packed = path.suffix.lower() == ".gz"
+            # No more is unpacked than the limit: 3 MB can hold 3 GB.
+            data = (GzipFile(fileobj=file) if is_packed else file).read(MAX_TEXT_BYTES + 1)
     except FileNotFoundError as error:
         detail = f"there is no file {path}"
         raise InvalidCrystalError(identifier, Reason.MISSING_FILE, detail) from error
     except (OSError, EOFError, zlib.error) as error:
         detail = f"{path} cannot be read: {error}"
         raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail) from error
+    if len(data) > MAX_TEXT_BYTES:
+        detail = (
+            f"the file has more than {MAX_TEXT_BYTES >> 20} MB{' unpacked' if is_packed else ''}; "
+            "divide it, or put many structures into a table: CSV, Parquet or JSON Lines"
+        )
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
     return decode(data, identifier)
+
+
+def irregular_kind(path: Path) -> str:
+    """What stands at a path instead of a file; empty for a file, and where there is nothing."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to a file that does not exist" if path.is_symlink() else ""
+    except OSError as error:
+        return "a link that leads to itself" if error.errno == errno.ELOOP else ""
+    return next((what for is_kind, what in _KINDS if is_kind(mode)), "")
 
 
 def decode(data: bytes, identifier: str = "") -> str:
@@ -145,9 +180,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as the text of a CSV file, with line feeds on every system."""
+    """A table as the text of a CSV file, with line feeds on every system.
+
+    Text that a spreadsheet would run as a formula is written as text; see ``written_cell``.
+    """
+    return csv_lines([header, *rows])
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows of a CSV file as ``csv_text`` writes them, without a header."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = [written_cell(cell) for cell in row]
+        # The csv module quotes line feeds by itself, but not carriage returns.
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if has_return else plain).writerow(cells)
     return text.getvalue()

@@ -18,7 +18,7 @@ SUFFIXES: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
 }
 _BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
-_TABLES = (".csv", ".parquet")
+_TABLES = (".csv", ".tsv", ".parquet")
 _VASP_NAMES = ("POSCAR", "CONTCAR")
 
 
@@ -32,6 +32,11 @@ def format_of_name(path: Path) -> FileFormat | None:
 def is_table(path: Path) -> bool:
     """Whether the name is that of a table, whatever texts of structures it holds."""
     return Path(_unpacked(path)).suffix.lower() in _TABLES
+
+
+def has_structure_ending(path: Path) -> bool:
+    """Whether a name ends as those of structure files do, in capitals or not."""
+    return Path(_unpacked(path)).suffix.lower() in SUFFIXES
 
 
 def identifier_of(path: Path) -> str:
@@ -58,8 +63,10 @@ def format_of_text(text: str) -> FileFormat | None:
     start = text.lstrip()[:1]
     if start in ("{", "["):
         first, *others = [line for line in text.splitlines() if line.strip()]
-        is_lines = first.rstrip().endswith("}") and others and others[0].lstrip()[:1] == "{"
-        return "jsonl" if is_lines else "json"
+        is_whole = start == "{" and first.rstrip().endswith("}")
+        # One of the lines may be damaged.
+        has_more = any(line.lstrip().startswith("{") for line in others)
+        return "jsonl" if is_whole and has_more else "json"
     lines = text.splitlines()[:5]
     if _is_numbers(lines[:1], 1) and lines[0].strip().isdigit():
         return "extxyz"

@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.distances import MIN_DISTANCE, check_ranges
+from crystal_data.io.distances import check_distances, check_ranges
+from crystal_data.io.options import DEFAULT, UNCHECKED, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
+_MOST_DIGITS = 12  # of a count
 _CELL_LINES = 5  # a remark, the scale and three vectors
 
 
-def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_DISTANCE) -> Crystal:
+def parse_poscar(text: str, identifier: str = "", options: ReadOptions = DEFAULT) -> Crystal:
     """The structure of a POSCAR text, VASP 4 or 5, direct or Cartesian.
 
     Velocities and what follows them are not read. Without a line of symbols they are taken from
@@ -23,7 +25,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
     Args:
         text: With any line ends.
         identifier: The crystal's, and what messages name.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the text cannot be used.
@@ -47,6 +49,7 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
         detail = "the text ends before the line 'Direct' or 'Cartesian'"
         raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
     is_cartesian = rows[0][0][0] in "cCkK"
+    first_line = 1 + len(lines) - len(rows[1:])  # of the coordinates, counted from 1
     rows = rows[1 : 1 + sum(counts)]
     coords = _coordinates(rows, sum(counts), identifier)
     if is_cartesian:
@@ -61,7 +64,10 @@ def parse_poscar(text: str, identifier: str = "", *, min_distance: float = MIN_D
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
     if len(symbols) == len(counts):
         symbols = list(chain.from_iterable(map(repeat, symbols, counts)))
-    return crystal_from_symbols(identifier, lattice, coords, symbols, min_distance=min_distance)
+    crystal = crystal_from_symbols(identifier, lattice, coords, symbols, options=UNCHECKED)
+    names = [f"{symbol} in line {line}" for line, symbol in enumerate(symbols, start=first_line)]
+    check_distances(crystal, options.min_distance, names)
+    return crystal
 
 
 def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,8 +97,10 @@ def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], ND
 def _counts(rows: list[list[str]], identifier: str) -> list[int]:
     tokens = rows[0] if rows else []
     # Remarks may follow the numbers.
-    counts = [int(token) for token in tokens[: _leading_digits(tokens)]]
-    if not counts or sum(counts) == 0:
+    digits = tokens[: _leading_digits(tokens)]
+    # Python refuses to read numbers of thousands of digits.
+    counts = [int(token) for token in digits if len(token) <= _MOST_DIGITS]
+    if len(counts) < len(digits) or not counts or sum(counts) == 0:
         detail = f"no atoms: the line of counts is {' '.join(tokens)!r}"
         raise InvalidCrystalError(identifier, Reason.NO_ATOMS, detail)
     return counts

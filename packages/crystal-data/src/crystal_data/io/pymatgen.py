@@ -3,15 +3,19 @@
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.ase import check_periodic
+from crystal_data.io.ase_json import crystal_from_ase_json, is_ase_json
+from crystal_data.io.distances import check_distances
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols
+from crystal_data.sources.site_lists import crystal_from_jarvis, is_jarvis
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -22,21 +26,19 @@ _PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 def from_pymatgen(
     structure: "Structure",
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of a pymatgen ``Structure``; coordinates keep their images.
 
     Args:
         structure: Charges, spins and site properties are left behind; its ``properties`` stay.
         identifier: The crystal's; by default the property ``identifier``.
-        on_disorder: See ``resolve_disorder``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the structure does not make a crystal.
     """
+    check_periodic(structure.lattice.pbc, identifier)
     sites = list(structure)
     species = [[(str(s.symbol), float(x)) for s, x in site.species.items()] for site in sites]
     return _from_parts(
@@ -44,9 +46,9 @@ def from_pymatgen(
         structure.lattice.matrix,
         [site.frac_coords for site in sites],
         species,
+        [str(site.label) for site in sites],
         structure.properties,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=options,
     )
 
 
@@ -66,17 +68,14 @@ def to_pymatgen(crystal: Crystal) -> "Structure":
 def from_pymatgen_dict(
     values: Mapping[str, Any],
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of ``Structure.as_dict()``, read without pymatgen.
 
     Args:
         values: With ``lattice`` and ``sites``.
         identifier: The crystal's; by default the property ``identifier``.
-        on_disorder: See ``resolve_disorder``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the dict does not make a crystal.
@@ -90,20 +89,24 @@ def from_pymatgen_dict(
     try:
         cell = values["lattice"]
         lattice = np.array(cell.get("matrix") or _matrix(cell), dtype=np.float64).reshape(3, 3)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        pbc = np.array(cell.get("pbc", True), dtype=bool).reshape(-1)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"'lattice' is no cell: {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail) from error
+    check_periodic(pbc.all() if len(pbc) != 3 else pbc, identifier)
     try:
         sites = values["sites"]
         coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no three numbers under 'abc': {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail) from error
     try:
         species = [[(str(s["element"]), float(s["occu"])) for s in x["species"]] for x in sites]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"a site has no element and occupancy under 'species': {error}"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail) from error
+    named = zip(sites, species, strict=True)
+    labels = [str(x.get("label") or "".join(symbol for symbol, _ in shares)) for x, shares in named]
     properties = values.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
     return _from_parts(
@@ -111,9 +114,9 @@ def from_pymatgen_dict(
         lattice,
         coords,
         species,
+        labels,
         properties,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=options,
     )
 
 
@@ -127,10 +130,9 @@ def _from_parts(
     lattice: Any,
     frac_coords: Any,
     species: list[list[tuple[str, float]]],
+    labels: list[str],
     properties: Mapping[str, Any] | None,
-    *,
-    on_disorder: OnDisorder,
-    min_distance: float,
+    options: ReadOptions,
 ) -> Crystal:
     kept = dict(properties or {})
     name = identifier or str(kept.get("identifier", ""))
@@ -138,34 +140,41 @@ def _from_parts(
     rows = [row for row, shares in enumerate(species) for _ in shares]
     flat = [share for shares in species for share in shares]
     full = all(len(shares) == 1 and shares[0][1] == 1.0 for shares in species)
-    return crystal_from_symbols(
+    crystal = crystal_from_symbols(
         name,
         lattice,
         np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)[rows],
         [symbol for symbol, _ in flat],
         occupancies=None if full else [amount for _, amount in flat],
         properties=kept,
-        on_disorder=on_disorder,
-        min_distance=min_distance,
+        options=replace(options, min_distance=0.0),
     )
+    # Disorder that was resolved may have left out sites, so that places are not those of the file.
+    names = [f"site {i} ({x})" for i, x in enumerate(labels, start=1)] if full else None
+    check_distances(crystal, options.min_distance, names)
+    return crystal
 
 
 def parse_json(
     text: str,
     identifier: str = "",
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
-    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``."""
+    """A crystal of the JSON text of ``Structure.as_dict()``; see ``from_pymatgen_dict``.
+
+    Also of an ``Atoms`` of ASE or of JARVIS, which have no disorder.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = Reason.UNREADABLE if text.strip() else Reason.EMPTY
         raise InvalidCrystalError(identifier, reason, f"not JSON: {error}") from error
-    return from_pymatgen_dict(
-        values, identifier, on_disorder=on_disorder, min_distance=min_distance
-    )
+    if is_ase_json(values) or is_jarvis(values):
+        read = crystal_from_ase_json if is_ase_json(values) else crystal_from_jarvis
+        crystal = read(identifier, values)
+        check_distances(crystal, options.min_distance)
+        return crystal
+    return from_pymatgen_dict(values, identifier, options)
 
 
 def to_pymatgen_dict(crystal: Crystal) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Crystals from whatever a user has: files, folders, patterns, and objects of other libraries."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, OnInvalid, Reason, Rejection
 from crystal_data.io.ase import from_ase
-from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.options import DEFAULT, UNCHECKED, OnDisorder, ReadOptions
 from crystal_data.io.parse import parse_records, rejection_of
 from crystal_data.io.pymatgen import from_pymatgen
 from crystal_data.io.records import record_of_json, records_of_pattern
@@ -40,7 +40,7 @@ def read_crystals(
     inputs: CrystalInput | Iterable[CrystalInput],
     *,
     on_invalid: OnInvalid = "skip",
-    on_disorder: OnDisorder = "error",
+    options: ReadOptions = DEFAULT,
 ) -> ReadResult:
     """Read crystals from paths, folders, patterns, or objects in memory, or a list of these.
 
@@ -53,15 +53,15 @@ def read_crystals(
         inputs: Also pymatgen ``Structure``, its ``as_dict()``, ASE ``Atoms``, ``Crystal``; those
             without an identifier are called ``structure-0`` and so on, by their place.
         on_invalid: ``skip`` lists what cannot be used in ``rejected``; ``error`` raises the first.
-        on_disorder: ``error`` treats disorder as any other fault, so that ``on_invalid`` decides;
-            ``skip`` always lists it; ``majority`` and ``order`` make it ordered.
+        options: How to read. With ``on_disorder="error"`` disorder is a fault as any other, so
+            that ``on_invalid`` decides; with ``"skip"`` it is always listed.
 
     Returns:
         Crystals with distinct identifiers; a second one of the same name is rejected.
 
     Raises:
         InvalidCrystalError: If ``on_invalid`` is ``error`` and something cannot be used.
-        ValueError: If ``on_invalid`` or ``on_disorder`` is none of those known.
+        ValueError: If ``on_invalid`` is none of those known.
         TypeError: If an input is of no known kind.
     """
     if on_invalid not in ("error", "skip"):
@@ -70,8 +70,8 @@ def read_crystals(
     crystals: list[Crystal] = []
     rejected: list[Rejection] = []
     files: dict[str, str] = {}
-    for item in _items(inputs, on_disorder, ignored):
-        parsed = parse_records([item], on_disorder=on_disorder)[0]
+    for item in _items(inputs, options, ignored):
+        parsed = parse_records([item], options)[0]
         if isinstance(parsed, Crystal):
             file = item.file
             if parsed.identifier not in files:
@@ -83,7 +83,7 @@ def read_crystals(
             parsed = Rejection(
                 parsed.identifier, file, "check", Reason.DUPLICATE_IDENTIFIER, detail
             )
-        raise_unless_skipped(parsed, on_invalid=on_invalid, on_disorder=on_disorder)
+        raise_unless_skipped(parsed, on_invalid=on_invalid, on_disorder=options.on_disorder)
         rejected.append(parsed)
     return ReadResult(crystals, rejected, ignored)
 
@@ -106,15 +106,13 @@ def raise_unless_skipped(
     )
 
 
-def _items(
-    inputs: Any, on_disorder: OnDisorder, ignored: list[str]
-) -> Iterator[Record | Rejection]:
+def _items(inputs: Any, options: ReadOptions, ignored: list[str]) -> Iterator[Record | Rejection]:
     is_one = isinstance(inputs, (str, Path, Crystal, Mapping)) or _is_structure(inputs)
     for place, value in enumerate([inputs] if is_one or _is_atoms(inputs) else inputs):
         if isinstance(value, (str, Path)):
             yield from records_of_pattern(value, ignored)
         else:
-            yield _of_object(value, f"structure-{place}", on_disorder)
+            yield _of_object(value, f"structure-{place}", options)
 
 
 def _is_structure(value: Any) -> bool:
@@ -125,16 +123,16 @@ def _is_atoms(value: Any) -> bool:
     return hasattr(value, "get_chemical_symbols") and hasattr(value, "cell")
 
 
-def _of_object(value: Any, default_name: str, on_disorder: OnDisorder) -> Record | Rejection:
+def _of_object(value: Any, default_name: str, options: ReadOptions) -> Record | Rejection:
     if isinstance(value, Crystal):
         return Record(value.identifier or default_name, value, "crystal")
     if isinstance(value, Mapping):
         return record_of_json(value, default_name)
     try:
         if _is_structure(value):
-            crystal = from_pymatgen(value, on_disorder=on_disorder, min_distance=0.0)
+            crystal = from_pymatgen(value, options=replace(options, min_distance=0.0))
         elif _is_atoms(value):
-            crystal = from_ase(value, min_distance=0.0)
+            crystal = from_ase(value, options=UNCHECKED)
         else:
             raise TypeError(
                 f"{default_name} is a {type(value).__name__}; expected a path, a Crystal, a "

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection
-from crystal_data.io.ase import from_ase, read_extxyz
+from crystal_data.io.ase import from_ase
+from crystal_data.io.ase_json import (
+    is_ase_json,
+    num_atoms_of_ase_json,
+    properties_of_ase_json,
+    rows_of_database,
+)
 from crystal_data.io.cif import split_cif
+from crystal_data.io.extxyz import iter_frames
 from crystal_data.io.files import read_text
 from crystal_data.io.formats import (
     FileFormat,
     format_of_name,
     format_of_text,
+    has_structure_ending,
     identifier_of,
     is_table,
 )
+from crystal_data.io.options import UNCHECKED
 from crystal_data.io.parse import rejection_of
 from crystal_data.sources.record import PropertyValue, Record
 
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STRUCTURE_KEYS = ("structure", "atoms")
 _IDENTIFIER_KEYS = ("identifier", "material_id", "entry_id", "id", "jid")
 # What ASE's calculators give for each atom.
 _ATOM_RESULTS = ("forces", "magmoms", "charges", "energies", "stresses")
@@ -54,7 +65,7 @@ def records_of_pattern(value: str | Path, ignored: list[str]) -> Iterator[Record
 
     Args:
         value: A path or pattern.
-        ignored: Files of folders that are no structures are added to it.
+        ignored: What folders hold beside structures, folders included, is added to it.
     """
     for path in _matches(value):
         if _is_pattern(path):
@@ -93,12 +104,17 @@ def _files_of(path: Path, ignored: list[str]) -> list[Path]:
         return [path]
     files: list[Path] = []
     for file in sorted(path.iterdir()):
-        if file.name.startswith(".") or not file.is_file():
+        if file.name.startswith("."):
             continue
-        if format_of_name(file) is None and not _looks_like_structure(file):
-            ignored.append(str(file))
+        if file.is_dir():
+            is_meant = has_structure_ending(file)
         else:
+            is_meant = format_of_name(file) is not None or _looks_like_structure(file)
+        # What is meant as a structure and is no file is rejected where it is read.
+        if is_meant:
             files.append(file)
+        else:
+            ignored.append(str(file))
     return files
 
 
@@ -143,23 +159,32 @@ def _of_text(
     elif kind == "poscar":
         yield Record(name, text, "poscar", file=file)
     elif kind == "extxyz":
-        yield from _of_frames(read_extxyz(text, name), name, file, is_fixed=is_fixed)
+        yield from _of_frames(list(iter_frames(text, name)), name, file, is_fixed=is_fixed)
     else:
         values = _json_values(text, kind, name)
         for place, value in enumerate(values):
             default = name if len(values) == 1 else f"{name}#{place}"
-            yield record_of_json(value, default, file, is_fixed=is_fixed)
+            if isinstance(value, InvalidCrystalError):
+                yield rejection_of(value, file, default)
+                continue
+            try:
+                yield record_of_json(value, default, file, is_fixed=is_fixed)
+            except RecursionError:
+                detail = "the JSON is nested too deeply to be a structure"
+                yield Rejection(default, file, "read", Reason.UNREADABLE, detail)
 
 
 def _of_frames(
-    frames: list["Atoms"], name: str, file: str, *, is_fixed: bool
+    frames: list["Atoms | InvalidCrystalError"], name: str, file: str, *, is_fixed: bool
 ) -> Iterator[Record | Rejection]:
-    for place, atoms in enumerate(frames):
-        default = name if len(frames) == 1 else f"{name}#{place}"
-        key, own_name = _own_name(atoms.info)
-        frame_name = default if is_fixed else own_name or default
+    names = _names_of_frames(frames, name, is_fixed=is_fixed)
+    for frame_name, atoms in zip(names, frames, strict=True):
+        if isinstance(atoms, InvalidCrystalError):
+            yield rejection_of(atoms, file, frame_name)
+            continue
+        key, _ = _own_name(atoms.info)
         try:
-            crystal = from_ase(atoms, frame_name, min_distance=0.0)
+            crystal = from_ase(atoms, frame_name, UNCHECKED)
         except InvalidCrystalError as error:
             yield rejection_of(error, file)
         else:
@@ -168,10 +193,32 @@ def _of_frames(
             yield Record(frame_name, crystal, "crystal", properties, file=file)
 
 
+def _names_of_frames(
+    frames: list["Atoms | InvalidCrystalError"], name: str, *, is_fixed: bool
+) -> list[str]:
+    """What each frame calls itself, or its place; frames of one name are numbered."""
+    own = ["" if isinstance(x, InvalidCrystalError) or is_fixed else _own_name(x.info)[1]
+           for x in frames]  # fmt: skip
+    counts, numbers = Counter(own), Counter[str]()
+    names = []
+    for place, own_name in enumerate(own):
+        if not own_name:
+            names.append(name if len(frames) == 1 else f"{name}#{place}")
+        elif counts[own_name] == 1:
+            names.append(own_name)
+        else:  # frames of a trajectory, which all have the name of their structure
+            names.append(f"{own_name}#{numbers[own_name]}")
+            numbers[own_name] += 1
+    return names
+
+
 def record_of_json(
     value: Any, default_name: str, file: str = "", *, is_fixed: bool = False
 ) -> Record:
-    """Record of ``Structure.as_dict()``, or of an object that holds one beside other values.
+    """Record of a structure's dict, or of an object that holds one beside other values.
+
+    The dict is ``Structure.as_dict()`` of pymatgen, or an ``Atoms`` of ASE or of JARVIS; the
+    object holds it as ``structure`` or ``atoms``.
 
     Args:
         value: As parsed from JSON.
@@ -185,33 +232,47 @@ def record_of_json(
 
 
 def _json_values(text: str, kind: FileFormat, name: str) -> list[Any]:
-    try:
-        if kind == "jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidCrystalError(name, Reason.UNREADABLE, f"not JSON: {error}") from error
-    values = value if isinstance(value, list) else [value]
+    """Values of a file; a line that is no JSON is the error that says so."""
+    if kind == "jsonl":
+        return [_json_value(line, name) for line in text.split("\n") if line.strip()]
+    value = _json_value(text, name)
+    rows = rows_of_database(value)
+    values = rows if rows is not None else value if isinstance(value, list) else [value]
     if not values:
         raise InvalidCrystalError(name, Reason.EMPTY, "the list holds no structures")
     return values
 
 
+def _json_value(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return InvalidCrystalError(name, Reason.UNREADABLE, f"not JSON: {error}")
+
+
 def _unwrapped(value: Any) -> tuple[Any, str, dict[str, PropertyValue]]:
-    """Structure, identifier and properties of a pymatgen dict, or of one that holds it."""
+    """Structure, identifier and properties of a structure's dict, or of one that holds it."""
     if not isinstance(value, Mapping):
         return value, "", {}
-    inner = value.get("structure")
-    structure = inner if isinstance(inner, Mapping) else value
-    kept = structure.get("properties")
-    properties = dict(kept) if isinstance(kept, Mapping) else {}
-    if structure is inner:
-        properties.update({key: x for key, x in value.items() if key != "structure"})
+    place = next((x for x in _STRUCTURE_KEYS if isinstance(value.get(x), Mapping)), None)
+    structure = value if place is None else value[place]
+    if is_ase_json(structure):
+        properties = properties_of_ase_json(structure)
+    else:
+        kept = structure.get("properties")
+        properties = dict(kept) if isinstance(kept, Mapping) else {}
+    if place is not None:
+        properties.update({key: x for key, x in value.items() if key != place})
     key, name = _own_name({**value, **properties})
     properties.pop(key, None)
-    sites = structure.get("sites")
-    num_atoms = len(sites) if isinstance(sites, list) else 0
-    return structure, name, _record_properties(properties, num_atoms, _ATOM_RESULTS)
+    return structure, name, _record_properties(properties, _num_atoms(structure), _ATOM_RESULTS)
+
+
+def _num_atoms(structure: Mapping[str, Any]) -> int:
+    if is_ase_json(structure):
+        return num_atoms_of_ase_json(structure)
+    sites = structure.get("sites", structure.get("elements"))
+    return len(sites) if isinstance(sites, list) else 0
 
 
 def _own_name(values: Mapping[str, Any]) -> tuple[str, str]:

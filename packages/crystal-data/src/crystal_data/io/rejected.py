@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_text, write_text
 
 COLUMNS = ("id", "file", "stage", "reason", "detail")
@@ -36,7 +37,9 @@ def read_rejected(path: str | Path) -> list[Rejection]:
             if header != COLUMNS:
                 raise ValueError(f"the columns are {header}, expected {COLUMNS}")
             return [
-                Rejection(name, where, stage, Reason(reason), detail)
+                Rejection(
+                    read_cell(name), read_cell(where), stage, Reason(reason), read_cell(detail)
+                )
                 for name, where, stage, reason, detail in rows
             ]
     except (ValueError, csv.Error) as error:

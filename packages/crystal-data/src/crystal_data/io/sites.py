@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.disorder import OnDisorder, resolve_disorder
-from crystal_data.io.distances import MIN_DISTANCE, check_distances, check_ranges
-from crystal_data.io.symbols import atomic_number, is_deuterium
+from crystal_data.io.disorder import resolve_disorder
+from crystal_data.io.distances import check_distances, check_ranges
+from crystal_data.io.options import DEFAULT, ReadOptions
+from crystal_data.io.symbols import atomic_number, is_heavy_hydrogen
 
 _MAX_CART_COORD = 1e8  # Å; beyond it no digits are left for the fraction
 _MIN_VOLUME = 1e-3  # Å³, as in Crystal
@@ -24,8 +25,7 @@ def crystal_from_symbols(
     *,
     occupancies: Sequence[float] | None = None,
     properties: Mapping[str, Any] | None = None,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
 ) -> Crystal:
     """A crystal of element symbols as files have them, with disorder resolved and checked.
 
@@ -33,11 +33,10 @@ def crystal_from_symbols(
         identifier: The crystal's, and what messages name.
         lattice: Rows a, b, c; shape ``[3, 3]``, Å.
         frac_coords: Shape ``[num_atoms, 3]``, any image.
-        symbols: Charges are ignored; deuterium counts as hydrogen and is noted in the properties.
+        symbols: Charges are ignored; deuterium counts as hydrogen, which is noted.
         occupancies: Of each atom; None if all are full.
         properties: Kept with the crystal.
-        on_disorder: See ``resolve_disorder``.
-        min_distance: See ``check_distances``, Å.
+        options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the parts do not make a crystal.
@@ -47,10 +46,8 @@ def crystal_from_symbols(
         atom = int(np.flatnonzero(numbers == 0)[0])
         detail = f"atom {atom} is {symbols[atom]!r}, which is no element"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
-    notes = dict(properties or {})
-    deuterium = sum(map(is_deuterium, symbols))
-    if deuterium:
-        notes["deuterium_as_hydrogen"] = deuterium
+    heavy = sum(map(is_heavy_hydrogen, symbols))
+    notes = (f"deuterium or tritium counts as hydrogen, in {heavy} listed sites",) if heavy else ()
     lattice = np.asarray(lattice, dtype=np.float64)
     frac_coords = np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3)
     check_ranges(identifier, lattice, frac_coords)
@@ -61,10 +58,10 @@ def crystal_from_symbols(
             raise InvalidCrystalError(identifier, Reason.BAD_VALUE, detail)
         present = amounts > 0.0
         numbers, frac_coords, amounts = numbers[present], frac_coords[present], amounts[present]
-    crystal = Crystal(lattice, frac_coords, numbers, identifier, notes)
+    crystal = Crystal(lattice, frac_coords, numbers, identifier, properties or {}, notes)
     if occupancies is not None:
-        crystal = resolve_disorder(crystal, amounts, on_disorder)
-    check_distances(crystal, min_distance)
+        crystal = resolve_disorder(crystal, amounts, options.on_disorder)
+    check_distances(crystal, options.min_distance)
     return crystal
 
 

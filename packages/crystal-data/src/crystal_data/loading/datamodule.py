@@ -1,7 +1,7 @@
 """The data module of all packages: from a source to the batches that a model asks for."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from typing_extensions import override
 from crystal_data.errors import OnInvalid
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.io.disorder import OnDisorder
 from crystal_data.io.files import write_text
+from crystal_data.io.options import DEFAULT, ReadOptions
+from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.loading.dataset import CrystalDataset
-from crystal_data.loading.domain import training_domain
+from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.packing import Bound
@@ -27,6 +28,7 @@ from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.record import SPLIT_NAMES, SplitName
 from crystal_data.sources.split import Splitter
 from crystal_data.store.build import open_store, store_folder
+from crystal_data.store.notes import NOTES, write_notes
 from crystal_data.store.progress import say
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
@@ -58,8 +60,8 @@ class CrystalDataModule(LightningDataModule):
         on_invalid: ``"error"`` refuses a source with structures that cannot be used, ``"skip"``
             leaves them out and says how many. None skips where the Trainer predicts, and is an
             error elsewhere.
-        on_disorder: What to do with partly occupied sites.
-        min_distance: Atoms closer than this overlap, Å.
+        read_options: How structures are read: what becomes of partly occupied sites, of atoms
+            that overlap, and of files that contradict their own formula.
         seed: Of shuffling, transforms and drawn splits.
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
         train_size: Train on this many rows, the first of a seeded shuffle, so that smaller sets
@@ -83,8 +85,7 @@ class CrystalDataModule(LightningDataModule):
         exclude: Sequence[Excluded] = (),
         transforms: Sequence[Transform] = (),
         on_invalid: OnInvalid | None = None,
-        on_disorder: OnDisorder = "error",
-        min_distance: float = 0.5,
+        read_options: ReadOptions = DEFAULT,
         seed: int = 0,
         cache: str | Path | None = None,
         train_size: int | None = None,
@@ -104,8 +105,7 @@ class CrystalDataModule(LightningDataModule):
         self.exclude = tuple(exclude)
         self.transforms = tuple(transforms)
         self.on_invalid = on_invalid
-        self.on_disorder: OnDisorder = on_disorder
-        self.min_distance = min_distance
+        self.read_options = read_options
         self.seed = seed
         self.cache = cache
         self.train_size = train_size
@@ -144,6 +144,13 @@ class CrystalDataModule(LightningDataModule):
         return spec
 
     @property
+    def supported_elements(self) -> Collection[int] | None:
+        """Atomic numbers that the model has; None for all."""
+        model = getattr(self._module(), "model", None)
+        elements: Collection[int] | None = getattr(model, "supported_elements", None)
+        return elements
+
+    @property
     def corruptions(self) -> tuple[Transform, ...]:
         """What is done to the crystals that the model learns to repair."""
         return tuple(getattr(self._module(), "corruptions", ()))
@@ -176,12 +183,7 @@ class CrystalDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         # The process that prepared the data has said what there is to say about its rejections.
         store = self._store = CrystalStore.open(
-            store_folder(
-                self.source,
-                on_disorder=self.on_disorder,
-                min_distance=self.min_distance,
-                cache=self.cache,
-            ),
+            store_folder(self.source, self.read_options, self.cache),
             # A Trainer has called prepare_data before, in one process for all.
             check=self.trainer is None,
         )
@@ -212,8 +214,7 @@ class CrystalDataModule(LightningDataModule):
         return open_store(
             source,
             on_invalid=on_invalid,
-            on_disorder=self.on_disorder,
-            min_distance=self.min_distance,
+            options=self.read_options,
             cache=self.cache,
         )
 
@@ -253,8 +254,11 @@ class CrystalDataModule(LightningDataModule):
         folder = run / "predictions" if stage == "predict" else run
         folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
-            rejected = (store.path / REJECTED).read_text(encoding="utf-8")
-            write_text(folder / REJECTED, rejected)
+            rejected = read_rejected(store.path / REJECTED)
+            if stage == "predict":
+                rejected += rejected_elements(store, self.supported_elements)
+            write_rejected(folder / REJECTED, rejected)
+        write_notes(folder / NOTES, store)
         if self._exclusion is not None and self._exclusion.table:
             write_text(folder / _EXCLUDED, self._exclusion.table)
         elif stage == "fit":
@@ -272,7 +276,10 @@ class CrystalDataModule(LightningDataModule):
         if split == "predict":
             chosen = self.predict_split
             # A row without labels can be predicted all the same, so the store is asked.
-            return np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
+            rows = np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
+            # One crystal that the model cannot take must not stop the others.
+            refused = list(unsupported(self.store, self.supported_elements))
+            return rows[~np.isin(rows, refused)]
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:

@@ -1,6 +1,5 @@
 """Keeps evaluation structures out of training; the comparison is made once and kept."""
 
-import csv
 import hashlib
 import io
 import json
@@ -17,6 +16,7 @@ from crystal_data.io.checked_json import (
     verify_checksum,
     with_checksum,
 )
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import write_text
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.exclude import CrystalSet, excluded_rows
@@ -65,7 +65,7 @@ class Exclusion:
     @property
     def num_excluded(self) -> int:
         """How many rows were left out."""
-        return max(self.table.count("\n") - 1, 0)
+        return sum(1 for _ in read_csv(io.StringIO(self.table, newline="")))
 
 
 def exclude(
@@ -95,7 +95,7 @@ def exclude(
         return excluded_rows(store, train, sets).table
 
     table = compare() if store.path is None else _recalled(store.path, rows, against, compare)
-    left_out = {row["id"] for row in csv.DictReader(io.StringIO(table))}
+    left_out = {row["id"] for row in read_csv(io.StringIO(table, newline=""))}
     identifiers = store.strings("identifier").take(train)
     is_kept = np.array([identifier not in left_out for identifier in identifiers], dtype=bool)
     return Exclusion(train[is_kept], table)

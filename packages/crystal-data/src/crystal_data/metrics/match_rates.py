@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.distances import MIN_DISTANCE
+from crystal_data.io.options import MIN_DISTANCE
 from crystal_data.metrics.matching import (
     DEFAULT_SETTINGS,
     MatchSettings,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.distances import MIN_DISTANCE, nearest_distances
+from crystal_data.io.distances import nearest_distances
+from crystal_data.io.options import MIN_DISTANCE
 from crystal_data.metrics.result import (
     Evaluation,
     MetricResult,

@@ -26,7 +26,7 @@ def remembered_hash(path: Path) -> str:
 
 
 def hash_files(paths: Sequence[Path]) -> str:
-    """SHA-256 over names and contents of files, in their order.
+    """SHA-256 over names and contents of files, in their order; one that cannot be read has none.
 
     The result is remembered in the cache home under paths, sizes and times of change, so that a
     folder of many files is read through once.
@@ -38,7 +38,13 @@ def hash_files(paths: Sequence[Path]) -> str:
     def compute() -> str:
         digest = hashlib.sha256()
         for path in paths:
-            digest.update(f"{path.name}\0{hash_file(path)}\n".encode())
+            try:
+                content = hash_file(path)
+            except FileNotFoundError:
+                raise
+            except OSError:  # what reads it says so, and goes on with the others
+                content = "unreadable"
+            digest.update(f"{path.name}\0{content}\n".encode())
         return digest.hexdigest()
 
     return _remembered("files", paths, compute)

@@ -9,6 +9,7 @@ from crystal_data.errors import SourceError
 from crystal_data.sources.packed import open_text
 
 _CHUNK = 1 << 20
+_LARGEST_ELEMENT = 256 << 20  # characters
 _SPACE = " \t\r\n"
 
 
@@ -19,7 +20,8 @@ def iter_json_list(path: Path) -> Iterator[Any]:
         path: A ``.json`` file, or one inside ``.gz`` or ``.zip``.
 
     Raises:
-        SourceError: If the file does not hold a list, or ends within it.
+        SourceError: If the file does not hold a list, ends within it, or has an element of more
+            than 256 MB.
     """
     decoder = json.JSONDecoder()
     with open_text(path) as file:
@@ -36,8 +38,8 @@ def iter_json_list(path: Path) -> Iterator[Any]:
             except json.JSONDecodeError as error:
                 if ended:
                     raise SourceError(f"{path} is not complete JSON: {error}") from None
-            except RecursionError:
-                raise SourceError(f"{path}: the JSON is nested too deeply") from None
+            except (ValueError, RecursionError) as error:  # a number or nesting beyond all bounds
+                raise SourceError(f"{path} is no list of structures: {error}") from None
             else:
                 # Only what follows tells that a number does not go on in the next chunk.
                 if buffer.startswith(("]", ","), _skip(buffer, after, _SPACE)):
@@ -46,6 +48,10 @@ def iter_json_list(path: Path) -> Iterator[Any]:
                     continue
                 if ended:
                     raise SourceError(f"{path} ends within its list")
+            if len(buffer) - position > _LARGEST_ELEMENT:
+                raise SourceError(
+                    f"{path} has an element of more than {_LARGEST_ELEMENT >> 20} MB, or is no JSON"
+                )
             chunk = file.read(max(_CHUNK, len(buffer) - position))
             ended = not chunk
             buffer, position = buffer[position:] + chunk, 0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.errors import SourceError
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.sources.compositions import CrystalTable, table_composition_keys
 from crystal_data.sources.packed import open_text
 from crystal_data.sources.record import SPLIT_NAMES, SplitName
@@ -253,7 +254,7 @@ def read_ids(path: str | Path) -> list[str]:
             if ".csv" in path.suffixes:
                 # strict: a quote without an end would swallow all lines behind it.
                 rows = list(csv.reader(file, strict=True))
-                return _stripped(row[0] for row in rows[1:] if row)
+                return [read_cell(one) for one in _stripped(row[0] for row in rows[1:] if row)]
             return _stripped(file)
         except (SourceError, UnicodeDecodeError):
             raise  # they name the file, or open_text does

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
+from crystal_data.io.formats import format_of_name, is_table
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.record import Record, Split, StructureFormat
@@ -17,6 +18,7 @@ from crystal_data.sources.site_lists import (
     OPTIMADE_COLUMNS,
     crystal_from_jarvis,
     crystal_from_optimade,
+    is_jarvis,
 )
 from crystal_data.sources.split_paths import SplitPaths
 from crystal_data.sources.table_cells import (
@@ -27,7 +29,7 @@ from crystal_data.sources.table_cells import (
     is_missing,
     parse_text,
 )
-from crystal_data.sources.table_rows import Row, column_names, read_rows
+from crystal_data.sources.table_rows import LARGEST_CELL, Row, column_names, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,10 @@ class _Layout:
 
 class TableSource(CrystalSource):
     """Structures and properties in a CSV, Parquet, JSON Lines or JSON file.
+
+    Cells of a CSV or TSV file are separated by commas, semicolons or tabs, whichever stands behind
+    the first one. Where it is no comma, numbers may have a decimal comma; ``1,234``, which may
+    also be a thousand, is rejected.
 
     The structure is a column of CIF, POSCAR or pymatgen-JSON texts, the ``atoms`` of JARVIS, or the
     three OPTIMADE columns ``lattice_vectors``, ``cartesian_site_positions``, ``species_at_sites``.
@@ -254,11 +260,34 @@ def _structure(
     cell = row.get(column)
     if is_missing(cell):
         raise InvalidCrystalError(identifier, Reason.EMPTY, f"column {column} is empty")
-    if isinstance(cell, Mapping) and "lattice_mat" in cell:
+    if isinstance(cell, Mapping) and is_jarvis(cell):
         return crystal_from_jarvis(identifier, cell), "crystal"
     if isinstance(cell, Mapping):
         return json.dumps(cell), "json"
-    return str(cell), text_format(str(cell))
+    text = str(cell)
+    if len(text) > LARGEST_CELL:
+        detail = f"column {column} has {len(text) >> 20} MB, more than any structure needs"
+        raise InvalidCrystalError(identifier, Reason.UNREADABLE, detail)
+    return text, text_format(text)
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether a file is a table by its name, or holds JSON whose first value is a table's row.
+
+    A list or lines of objects with a column of structures are such rows; structures alone are not.
+    """
+    if is_table(path):
+        return True
+    kind = format_of_name(path)
+    if kind not in ("json", "jsonl") or not path.is_file():
+        return False
+    try:
+        first = next(read_rows(path), {})
+    except SourceError:
+        return False
+    if kind == "json":  # lists of pymatgen's objects are read with what their structures say
+        return isinstance(first.get("atoms"), Mapping)
+    return not first.keys().isdisjoint(STRUCTURE_COLUMNS) or set(OPTIMADE_COLUMNS) <= first.keys()
 
 
 def text_format(text: str) -> StructureFormat:

@@ -1,9 +1,10 @@
 """What the cells of a table mean: numbers, vectors, values of atoms, text, or nothing."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -16,11 +17,28 @@ Kind = Literal["number", "vector", "per_atom", "text", "skip"]
 # "Na" is sodium. In text, where NaN may be a formula too, only what is in lower case is missing.
 _MISSING_TEXT = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _MISSING = _MISSING_TEXT | {"NA", "N/A", "NaN", "NAN", "Null", "NULL", "None", "NONE"}
+_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
 class BadCellError(ValueError):
     """A cell that is not of its column's kind."""
+
+
+class AmbiguousNumberError(BadCellError):
+    """A number whose comma may stand for the decimal point or between thousands."""
+
+
+class CommaNumber(str):
+    """A cell such as ``1,5``, of a table whose cells are not separated by commas."""
+
+    __slots__ = ()
+
+
+def with_comma(cell: str) -> str:
+    """A cell of such a table, marked if it may be a number with a decimal comma."""
+    return CommaNumber(cell) if len(cell) < 40 and _COMMA.fullmatch(cell) else cell
 
 
 def is_missing(cell: object) -> bool:
@@ -29,7 +47,7 @@ def is_missing(cell: object) -> bool:
         return True
     if isinstance(cell, str):
         return cell.strip() in _MISSING
-    return isinstance(cell, Real) and math.isnan(cell)
+    return isinstance(cell, Real) and not isinstance(cell, Integral) and math.isnan(cell)
 
 
 def parse_text(cell: object) -> str:
@@ -44,13 +62,24 @@ def parse_number(cell: object) -> float:
     """The finite number that a cell holds; NaN where it is missing, 1 and 0 for true and false.
 
     Raises:
+        AmbiguousNumberError: For ``1,234`` where commas are decimal, but may be thousands too.
         BadCellError: If there is something else.
     """
     if is_missing(cell):
         return math.nan
     number = math.nan
-    if isinstance(cell, Real):
-        number = float(cell)
+    if isinstance(cell, CommaNumber):
+        if _THOUSANDS.fullmatch(cell):
+            raise AmbiguousNumberError(
+                f"{cell.strip()} may be {cell.strip().replace(',', '.')} or "
+                f"{cell.strip().replace(',', '')}; write numbers with a decimal point"
+            )
+        number = float(cell.replace(",", "."))
+    elif isinstance(cell, Real):
+        try:
+            number = float(cell)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.nan
     elif isinstance(cell, str) and "_" not in cell:  # float() would take 1_000
         word = cell.strip()
         try:
@@ -95,7 +124,7 @@ def parse_per_atom(cell: object) -> NDArray[np.float64] | None:
         return None
     try:
         values = np.asarray(cell, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BadCellError(f"{_short(cell)} does not have the same numbers for each atom") from None
     if values.ndim not in (1, 2):
         raise BadCellError(f"{_short(cell)} is not a list with numbers for each atom")
@@ -123,6 +152,8 @@ class Column:
             return
         try:
             parse_number(cell)
+        except AmbiguousNumberError:
+            self.numbers += 1
         except BadCellError:
             self._add_other(cell)
         else:

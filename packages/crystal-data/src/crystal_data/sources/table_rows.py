@@ -2,24 +2,35 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_data.errors import SourceError
+from crystal_data.io.csv_cells import read_cell
 from crystal_data.sources.json_list import iter_json_list
 from crystal_data.sources.packed import open_text
+from crystal_data.sources.table_cells import with_comma
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 Row = dict[str, Any]
 
-# CIF texts of large cells pass the csv module's limit of 131,072 characters for one cell.
-_LARGEST_CELL = 1 << 30
+# CIF texts of large cells pass the csv module's limit of 131,072 characters for one cell; no
+# structure needs more than this. Of a line it is the bytes.
+LARGEST_CELL = 64 << 20
+_LARGEST_GROUP = 256 << 20  # bytes of a column's row group, and as many more for each row
+_LARGE_ROW = 128 << 10
+_ROWS_AT_ONCE = 128  # of Parquet: few, because a cell may be large
 _PACKED = (".gz", ".zip")
-TABLE_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
+_TEXT_SUFFIXES = (".csv", ".tsv")
+TABLE_SUFFIXES = (*_TEXT_SUFFIXES, ".parquet", ".jsonl", ".json")
+# The first cell, quoted or not, and what stands behind it.
+_FIRST_CELL = re.compile(r' *(?:"(?:[^"]|"")*" *|[^",;\t]*)([,;\t])')
 
 
 def table_suffix(path: Path) -> str:
@@ -45,8 +56,8 @@ def column_names(path: Path) -> list[str]:
     if suffix == ".parquet":
         with _parquet(path) as file:
             return list(file.schema_arrow.names)
-    if suffix == ".csv":
-        with open_text(path) as file:
+    if suffix in _TEXT_SUFFIXES:
+        with open_text(path, LARGEST_CELL) as file:
             return _header(next(csv_cells(file, path), (1, []))[1], path)
     return list(dict.fromkeys(name for row in read_rows(path) for name in row))
 
@@ -61,7 +72,7 @@ def read_rows(path: Path) -> Iterator[Row]:
             header.
     """
     suffix = table_suffix(path)
-    if suffix == ".csv":
+    if suffix in _TEXT_SUFFIXES:
         return _csv_rows(path)
     if suffix == ".parquet":
         return _parquet_rows(path)
@@ -81,7 +92,7 @@ def _header(cells: list[str], path: Path) -> list[str]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    with open_text(path) as file:
+    with open_text(path, LARGEST_CELL) as file:
         lines = csv_cells(file, path)
         _, header = next(lines, (1, []))
         names = _header(header, path)
@@ -90,7 +101,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             if len(row) != len(header):
                 raise SourceError(
                     f"{path}, line {number}: {len(row)} cells where the header has "
-                    f"{len(header)}; quote cells that hold commas or line ends"
+                    f"{len(header)}; quote cells that hold separators or line ends"
                 )
             yield dict(zip(names, row[skipped:], strict=True))
 
@@ -98,22 +109,37 @@ def _csv_rows(path: Path) -> Iterator[Row]:
 def csv_cells(file: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each row that is not empty.
 
+    Cells are separated by commas, semicolons or tabs, whichever stands behind the first cell.
+
     Raises:
         SourceError: If the file is no CSV.
     """
-    csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(file)
+    csv.field_size_limit(LARGEST_CELL)
+    lines = iter(file)
+    head = list(_through_first_text(lines))
+    found = _FIRST_CELL.match(head[-1]) if head else None
+    separator = found[1] if found else ","
+    reader = csv.reader(chain(head, lines), delimiter=separator)
     try:
         for row in reader:
-            if row:
-                yield reader.line_num, row
+            if not row:
+                continue
+            cells = [read_cell(cell) if cell[:1] == "'" else cell for cell in row]
+            yield reader.line_num, cells if separator == "," else list(map(with_comma, cells))
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num} is no CSV: {error}") from error
 
 
+def _through_first_text(lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
 def _parquet_rows(path: Path) -> Iterator[Row]:
     with _parquet(path) as file:
-        for batch in file.iter_batches(batch_size=1024):
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
             yield from batch.to_pylist()
 
 
@@ -124,19 +150,35 @@ def _parquet(path: Path) -> Iterator["ParquetFile"]:
 
     try:
         with ParquetFile(path) as file:
+            _check_sizes(file, path)
             yield file
-    except ArrowException as error:
+    except (SourceError, FileNotFoundError):
+        raise
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
         raise SourceError(f"{path} is damaged: {error}; fetch or write it anew") from error
 
 
+def _check_sizes(file: "ParquetFile", path: Path) -> None:
+    """Refuse a file with columns that unpack to more than rows of structures can fill."""
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        size = max((group.column(i).total_uncompressed_size for i in range(group.num_columns)),
+                   default=0)  # fmt: skip
+        if size > _LARGEST_GROUP + group.num_rows * _LARGE_ROW:
+            raise SourceError(
+                f"{path}: a column of its {group.num_rows} rows from one row group unpacks to "
+                f"{size >> 20} MB, which is no table of structures"
+            )
+
+
 def _json_lines(path: Path) -> Iterator[Row]:
-    with open_text(path) as file:
+    with open_text(path, LARGEST_CELL) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise SourceError(f"{path}, line {number} is not JSON: {error}") from None
             yield _object(row, f"{path}, line {number}")
 

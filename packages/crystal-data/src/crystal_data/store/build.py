@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from crystal_data.errors import OnInvalid, Reason, Rejection
-from crystal_data.io.disorder import OnDisorder
-from crystal_data.io.distances import MIN_DISTANCE
 from crystal_data.io.files import atomic_folder
+from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.rejected import write_rejected
 from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.sources.homes import cache_home
@@ -27,7 +26,7 @@ from crystal_data.store.progress import progress, say
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.rejections import REJECTED, report_rejected
 from crystal_data.store.store import CrystalStore
-from crystal_data.store.writer import STRINGS, Chunk, StoreWriter
+from crystal_data.store.writer import Chunk, StoreWriter
 
 Item = Record | Rejection
 
@@ -40,8 +39,7 @@ def open_store(
     source: CrystalSource,
     *,
     on_invalid: OnInvalid = "error",
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
+    options: ReadOptions = DEFAULT,
     cache: str | Path | None = None,
     num_workers: int | None = None,
 ) -> CrystalStore:
@@ -55,9 +53,8 @@ def open_store(
         source: Where the structures come from; prepared if a build needs it.
         on_invalid: ``"error"`` raises if any structure cannot be used, after all have been looked
             at. ``"skip"`` leaves them out and says how many.
-        on_disorder: Passed to :func:`~crystal_data.io.parse.parse_record`. With ``"skip"``,
-            disordered structures are left out and counted even if others raise.
-        min_distance: Atoms closer than this overlap, Å.
+        options: How to read. With ``on_disorder="skip"`` disordered structures are left out and
+            counted even if others raise.
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
         num_workers: Processes that parse, 0 for this one; by default as many as cores if parsing
             takes long.
@@ -66,33 +63,28 @@ def open_store(
         InvalidSourceError: If structures cannot be used and ``on_invalid`` is ``"error"``, or if
             not one can be used.
     """
-    folder = store_folder(source, on_disorder=on_disorder, min_distance=min_distance, cache=cache)
+    folder = store_folder(source, options, cache)
     store = _opened(folder, says_why=False)
     if store is None:
         with locked(folder):
             store = _opened(folder, says_why=True)  # perhaps built while this process waited
             if store is None:
                 with atomic_folder(folder) as temporary:
-                    _Build(source, temporary, on_disorder, min_distance, num_workers).run()
+                    _Build(source, temporary, options, num_workers).run()
                 store = CrystalStore.open(folder)
-    report_rejected(store, folder / REJECTED, on_invalid, on_disorder)
+    report_rejected(store, folder / REJECTED, on_invalid, options.on_disorder)
     return store
 
 
 def store_folder(
-    source: CrystalSource,
-    *,
-    on_disorder: OnDisorder = "error",
-    min_distance: float = MIN_DISTANCE,
-    cache: str | Path | None = None,
+    source: CrystalSource, options: ReadOptions = DEFAULT, cache: str | Path | None = None
 ) -> Path:
     """Where the store of a source and these options is or will be; the source is prepared."""
     source.prepare()
     content = {
         "format_version": FORMAT_VERSION,
         "fingerprint": source.fingerprint(),
-        "on_disorder": on_disorder,
-        "min_distance": min_distance,
+        **options.as_dict(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", source.name).strip("._")[:60] or "store"
@@ -117,14 +109,12 @@ class _Build:
         self,
         source: CrystalSource,
         folder: Path,
-        on_disorder: OnDisorder,
-        min_distance: float,
+        options: ReadOptions,
         num_workers: int | None,
     ) -> None:
         self._source = source
         self._folder = folder
-        self._on_disorder = on_disorder
-        self._min_distance = min_distance
+        self._options = options
         self._num_workers = num_workers
         self._schema = PropertySchema()
         self._writer = StoreWriter(folder, self._schema)
@@ -151,7 +141,7 @@ class _Build:
         return {
             "source": self._source.name,
             "fingerprint": self._source.fingerprint(),
-            "options": {"on_disorder": self._on_disorder, "min_distance": self._min_distance},
+            "options": self._options.as_dict(),
             "units": dict(self._source.units),
             "rejected": len(self._rejections),
         }
@@ -159,12 +149,13 @@ class _Build:
     def _task(self, items: list[Item]) -> ParseTask:
         # Labels stay here: a worker has no use for them.
         records = [i if isinstance(i, Rejection) else replace(i, properties={}) for i in items]
-        return ParseTask(records, self._on_disorder, self._min_distance)
+        return ParseTask(records, self._options)
 
     def _take(self, items: list[Item], parsed: Parsed) -> None:
         """Writes what can be used of a chunk and notes the rest, in the source's order."""
         rejected = dict(parsed.rejections)
         records: list[Record] = []
+        notes: list[str] = []
         values: list[dict[str, Any]] = []
         is_kept = np.zeros(len(parsed.kept), dtype=bool)
         for row, place in enumerate(parsed.kept):
@@ -180,6 +171,7 @@ class _Build:
                 continue
             is_kept[row] = True
             records.append(record)
+            notes.append(parsed.notes[row])
             values.append(properties)
         self._rejections += [rejected[place] for place in sorted(rejected)]
         atom_is_kept = np.repeat(is_kept, parsed.num_atoms)
@@ -190,7 +182,12 @@ class _Build:
                 frac_coords=parsed.frac_coords[atom_is_kept],
                 atomic_numbers=parsed.atomic_numbers[atom_is_kept],
                 num_atoms=parsed.num_atoms[is_kept],
-                strings={name: [getattr(record, name) for record in records] for name in STRINGS},
+                strings={
+                    "identifier": [record.identifier for record in records],
+                    "parent": [record.parent for record in records],
+                    "file": [record.file for record in records],
+                    "notes": notes,
+                },
                 split=[record.split for record in records],
                 properties={name: [row.get(name) for row in values] for name in names},
             )

@@ -117,6 +117,10 @@ class StringColumn(Sequence[str]):
         row %= len(self)
         return self.data[self.offsets[row] : self.offsets[row + 1] - 1].tobytes().decode()
 
+    def filled(self) -> NDArray[np.int64]:
+        """Rows whose string is not empty."""
+        return np.flatnonzero(np.diff(self.offsets) > 1)
+
     def take(self, rows: NDArray[np.int64]) -> list[str]:
         """The strings of some rows, decoded in one piece."""
         if len(rows) == 0:

@@ -53,6 +53,7 @@ def write_store(
             "identifier": [crystal.identifier for crystal in crystals],
             "parent": nothing if parent is None else parent,
             "file": nothing,
+            "notes": ["; ".join(crystal.notes) for crystal in crystals],
         },
         split=nothing if split is None else split,
         properties=columns,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import Rejection
-from crystal_data.io.disorder import OnDisorder
+from crystal_data.io.options import ReadOptions
 from crystal_data.io.parse import parse_records
 from crystal_data.sources.record import Record
 
@@ -19,8 +19,7 @@ class ParseTask:
     """Some records and how to read them; what was rejected before is passed on."""
 
     records: Sequence[Record | Rejection]
-    on_disorder: OnDisorder
-    min_distance: float
+    options: ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,7 @@ class Parsed:
         atomic_numbers: uint8 ``[num_atoms]``.
         num_atoms: int64 ``[kept]``.
         properties: What the structures themselves carried, for each that is kept.
+        notes: What had to be decided to read each that is kept, as one text.
         rejections: The others, by their position in the chunk.
     """
 
@@ -43,14 +43,13 @@ class Parsed:
     atomic_numbers: NDArray[np.uint8]
     num_atoms: NDArray[np.int64]
     properties: list[Mapping[str, Any]]
+    notes: list[str]
     rejections: dict[int, Rejection]
 
 
 def parse_chunk(task: ParseTask) -> Parsed:
     """Reads and checks the structures of some records."""
-    results = parse_records(
-        task.records, on_disorder=task.on_disorder, min_distance=task.min_distance
-    )
+    results = parse_records(task.records, task.options)
     kept = [place for place, result in enumerate(results) if isinstance(result, Crystal)]
     crystals = [result for result in results if isinstance(result, Crystal)]
     arrays = end_to_end(crystals)
@@ -61,6 +60,7 @@ def parse_chunk(task: ParseTask) -> Parsed:
         atomic_numbers=arrays.atomic_numbers.astype(np.uint8),
         num_atoms=arrays.num_atoms,
         properties=[dict(crystal.properties) for crystal in crystals],
+        notes=["; ".join(crystal.notes) for crystal in crystals],
         rejections={
             place: result for place, result in enumerate(results) if isinstance(result, Rejection)
         },

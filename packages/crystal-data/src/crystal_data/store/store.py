@@ -151,7 +151,7 @@ class CrystalStore:
 
         Args:
             name: A property, or one of ``lattice``, ``frac_coords``, ``atomic_numbers``,
-                ``offsets``, ``identifier``, ``parent``, ``file``, ``split``.
+                ``offsets``, ``identifier``, ``parent``, ``file``, ``notes``, ``split``.
 
         Returns:
             float64 ``[num_crystals]`` for scalars, ``[num_crystals, k]`` for vectors and
@@ -176,7 +176,7 @@ class CrystalStore:
         raise KeyError(name)
 
     def strings(self, name: str) -> StringColumn:
-        """``identifier``, ``parent``, ``file``, or a property that holds text.
+        """``identifier``, ``parent``, ``file``, ``notes``, or a property that holds text.
 
         Raises:
             KeyError: If there is no such column; the message names those alike.
@@ -217,6 +217,7 @@ class CrystalStore:
             atomic_numbers=self._arrays["atomic_numbers"][start:end],
             identifier=self._strings("identifier")[row],
             properties=properties,
+            notes=(notes,) if (notes := self._strings("notes")[row]) else (),
         )
 
     def targets(self, names: Sequence[str], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

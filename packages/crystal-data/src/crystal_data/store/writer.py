@@ -16,7 +16,7 @@ from crystal_data.versions import library_versions
 
 # A store keeps places in this list, so an entry never moves.
 SPLITS = ("", *SPLIT_NAMES)
-STRINGS = ("identifier", "parent", "file")
+STRINGS = ("identifier", "parent", "file", "notes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Chunk:
         frac_coords: Shape ``[num_atoms, 3]``, dimensionless.
         atomic_numbers: Shape ``[num_atoms]``.
         num_atoms: Atoms of each structure; shape ``[num_crystals]``.
-        strings: ``identifier``, ``parent`` and ``file``, one of each for each structure.
+        strings: ``identifier``, ``parent``, ``file`` and ``notes``, one of each for each structure.
         split: ``"train"``, ``"val"``, ``"test"`` or ``""`` for each structure.
         properties: Column of values for each property, None or NaN where there is none.
     """

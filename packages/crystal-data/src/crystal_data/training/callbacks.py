@@ -2,7 +2,6 @@
 
 import copy
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
+from crystal_data.commands.signals import Terminated
 from crystal_data.metrics.result import (
     MetricResult,
     read_results,
@@ -19,7 +19,7 @@ from crystal_data.metrics.result import (
 )
 from crystal_data.training.artifact import ARTIFACT
 from crystal_data.training.registry import ArtifactError
-from crystal_data.training.runs import RESULTS, is_trial, run_folder
+from crystal_data.training.runs import CHECKPOINTS, LAST, RESULTS, is_trial, run_folder
 from crystal_data.versions import library_versions
 
 
@@ -63,18 +63,16 @@ class EpochPrinter(Callback):
 
 
 class InterruptNote(Callback):
-    """Says how to go on with a training that the user has interrupted."""
+    """Says how to go on with a training that Ctrl-C or SIGTERM has ended."""
 
     @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
-            run = trainer.default_root_dir
-            print(
-                f"interrupted; to go on: --trainer.default_root_dir {run} --ckpt_path last",
-                file=sys.stderr,
-            )
+        run = Path(trainer.default_root_dir)
+        ended = isinstance(exception, KeyboardInterrupt | Terminated)
+        if ended and (run / CHECKPOINTS / LAST).is_file():
+            exception.add_note(f"to go on: --trainer.default_root_dir {run} --ckpt_path last")
 
 
 class LearningRate(Callback):

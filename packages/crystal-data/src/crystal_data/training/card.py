@@ -28,6 +28,7 @@ def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         _table("Data", metadata.get("data", {})),
         _training(metadata.get("training", {}), config["targets"]),
         _table("Metrics", metadata.get("metrics", {})),
+        _evaluations(metadata.get("evaluations", []), config["targets"]),
         _table("Versions", metadata.get("versions", {})),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -93,6 +94,22 @@ def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]
         cells = [f"{name}, {unit}" if unit else name]
         cells += [spread[key] for key in ("min", "max", "mean_absolute_deviation", "num_labels")]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join(lines)
+
+
+def _evaluations(
+    rows: Sequence[Mapping[str, Any]], targets: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Errors on sets that were measured after training."""
+    if not rows:
+        return ""
+    lines = ["## Evaluations", "", "| property | data | crystals | mean absolute error |"]
+    lines.append("| --- | --- | --- | --- |")
+    for row in rows:
+        unit = targets.get(row["target"], {}).get("unit", "")
+        error = f"{row['mae']:.4g} {unit}".strip()
+        count = "not known" if row["num_crystals"] is None else row["num_crystals"]
+        lines.append(f"| {' | '.join(map(_cell, (row['target'], row['data'], count, error)))} |")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from typing_extensions import override
 from crystal_data.commands.mistakes import says_errors
 from crystal_data.commands.parent import as_parent, end_with_parent
 from crystal_data.io.files import atomic_path
+from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -50,10 +52,14 @@ from crystal_data.training.runs import (
 )
 from crystal_data.training.seeds import EpochSeed
 from crystal_data.training.suggest import explain
-from crystal_data.training.wrong_value import condense
+from crystal_data.training.wrong_value import condense, place_of
 
 _CONFIG = ("--config", "-c")
 _COMMANDS = ("fit", "validate", "test", "predict")
+_EPILOG = (
+    f"{OPTION} NAME, which may be repeated, lets configs name classes and functions of a further "
+    "module. It can be given on the command line alone."
+)
 _TRAINER_DEFAULTS = {
     # Our sampler deals out batches by rank; Lightning's would repeat samples.
     "use_distributed_sampler": False,
@@ -100,30 +106,49 @@ class CrystalCLI(LightningCLI):
 
     Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
 
+    Classes come from these packages, torch, lightning and torchmetrics; see ``docs/security.md``.
+
     Args:
         args: Arguments; those of the process by default.
         run: False only builds the objects, from arguments without a subcommand.
+        allow_modules: Further modules whose classes and functions configs may name.
     """
 
-    def __init__(self, args: Sequence[str] | None = None, *, run: bool = True) -> None:
+    def __init__(
+        self,
+        args: Sequence[str] | None = None,
+        *,
+        run: bool = True,
+        allow_modules: Sequence[str] = (),
+    ) -> None:
         self._args = configs_first(sys.argv[1:] if args is None else args)
-        options = {"exit_on_error": False, "default_env": False}
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            save_config_callback=SaveRunConfig,
-            trainer_defaults=dict(_TRAINER_DEFAULTS),
-            seed_everything_default=0,
-            parser_kwargs={**options, **{name: dict(options) for name in _COMMANDS}}
-            if run
-            else options,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            args=self._args,
-            run=run,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        self._allowed = Allowed(allow_modules)
+        options = {"exit_on_error": False, "default_env": False, "epilog": _EPILOG}
+        with self._allowed.in_force():
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                save_config_callback=SaveRunConfig,
+                trainer_defaults=dict(_TRAINER_DEFAULTS),
+                seed_everything_default=0,
+                parser_kwargs={**options, **{name: dict(options) for name in _COMMANDS}}
+                if run
+                else options,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                args=self._args,
+                run=run,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+
+    @staticmethod
+    @override
+    def subcommands() -> dict[str, set[str]]:
+        # Without this option a config could have a checkpoint read as a pickle, which runs code.
+        return {
+            name: {*skipped, "weights_only"} for name, skipped in LightningCLI.subcommands().items()
+        }
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -151,11 +176,19 @@ class CrystalCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
             self.config = parser.parse_args(args)
-        except ArgumentError as error:
+            # The parser leaves what it cannot use as it is where an option has no declared type.
+            subcommand = self.config.get("subcommand")
+            chosen = self.config[subcommand] if subcommand else self.config
+            self._allowed.check_config(chosen.as_dict())
+        except (ArgumentError, NotAllowedError) as error:
             parsers = getattr(self, "_subcommand_parsers", {})
             chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
             known = [action.dest for action in chosen._actions]
-            _refuse(explain(config_files(args), args, known) or _advice(condense(str(error))))
+            said = str(error)
+            message = explain(config_files(args), args, known, self._allowed)
+            if message is None and (refusal := self._allowed.refusal_in(said)):
+                message = f"{place_of(said)}: {refusal}" if place_of(said) else said
+            _refuse(message or _advice(condense(said)))
 
     @override
     def before_instantiate_classes(self) -> None:
@@ -196,7 +229,7 @@ class CrystalCLI(LightningCLI):
         trainer = self._chosen(self.config_init)["trainer"]
         if self.subcommand is None:
             kwargs["logger"] = trainer.get("logger") or False
-            return super().instantiate_trainer(**kwargs)
+            return self._trainer(**kwargs)
         given = trainer.get("callbacks") or []
         kwargs["callbacks"] = [*given, *self._default_callbacks(trainer, given)]
         if self.subcommand == "fit":
@@ -206,7 +239,14 @@ class CrystalCLI(LightningCLI):
         kwargs["plugins"] = _plugins(trainer.get("plugins"))
         if trainer.get("enable_progress_bar") is None:
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
-        return super().instantiate_trainer(**kwargs)
+        return self._trainer(**kwargs)
+
+    def _trainer(self, **kwargs: Any) -> Trainer:
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ValueError) as error:
+            # What Lightning says of options that it does not know, or that do not go together.
+            raise RunError(" ".join(str(error).split())) from error
 
     def _default_callbacks(self, trainer: Namespace, given: Sequence[Callback]) -> list[Callback]:
         if self.subcommand != "fit":
@@ -286,7 +326,6 @@ def config_files(args: Sequence[str]) -> list[Path]:
     return files
 
 
-@says_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one of `fit`, `validate`, `test` and `predict`.
 
@@ -296,15 +335,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status.
     """
+    modules, args = split_modules(sys.argv[1:] if argv is None else argv)
+    return run_command(args, modules)
+
+
+@says_errors
+def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
+    """The same, with the modules given by ``--allow-module`` apart from options of a file.
+
+    Args:
+        args: The subcommand and its options, without ``--allow-module``.
+        allow_modules: Further modules whose classes and functions configs may name.
+
+    Returns:
+        Exit status.
+    """
     end_with_parent()
     keep_freed_memory()
     # Lightning starts the processes of further devices.
     with quiet(), as_parent():
         try:
-            CrystalCLI(argv)
+            CrystalCLI(args, allow_modules=allow_modules)
         except MisconfigurationException as error:
             # What Lightning says of options of the Trainer that do not go together.
             raise RunError(" ".join(str(error).split())) from error
+        except SystemExit as error:
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            # Lightning ends an interrupted process with status 1, and lets it ignore further ones.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise error.__context__ from None
     return 0
 
 

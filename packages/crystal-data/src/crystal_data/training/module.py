@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError
+from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
+from crystal_data.loading.domain import without
 from crystal_data.training.artifact import Artifact, TargetScale
 from crystal_data.training.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE
@@ -250,9 +252,11 @@ class PropertyModule(LightningModule):
             Target to values in the order of the crystals; each of shape ``[num_crystals]``.
 
         Raises:
-            InvalidCrystalError: If one of them cannot be used: values would be out of step.
+            InvalidCrystalError: If one of them cannot be used or has an element that the model
+                does not know: the predictions would no longer line up with the inputs.
         """
         crystals = _all_crystals(crystals)
+        self._check_elements(crystals)
         was_training = self.training
         self.eval()
         rows = []
@@ -264,6 +268,17 @@ class PropertyModule(LightningModule):
         self.train(was_training)
         values = torch.cat(rows).numpy() if rows else np.empty((0, len(self._targets)))
         return {name: values[:, i] for i, name in enumerate(self._targets)}
+
+    def _check_elements(self, crystals: Sequence[Crystal]) -> None:
+        known = getattr(self.model, "supported_elements", None)
+        if known is None:
+            return
+        for crystal in crystals:
+            others = [x for x in crystal.composition if ATOMIC_NUMBERS[x] not in known]
+            if others:
+                raise InvalidCrystalError(
+                    crystal.identifier, Reason.UNSUPPORTED_ELEMENT, without(others)
+                )
 
     def _normalized(self, batch: CrystalBatch) -> Tensor:
         output: Tensor = self.model(batch)

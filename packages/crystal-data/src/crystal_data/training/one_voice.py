@@ -3,6 +3,7 @@
 import atexit
 import os
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -49,8 +50,13 @@ def is_the_one_to_speak(*, knows_why: bool) -> bool:
         return False
     if first:
         # The store ends with this process; another that makes the same mistake may still ask.
-        atexit.register(time.sleep, _LINGER)
+        atexit.register(_linger)
     return True
+
+
+def _linger() -> None:
+    with suppress(KeyboardInterrupt):
+        time.sleep(_LINGER)
 
 
 def _somebody_told(store: Any) -> bool:

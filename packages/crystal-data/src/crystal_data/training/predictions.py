@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from crystal_data.io.files import csv_text, write_text
+from crystal_data.io.csv_cells import read_cell
+from crystal_data.io.files import csv_lines, csv_text, write_text
 from crystal_data.training.runs import is_trial, run_folder
 
 Split = Literal["test", "predict"]
@@ -131,10 +132,8 @@ def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
         columns[f"{prefix}prediction"] = _numbers(values)
     is_new = not shard.exists()
     with shard.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if is_new:
-            writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        header = [columns] if is_new else []
+        file.write(csv_lines([*header, *zip(*columns.values(), strict=True)]))
 
 
 def merge_shards(shards: Iterable[Path], expected: Sequence[int] | None) -> str | None:
@@ -152,8 +151,9 @@ def merge_shards(shards: Iterable[Path], expected: Sequence[int] | None) -> str 
     for shard in shards:
         with shard.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader)
-            for sample_id, *row in reader:
+            header = [read_cell(cell) for cell in next(reader)]
+            for sample_id, *cells in reader:
+                row = [read_cell(cell) for cell in cells]
                 # A filler that kept a process in step has lost its labels; the real one wins.
                 known = rows.get(int(sample_id))
                 if known is None or row.count("") < known.count(""):

@@ -23,6 +23,11 @@ class PretrainedModel(nn.Module):
 
     _arguments: dict[str, Any]
 
+    @property
+    def supported_elements(self) -> frozenset[int] | None:
+        """Atomic numbers that it can take; None for all."""
+        return None
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remembers the arguments."""
         model = super().__new__(cls)

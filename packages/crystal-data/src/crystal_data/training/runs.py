@@ -1,6 +1,5 @@
 """The folder of one run: where it is, which checkpoint is meant, what a logger leaves in it."""
 
-import csv
 import re
 import shutil
 from collections.abc import Sequence
@@ -12,10 +11,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
+from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import csv_text, write_text
 
 RUNS = Path("runs")
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp|\..+\.building-[0-9a-f]{8}(-old)?")
@@ -81,7 +81,7 @@ def latest_run(group: Path) -> Path:
         RunError: If there is none.
     """
     for folder in reversed(_numbered(group)):
-        if (folder / CHECKPOINTS / "last.ckpt").is_file():
+        if (folder / CHECKPOINTS / LAST).is_file():
             return folder
     raise RunError(
         f"no run with a checkpoint in {group}; name one with --trainer.default_root_dir RUN or "
@@ -181,7 +181,7 @@ def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
-        rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+        rows = {int(row["epoch"]): dict(row) for row in read_csv(file)}
     return {number: row for number, row in rows.items() if number < epoch}
 
 

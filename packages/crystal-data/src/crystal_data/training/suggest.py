@@ -16,16 +16,21 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from crystal_data.training.allowed import Allowed, NotAllowedError
+
 _CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 
 
-def explain(configs: Sequence[Path], args: Sequence[str], known: Iterable[str]) -> str | None:
+def explain(
+    configs: Sequence[Path], args: Sequence[str], known: Iterable[str], allowed: Allowed
+) -> str | None:
     """One line for each wrong key, or None if all keys look right.
 
     Args:
         configs: YAML files in the order of the command line.
         args: Arguments after the subcommand.
         known: Dotted keys of the parser, such as ``trainer.max_epochs``.
+        allowed: What may be imported, and what the parser was refused.
     """
     known = [key for key in known if not key.endswith(("help", "print_config"))]
     lines: list[str] = []
@@ -40,13 +45,15 @@ def explain(configs: Sequence[Path], args: Sequence[str], known: Iterable[str]) 
         if not isinstance(content, dict):
             return f"{config}: expected keys such as model, data and trainer, not {content!r:.60}"
         merged = _merged(merged, content)
-        lines += [f"{config}: {line}" for line in _check_root(content, known)]
+        lines += [f"{config}: {line}" for line in _check_root(content, known, allowed)]
     given = _with_arguments(merged, args)
-    lines += [line for line in _check_root(given, known) if line not in "\n".join(lines)]
+    lines += [line for line in _check_root(given, known, allowed) if line not in "\n".join(lines)]
     return "\n".join(lines) or None
 
 
-def _check_root(content: Mapping[str, Any], known: Sequence[str]) -> Iterator[str]:
+def _check_root(
+    content: Mapping[str, Any], known: Sequence[str], allowed: Allowed
+) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for key in known:
         group, _, rest = key.partition(".")
@@ -61,42 +68,44 @@ def _check_root(content: Mapping[str, Any], known: Sequence[str]) -> Iterator[st
                 if name not in groups[key]:
                     yield _proposal(f"{key}.{name}", name, key, groups[key])
                 else:
-                    yield from _check_value(value[name], f"{key}.{name}")
+                    yield from _check_value(value[name], f"{key}.{name}", allowed)
         else:
-            yield from _check_value(value, key)
+            yield from _check_value(value, key, allowed)
 
 
-def _check_value(value: Any, path: str, default: type | None = None) -> Iterator[str]:
+def _check_value(
+    value: Any, path: str, allowed: Allowed, default: type | None = None
+) -> Iterator[str]:
     """Checks a value for a class whose ``class_path`` may be left out if it can only be one."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _check_value(item, f"{path}[{index}]")
+            yield from _check_value(item, f"{path}[{index}]", allowed)
     if not isinstance(value, Mapping):
         return
     if "class_path" not in value:
         if default is not None:
-            yield from _check_arguments(value, path, default)
+            yield from _check_arguments(value, path, allowed, default)
         return
     for key in value:
         if key not in _CLASS_KEYS:
             yield _proposal(f"{path}.{key}", key, "a class", _CLASS_KEYS)
     arguments = value.get("init_args") or {}
-    found = _find(str(value["class_path"]))
+    found = _find(str(value["class_path"]), allowed)
     if isinstance(found, str):
         yield f"{path}.class_path: {found}"
     elif found is not None and isinstance(arguments, Mapping):
-        yield from _check_arguments(arguments, f"{path}.init_args", found)
+        yield from _check_arguments(arguments, f"{path}.init_args", allowed, found)
 
 
 def _check_arguments(
-    arguments: Mapping[str, Any], path: str, found: Callable[..., Any]
+    arguments: Mapping[str, Any], path: str, allowed: Allowed, found: Callable[..., Any]
 ) -> Iterator[str]:
     names = _argument_names(found)
     for name, argument in arguments.items():
         if names is not None and name not in names:
             yield _proposal(f"{path}.{name}", name, found.__name__, names)
         else:
-            yield from _check_value(argument, f"{path}.{name}", _only_class(found, name))
+            yield from _check_value(argument, f"{path}.{name}", allowed, _only_class(found, name))
 
 
 def _proposal(path: str, wrong: str, owner: str, right: Iterable[str]) -> str:
@@ -106,10 +115,21 @@ def _proposal(path: str, wrong: str, owner: str, right: Iterable[str]) -> str:
     return f"{path}: {owner} has no '{wrong}'; {hint}"
 
 
-def _find(class_path: str) -> Callable[..., Any] | str | None:
+def _find(class_path: str, allowed: Allowed) -> Callable[..., Any] | str | None:
     """The class or function of that path, what is wrong with it, or None where nobody can tell."""
     if "." not in class_path:
         return None
+    try:
+        allowed.check_path(class_path)
+        found = _resolve(class_path)
+        if not isinstance(found, str):
+            allowed.check_object(class_path, found)
+    except NotAllowedError as error:
+        return str(error)
+    return found if callable(found) or isinstance(found, str) else None
+
+
+def _resolve(class_path: str) -> Any:
     module, names = _import(class_path.split("."))
     if module is None:
         return f"cannot import {class_path.rpartition('.')[0]}"
@@ -120,7 +140,7 @@ def _find(class_path: str) -> Callable[..., Any] | str | None:
             hint = f"; did you mean '{place}.{near[0]}'?" if near else ""
             return f"{place} has no '{name}'{hint}"
         found, place = getattr(found, name), f"{place}.{name}"
-    return found if callable(found) else None
+    return found
 
 
 def _import(names: Sequence[str]) -> tuple[Any, Sequence[str]]:

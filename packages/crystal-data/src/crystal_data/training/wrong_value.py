@@ -4,6 +4,10 @@ import re
 
 _KEY = re.compile(r'^( *)(?:- )?.*?Parser key "([^"]+)"', re.MULTILINE)
 _EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: .*)?$", re.MULTILINE)
+_OTHER_CLASS = re.compile(
+    r"(?:Expected|Import path) '?([\w.]+)'? (?:to be|does not correspond to) a subclass of "
+    r"(<class '.+?'>|\w+)"
+)
 _GOT = re.compile(r"(?:Got|Given) value: (.*)")
 _NAMES = (
     (re.compile(r"typing\.Literal\[(.*)\]"), r"\1"),
@@ -21,12 +25,23 @@ def condense(message: str) -> str:
     keys = list(_KEY.finditer(message))
     if not keys:
         return " ".join(message.split())
-    path = ".".join(key[2] for key in keys)
+    path = place_of(message)
     block = _deeper_lines(message[keys[-1].end() :], len(keys[-1][1]))
+    if other := _OTHER_CLASS.search(block):
+        return f"{path}: {other[1]} is no subclass of {_readable(other[2])}"
     expected, got = _EXPECTED.findall(block), _GOT.search(block)
     if not expected or got is None:
         return f"{path}: {' '.join(block.removeprefix(':').split())}"
     return f"{path}: expected {' or '.join(map(_readable, expected))}, got {got[1]}"
+
+
+def place_of(message: str) -> str:
+    """The dotted option that the parser's message is about.
+
+    Args:
+        message: Of an ``ArgumentError`` of jsonargparse.
+    """
+    return ".".join(key[2] for key in _KEY.finditer(message))
 
 
 def _deeper_lines(text: str, indent: int) -> str:

@@ -1,8 +1,6 @@
 """An analysis as files: numbers, figures and one page."""
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -10,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_data.io import write_text
+from crystal_data.io import csv_text, write_text
 from crystal_data.versions import library_versions
 from crystal_embed.analysis import property_figures, structure_figures
 from crystal_embed.analysis.page import Picture, render, slug
@@ -168,12 +166,8 @@ def _neighbour_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
-    return text.getvalue()
+    cells = ([f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows)
+    return csv_text(header, cells)
 
 
 def _figures(analysis: Analysis) -> Iterator[tuple[str, str, Callable[[], "Figure"]]]:

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
     from crystal_data.io import read_rejected, write_rejected
+    from crystal_data.loading.domain import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
     from crystal_data.store import REJECTED, InvalidSourceError, open_store
     from crystal_data.training import PretrainedModel
@@ -74,25 +75,34 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     except InvalidSourceError as error:
         write_rejected(rejected_path, read_rejected(error.rejected_path))
         raise
-    vectors = encode_store(encoder, store, what, batch_size)
-    _WRITERS[output.suffix](output, _labels(store, what), vectors)
-    print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
-    if store.path is not None and (
-        count := write_rejected(rejected_path, read_rejected(store.path / REJECTED))
-    ):
+    refused = rejected_elements(store, encoder.supported_elements)
+    rejected = [] if store.path is None else read_rejected(store.path / REJECTED)
+    if count := write_rejected(rejected_path, rejected + refused):
         print(f"{count} rejected: {rejected_path}", file=sys.stderr)
+    others = list(unsupported(store, encoder.supported_elements))
+    rows = np.setdiff1d(np.arange(len(store)), others)
+    if not len(rows):
+        raise ValueError("the model cannot take any of the structures; see rejected.csv")
+    vectors = encode_store(encoder, store, what, batch_size, rows)
+    _WRITERS[output.suffix](output, _labels(store, what, rows), vectors)
+    print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
 
 
 def encode_store(
-    model: "PretrainedModel", store: "CrystalStore", what: str, batch_size: int
+    model: "PretrainedModel",
+    store: "CrystalStore",
+    what: str,
+    batch_size: int,
+    rows: "NDArray[np.int64]",
 ) -> "NDArray[np.float32]":
-    """Vectors of all atoms or crystals, in the order of the store.
+    """Vectors of atoms or crystals, in the order of the store.
 
     Args:
         model: In evaluation; one that is an ``Encoder``.
         store: The crystals.
         what: ``atoms`` or ``crystals``.
         batch_size: Crystals at a time.
+        rows: Rows of the store.
 
     Returns:
         Shape ``[num_atoms, width]`` or ``[num_crystals, width]``.
@@ -112,26 +122,28 @@ def encode_store(
     encode = model.encode_atoms if what == "atoms" else model.encode
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(store), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(store)))
-            batch = store.batch(rows, graph_spec=graph_spec).float32()
+        for start in range(0, len(rows), batch_size):
+            part = rows[start : start + batch_size]
+            batch = store.batch(part, graph_spec=graph_spec).float32()
             parts.append(encode(batch).float().numpy())
     return np.concatenate(parts)
 
 
-def _labels(store: "CrystalStore", what: str) -> dict[str, Any]:
+def _labels(store: "CrystalStore", what: str, rows: "NDArray[np.int64]") -> dict[str, Any]:
     """What stands beside each vector: crystal, and for an atom its place and element."""
     from crystal_data import SYMBOLS
 
-    identifiers = list(store.strings("identifier"))
+    identifiers = list(store.strings("identifier").take(rows))
     if what == "crystals":
         return {"id": identifiers}
-    counts = store.num_atoms
+    counts = store.num_atoms[rows]
+    is_chosen = np.repeat(np.isin(np.arange(len(store)), rows), store.num_atoms)
+    numbers = np.asarray(store.column("atomic_numbers"))[is_chosen]
     first = np.repeat(np.cumsum(counts) - counts, counts)
     return {
         "id": np.repeat(np.array(identifiers, dtype=object), counts).tolist(),
         "atom": (np.arange(counts.sum()) - first).tolist(),
-        "element": [SYMBOLS[z] for z in np.asarray(store.column("atomic_numbers")).tolist()],
+        "element": [SYMBOLS[z] for z in numbers.tolist()],
     }
 
 

@@ -81,10 +81,10 @@ def calibrate(
     served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
     if served is None:
         raise ValueError("ensembles are calibrated in one process")
-    labels = served.store.targets(ensemble.targets, np.arange(len(served.store)))
+    labels = served.store.targets(ensemble.targets, served.rows)
     columns = ensemble.combine(served.predictions)
     # Half and half: what the factor was found on would flatter it.
-    shuffled = np.random.default_rng(0).permutation(len(served.store))
+    shuffled = np.random.default_rng(0).permutation(len(served.rows))
     scale, tables = {}, {}
     for name in ensemble.targets:
         rows = shuffled[np.isfinite(labels[name][shuffled])]

@@ -58,6 +58,11 @@ def describe(metadata: Mapping[str, Any], target: str, unit: str) -> tuple[str, 
 
 
 def _error(metadata: Mapping[str, Any], target: str, unit: str) -> str:
+    """The first evaluation of a model; without one, the error of its own test or validation."""
+    for row in metadata.get("evaluations", ()):
+        if row["target"] == target:
+            count = "" if row["num_crystals"] is None else f" of {row['num_crystals']} crystals"
+            return f"{row['mae']:.4g} {unit}".strip() + f" (MAE{count}, {row['data']})"
     metrics = metadata.get("metrics", {})
     # Over several targets the mean is that of scaled errors, which have no unit.
     is_only = list(metadata.get("training", {}).get("targets", ())) == [target]

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_data.commands.inputs import add_read_options, read_options
 from crystal_data.commands.mistakes import says_errors
 from crystal_embed.commands.models import aligned, summary_line, with_unit
 from crystal_embed.shipped import DEFAULT_MODELS, load
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
-    from crystal_data.sources import PathsSource
     from crystal_data.training import Ensemble, Served
 
 _EPILOG = """\
 Several models of the same targets are an ensemble: their mean and deviation are written, and the
 90 % interval where `crystal-embed ensemble` has calibrated them. Models of other targets answer
-side by side. `note` says what of a structure the models have never seen in training.
+side by side. `note` says what had to be decided to read a structure, and what of it the models have
+never seen in training.
 
 With --config the command is the trainer's: `crystal-embed predict --config CONFIG.yaml` predicts
 with the best checkpoint of the config's newest run, for the data that the config names;
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--devices", type=int, default=1, help="processes, or GPUs (default: %(default)s)"
     )
+    add_read_options(parser)
     return parser
 
 
@@ -99,16 +101,28 @@ def _predict(argv: Sequence[str] | None = None) -> int:
         parser.error("--batch-size and --devices are at least 1")
     groups = _groups(arguments.model or DEFAULT_MODELS)
     source = PathsSource(paths)
+    ignored = source.ignored  # before there are tables of ours in the folder
     modules = [module for group in groups for module in group.ensemble.members]
     try:
         served = predict_source(
-            modules, source, batch_size=arguments.batch_size, devices=arguments.devices
+            modules,
+            source,
+            batch_size=arguments.batch_size,
+            devices=arguments.devices,
+            read_options=read_options(arguments),
         )
     except InvalidSourceError as error:
         _write_rejected(arguments.output, read_rejected(error.rejected_path))
         raise
     if served is not None:
-        _report(served, groups, source, arguments.output)
+        _report(served, groups, arguments.output)
+        if ignored:
+            print(
+                f"{len(ignored)} left aside, no structures: {', '.join(ignored[:3])}",
+                file=sys.stderr,
+            )
+        if not len(served.rows):
+            raise ValueError("none of the structures can be predicted by the model")
     return 0
 
 
@@ -135,9 +149,7 @@ def _groups(names: Sequence[str]) -> list[_Group]:
     return groups
 
 
-def _report(
-    served: "Served", groups: Sequence[_Group], source: "PathsSource", output: Path | None
-) -> None:
+def _report(served: "Served", groups: Sequence[_Group], output: Path | None) -> None:
     from crystal_data.io import csv_text, write_text
 
     columns = _columns(served, groups)
@@ -153,15 +165,13 @@ def _report(
         write_text(output, csv_text(columns, rows))
         print(f"{len(rows)} predictions: {output}", file=sys.stderr)
     _write_rejected(output, served.rejected)
-    if ignored := source.ignored:
-        print(f"{len(ignored)} files are no structures: {', '.join(ignored[:3])}", file=sys.stderr)
 
 
 def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]:
     from crystal_data.loading import beyond_training
 
     columns = {"id": served.identifiers}
-    notes: list[list[str]] = []
+    notes = [served.store.strings("notes").take(served.rows)]
     left = list(served.predictions)
     for group in groups:
         ensemble, size = group.ensemble, len(group.ensemble.members)
@@ -171,7 +181,8 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
             text = [f"{value:.9g}" for value in values.tolist()]
             columns[with_unit(name, ensemble.unit_of(name))] = text
         for member in ensemble.members:
-            notes.append(beyond_training(served.store, member.metadata.get("training", {})))
+            noted = beyond_training(served.store, member.metadata.get("training", {}))
+            notes.append([noted[row] for row in served.rows])
     columns["note"] = [
         "; ".join(dict.fromkeys(filter(None, row))) for row in zip(*notes, strict=True)
     ]

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystal_data.io.csv_cells import read_cell
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -41,11 +43,12 @@ def read_predictions(path: str | Path) -> Predictions:
         rows = list(reader)
     prediction, label = {}, {}
     for line, row in enumerate(rows, start=2):
-        if row["id"] in prediction:
-            raise ValueError(f"{path}, line {line}: {row['id']} is there twice")
-        prediction[row["id"]] = _number(row["prediction"], path, line)
+        identifier = read_cell(row["id"])
+        if identifier in prediction:
+            raise ValueError(f"{path}, line {line}: {identifier} is there twice")
+        prediction[identifier] = _number(row["prediction"], path, line)
         if row.get("target"):
-            label[row["id"]] = _number(row["target"], path, line)
+            label[identifier] = _number(row["target"], path, line)
     return Predictions(path, prediction, label)
 
 

@@ -61,6 +61,12 @@ class GraphModel(PretrainedModel, ABC):
     def encode(self, batch: CrystalBatch) -> Tensor:
         """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
 
+    @property
+    @override
+    def supported_elements(self) -> frozenset[int]:
+        """Those that the element table has a row for."""
+        return frozenset(self.atom_embedding.atomic_numbers.tolist())
+
     @override
     def artifact_arguments(self) -> dict[str, Any]:
         embedding = self.atom_embedding

@@ -162,6 +162,12 @@ class CrystalTransformer(PretrainedModel):
             return atoms[kinds.kind[batch.num_atoms.cumsum(0) - batch.num_atoms]]
         return mean_over_atoms(atoms, batch.batch[kinds.first], batch.num_atoms, kinds.size)
 
+    @property
+    @override
+    def supported_elements(self) -> frozenset[int]:
+        """Those up to the last that the embedding has a row for."""
+        return frozenset(range(1, len(self.species.weight) + 1))
+
     def encode_atoms(self, batch: CrystalBatch) -> Tensor:
         """One vector for each atom; shape ``[num_atoms, width]``.
 

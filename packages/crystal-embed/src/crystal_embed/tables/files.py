@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from crystal_data import ATOMIC_NUMBERS
+from crystal_data.io import csv_text
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
@@ -221,12 +222,9 @@ def _by_symbol(table: ElementTable) -> bytes:
 
 
 def _as_csv(table: ElementTable) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["element", *range(table.width)])
-    for symbol, vector in zip(table.symbols, table.vectors, strict=True):
-        writer.writerow([symbol, *_numbers(vector)])
-    return text.getvalue().encode()
+    pairs = zip(table.symbols, table.vectors, strict=True)
+    rows = ([symbol, *_numbers(vector)] for symbol, vector in pairs)
+    return csv_text(["element", *map(str, range(table.width))], rows).encode()
 
 
 def _as_safetensors(table: ElementTable) -> bytes:

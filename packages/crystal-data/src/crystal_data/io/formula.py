@@ -1,0 +1,142 @@
+"""Chemical formulas as files state them, and whether atoms agree with one."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from crystal_data.elements import ATOMIC_NUMBERS, ELECTRONEGATIVITY, SYMBOLS
+
+_TOLERANCE = 0.02  # of an amount; files round occupancies
+_MULTIPLE_TOLERANCE = 0.1  # of a number of formula units; 2 % of many units would allow any number
+_PART = re.compile(r"([A-Z][a-z]?)(\d+\.?\d*|\.\d+)?(?:\(\d+\))?")
+_CHARGE = re.compile(r"\d*[+-]\d*")
+_CHARGED = re.compile(r"([A-Z][a-z]?)\d*[+-]\d*")
+_HYDROGEN = 1
+
+Amounts = Mapping[int, float]  # by atomic number
+
+
+class Fit(IntEnum):
+    """How well atoms fit the formula that is stated; the higher the better."""
+
+    CONTRADICTS = 0
+    NO_EVIDENCE = 1  # no formula is stated, or it cannot be read
+    MULTIPLE = 2  # whole formula units; or one, where the file says that the cell holds more
+    EXACT = 3  # as many formula units as the file says
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """What a file says of its cell's content.
+
+    Args:
+        amounts: Of the formula sum; empty if there is none that can be read.
+        units: Formula units in the cell, Z; 0 if not stated.
+        text: The formula as it is written.
+    """
+
+    amounts: Amounts
+    units: float = 0.0
+    text: str = ""
+
+    def fit(self, found: Amounts) -> Fit:
+        """How well atoms fit.
+
+        They may be the formula sum itself or Z times it, since programs write both. Where Z is not
+        stated, any whole number of formula units fits. Hydrogen is left out of the comparison if
+        no atom is hydrogen: many structures are published without their hydrogen atoms.
+
+        Args:
+            found: Atoms of the cell by atomic number, counted by occupancy.
+        """
+        if not self.amounts:
+            return Fit.NO_EVIDENCE
+        factor = self.factor(found)
+        if factor is None:
+            return Fit.CONTRADICTS
+        if self.units:
+            if _is_close(factor, self.units):
+                return Fit.EXACT
+            return Fit.MULTIPLE if _is_close(factor, 1.0) else Fit.CONTRADICTS
+        nearest = round(factor)
+        is_whole = nearest >= 1 and _is_close(factor, nearest)
+        return Fit.MULTIPLE if is_whole else Fit.CONTRADICTS
+
+    def factor(self, found: Amounts) -> float | None:
+        """By which number the formula sum is multiplied to give the atoms; None if by none."""
+        stated = self.amounts
+        if self.lacks_hydrogen(found):
+            stated = {z: amount for z, amount in stated.items() if z != _HYDROGEN}
+        if stated.keys() != found.keys() or not stated:
+            return None
+        factor = sum(found.values()) / sum(stated.values())
+        is_same = all(
+            abs(found[z] - factor * amount) <= _TOLERANCE * max(found[z], factor * amount)
+            for z, amount in stated.items()
+        )
+        return factor if is_same else None
+
+    def lacks_hydrogen(self, found: Amounts) -> bool:
+        """Whether the formula has hydrogen and the atoms have none."""
+        return _HYDROGEN in self.amounts and _HYDROGEN not in found
+
+    def __str__(self) -> str:
+        return f"{self.text} (Z = {self.units:g})" if self.units else self.text
+
+
+def _is_close(factor: float, units: float) -> bool:
+    return abs(factor - units) <= min(_TOLERANCE * units, _MULTIPLE_TOLERANCE)
+
+
+@lru_cache(maxsize=4096)
+def parse_formula(text: str) -> Amounts:
+    """Amounts by atomic number of a formula sum such as ``"Mg4 O4"`` or ``"C2H4 O2"``.
+
+    Charges are dropped; deuterium and tritium are hydrogen. Empty for what cannot be read for
+    certain, such as parentheses, unknown amounts, or symbols in capitals.
+    """
+    words = [word for word in re.split(r"[\s,]+", text.strip()) if not _CHARGE.fullmatch(word)]
+    amounts: dict[int, float] = {}
+    for word in words:
+        parts = _parts(word)
+        # Words of several elements among others may be symbols in capitals: CO1 is C O or Co.
+        if not parts or (len(parts) > 1 and len(words) > 1 and word.upper() == word):
+            return {}
+        for symbol, amount in parts:
+            z = _HYDROGEN if symbol in ("D", "T") else ATOMIC_NUMBERS.get(symbol, 0)
+            if z == 0:
+                return {}
+            amounts[z] = amounts.get(z, 0.0) + amount
+    return {z: amount for z, amount in amounts.items() if amount > 0.0}
+
+
+def _parts(word: str) -> list[tuple[str, float]]:
+    if charged := _CHARGED.fullmatch(word):
+        return [(charged[1], 1.0)]
+    parts, end = [], 0
+    for match in _PART.finditer(word):
+        if match.start() != end:
+            return []
+        parts.append((match[1], float(match[2] or 1.0)))
+        end = match.end()
+    return parts if end == len(word) else []
+
+
+def counted(atomic_numbers: Iterable[int], amounts: Iterable[float] | None = None) -> Amounts:
+    """Atoms by atomic number, each counted by its occupancy; by one if there is none."""
+    found: dict[int, float] = {}
+    if amounts is None:
+        for z in atomic_numbers:
+            found[z] = found.get(z, 0.0) + 1.0
+    else:
+        for z, amount in zip(atomic_numbers, amounts, strict=True):
+            found[z] = found.get(z, 0.0) + amount
+    return found
+
+
+def formula_text(found: Amounts) -> str:
+    """Atoms as a formula sum, such as ``"Mg4 O4"``."""
+    order = sorted(found, key=lambda z: (ELECTRONEGATIVITY[SYMBOLS[z]], z))
+    return " ".join(f"{SYMBOLS[z]}{round(found[z], 2):g}" for z in order)

@@ -1,0 +1,84 @@
+"""The errors that the shipped models state: where they are shown, and that they are theirs."""
+
+import os
+
+import numpy as np
+import pytest
+
+from crystal_data.io import parse_records
+from crystal_data.training import Artifact
+from crystal_data.training.card import model_card
+from crystal_embed import load
+from crystal_embed.commands.models import describe
+from crystal_embed.shipped import shipped_models
+
+EVALUATIONS = [
+    {"target": "gap", "data": "unseen crystals", "num_crystals": 20, "mae": 0.25},
+    {"target": "gap", "data": "unseen crystals, gap above 0", "num_crystals": None, "mae": 0.61},
+]
+METADATA = {"training": {}, "metrics": {"test/mae/gap": 0.2}, "evaluations": EVALUATIONS}
+
+
+def test_the_first_evaluation_is_the_stated_error():
+    assert describe(METADATA, "gap", "eV")[2] == "0.25 eV (MAE of 20 crystals, unseen crystals)"
+    reverse = {**METADATA, "evaluations": EVALUATIONS[::-1]}
+    assert describe(reverse, "gap", "eV")[2] == "0.61 eV (MAE, unseen crystals, gap above 0)"
+
+
+def test_without_an_evaluation_the_error_is_that_of_the_run():
+    assert describe(METADATA | {"evaluations": []}, "gap", "eV")[2] == "0.2 eV (test MAE)"
+    assert describe(METADATA, "energy", "eV")[2] == ""
+
+
+def test_the_card_lists_all_evaluations():
+    artifact = Artifact.load(shipped_models()["cgcnn-band-gap"])
+    config = {**artifact.config(), "targets": {"gap": {"unit": "eV"}}}
+    card = model_card(config, {"evaluations": EVALUATIONS})
+    assert "| gap | unseen crystals | 20 | 0.25 eV |" in card
+    assert "| gap | unseen crystals, gap above 0 | not known | 0.61 eV |" in card
+    assert "## Evaluations" not in model_card(config, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "unseen", "count", "error"),
+    [
+        ("cgcnn-formation-energy", 0.0557, 3559, 0.0536),
+        ("cgcnn-band-gap", 0.2465, 3559, 0.2319),
+    ],
+)
+def test_shipped_models_state_their_errors(name, unseen, count, error):
+    folder = shipped_models()[name]
+    rows = Artifact.load(folder).metadata["evaluations"]
+    assert (rows[0]["mae"], rows[0]["num_crystals"]) == (unseen, 3559)
+    assert {"MP-20 (a part), test split": (count, error)}.items() <= {
+        row["data"]: (row["num_crystals"], row["mae"]) for row in rows
+    }.items()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(f"| {row['data']} |" in card for row in rows)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("CRYSTAL_DATA_HOME" not in os.environ, reason="CRYSTAL_DATA_HOME is not set")
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("cgcnn-formation-energy", "formation_energy_per_atom"),
+        ("cgcnn-band-gap", "band_gap"),
+    ],
+)
+def test_the_weights_have_the_stated_error(name, target):
+    from crystal_data.sources import MP20
+
+    records = [record for record in MP20().records() if record.split == "test"]
+    truth = np.array([record.properties[target] for record in records])
+    if len(records) != 3559:
+        pytest.skip("the test split is not the part of MP-20 that was measured")
+    error = np.abs(load(name).predict(parse_records(records))[target] - truth)
+    stated = {
+        row["data"]: row["mae"]
+        for row in Artifact.load(shipped_models()[name]).metadata["evaluations"]
+    }
+    assert error.mean() == pytest.approx(stated["MP-20 (a part), test split"], abs=2e-4)
+    if target == "band_gap":
+        insulators = stated["MP-20 (a part), test split, gap above 0"]
+        assert error[truth > 0].mean() == pytest.approx(insulators, abs=2e-4)
