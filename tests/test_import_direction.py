@@ -19,6 +19,8 @@ ENTRY_POINTS = {
     "crystal_data.commands.lazy",
     "crystal_data.commands.mistakes",
     "crystal_data.commands.parent",
+    "crystal_data.commands.signals",
+    "crystal_data.training.allowed",
     "crystal_data.training.cli",
 }
 SOURCES = sorted(ROOT.glob("*/*/src/**/*.py"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.io.csv_cells import read_csv
+from crystal_data.io import read_csv
 from crystal_data.metrics import bootstrap_interval
 
 

@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
-from crystal_data.io.csv_cells import read_csv
+from crystal_data.io import read_csv
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from crystal_data.io.ase import to_extxyz as to_extxyz
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
+    from crystal_data.io.csv_cells import read_cell as read_cell
+    from crystal_data.io.csv_cells import read_csv as read_csv
     from crystal_data.io.distances import check_distances as check_distances
     from crystal_data.io.files import atomic_path as atomic_path
     from crystal_data.io.files import csv_text as csv_text
@@ -52,7 +54,9 @@ _EXPORTS = {
     "parse_poscar": "crystal_data.io.poscar",
     "parse_record": "crystal_data.io.parse",
     "parse_records": "crystal_data.io.parse",
+    "read_cell": "crystal_data.io.csv_cells",
     "read_crystals": "crystal_data.io.read",
+    "read_csv": "crystal_data.io.csv_cells",
     "read_rejected": "crystal_data.io.rejected",
     "to_ase": "crystal_data.io.ase",
     "to_cif": "crystal_data.io.cif",

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
     from crystal_data.loading.domain import beyond_training as beyond_training
+    from crystal_data.loading.domain import rejected_elements as rejected_elements
+    from crystal_data.loading.domain import unsupported as unsupported
     from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.loading.groups import RowGroups as RowGroups
     from crystal_data.loading.packing import Bound as Bound
@@ -24,5 +26,7 @@ _EXPORTS = {
     "EvaluationSet": "crystal_data.loading.exclusion",
     "RowGroups": "crystal_data.loading.groups",
     "beyond_training": "crystal_data.loading.domain",
+    "rejected_elements": "crystal_data.loading.domain",
+    "unsupported": "crystal_data.loading.domain",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

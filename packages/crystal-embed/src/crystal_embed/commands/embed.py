@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
     from crystal_data.io import read_rejected, write_rejected
-    from crystal_data.loading.domain import rejected_elements, unsupported
+    from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
     from crystal_data.store import REJECTED, InvalidSourceError, open_store
     from crystal_data.training import PretrainedModel

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from crystal_data.io.csv_cells import read_cell
+from crystal_data.io import read_cell
 
 
 @dataclass(frozen=True)
