@@ -203,6 +203,10 @@ def test_a_wrong_type_or_scale_is_refused(folder, changes, version):
         {"training": DOMAIN | {"targets": {"gap": {"min": 0.0}}}},
         {"metrics": {"test/mae": "low"}},
         {"data": []},
+        {"evaluations": 5},
+        {"evaluations": {"target": "gap"}},
+        {"evaluations": [{"target": "gap", "mae": 0.1}]},
+        {"evaluations": [{"target": "gap", "data": "x", "num_crystals": 3, "mae": "low"}]},
     ],
     ids=str,
 )

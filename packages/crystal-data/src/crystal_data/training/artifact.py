@@ -114,7 +114,8 @@ class Artifact:
         if not can_be_shown(self.metadata):
             raise ArtifactError(
                 "metadata: 'data', 'training', 'metrics' and 'versions' are mappings, metrics are "
-                "numbers, and training has num_crystals, elements, max_atoms and targets"
+                "numbers, training has num_crystals, elements, max_atoms and targets, and each of "
+                "the evaluations has target, data, num_crystals and mae"
             )
         if self.targets and self.untrained:
             raise ArtifactError("a model that predicts has no untrained weights")

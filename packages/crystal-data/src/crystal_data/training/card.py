@@ -42,6 +42,9 @@ def can_be_shown(metadata: Mapping[str, Any]) -> bool:
     training, metrics = parts[1], parts[2]
     if not all(isinstance(value, int | float) for value in metrics.values()):
         return False
+    evaluations = metadata.get("evaluations", [])
+    if not isinstance(evaluations, list) or not all(map(_is_evaluation, evaluations)):
+        return False
     if not training:
         return True
     kinds = {"num_crystals": int, "elements": list, "max_atoms": int, "targets": Mapping}
@@ -51,6 +54,13 @@ def can_be_shown(metadata: Mapping[str, Any]) -> bool:
         isinstance(spread, Mapping) and isinstance(spread.get(key), int | float)
         for spread in training["targets"].values()
         for key in ("min", "max", "mean_absolute_deviation", "num_labels")
+    )
+
+
+def _is_evaluation(row: object) -> bool:
+    kinds = {"target": str, "data": str, "num_crystals": int | None, "mae": int | float}
+    return isinstance(row, Mapping) and all(
+        key in row and isinstance(row[key], kind) for key, kind in kinds.items()
     )
 
 
