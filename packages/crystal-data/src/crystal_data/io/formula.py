@@ -67,6 +67,8 @@ class Formula:
     def factor(self, found: Amounts) -> float | None:
         """By which number the formula sum is multiplied to give the atoms; None if by none."""
         stated = self.amounts
+        if stated == found:
+            return 1.0
         if self.lacks_hydrogen(found):
             stated = {z: amount for z, amount in stated.items() if z != _HYDROGEN}
         if stated.keys() != found.keys() or not stated:
@@ -90,38 +92,46 @@ def _is_close(factor: float, units: float) -> bool:
     return abs(factor - units) <= min(_TOLERANCE * units, _MULTIPLE_TOLERANCE)
 
 
-@lru_cache(maxsize=4096)
 def parse_formula(text: str) -> Amounts:
     """Amounts by atomic number of a formula sum such as ``"Mg4 O4"`` or ``"C2H4 O2"``.
 
     Charges are dropped; deuterium and tritium are hydrogen. Empty for what cannot be read for
     certain, such as parentheses, unknown amounts, or symbols in capitals.
     """
-    words = [word for word in re.split(r"[\s,]+", text.strip()) if not _CHARGE.fullmatch(word)]
+    words = [word for word in text.replace(",", " ").split() if not _is_charge(word)]
     amounts: dict[int, float] = {}
     for word in words:
         parts = _parts(word)
         # Words of several elements among others may be symbols in capitals: CO1 is C O or Co.
         if not parts or (len(parts) > 1 and len(words) > 1 and word.upper() == word):
             return {}
-        for symbol, amount in parts:
-            z = _HYDROGEN if symbol in ("D", "T") else ATOMIC_NUMBERS.get(symbol, 0)
-            if z == 0:
-                return {}
+        for z, amount in parts:
             amounts[z] = amounts.get(z, 0.0) + amount
     return {z: amount for z, amount in amounts.items() if amount > 0.0}
 
 
-def _parts(word: str) -> list[tuple[str, float]]:
+def _is_charge(word: str) -> bool:
+    return not word[0].isalpha() and bool(_CHARGE.fullmatch(word))
+
+
+@lru_cache(maxsize=4096)  # formulas differ, their words are few
+def _parts(word: str) -> tuple[tuple[int, float], ...]:
+    """Atomic numbers and amounts of a word; empty if it cannot be read."""
     if charged := _CHARGED.fullmatch(word):
-        return [(charged[1], 1.0)]
+        return _numbered([(charged[1], "")])
     parts, end = [], 0
     for match in _PART.finditer(word):
         if match.start() != end:
-            return []
-        parts.append((match[1], float(match[2] or 1.0)))
+            return ()
+        parts.append((match[1], match[2]))
         end = match.end()
-    return parts if end == len(word) else []
+    return _numbered(parts) if end == len(word) else ()
+
+
+def _numbered(parts: list[tuple[str, str]]) -> tuple[tuple[int, float], ...]:
+    numbers = [_HYDROGEN if s in ("D", "T") else ATOMIC_NUMBERS.get(s, 0) for s, _ in parts]
+    amounts = [float(amount or 1.0) for _, amount in parts]
+    return tuple(zip(numbers, amounts, strict=True)) if all(numbers) else ()
 
 
 def counted(atomic_numbers: Iterable[int], amounts: Iterable[float] | None = None) -> Amounts:
