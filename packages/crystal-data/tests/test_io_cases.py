@@ -340,7 +340,10 @@ def test_every_setting_is_found_by_its_names():
     ("F d 3 m", ["F d -3 m:1", "F d -3 m:2"]), ("F m -3 m Z", ["F m -3 m"]),
     ("R -3 m H", ["R -3 m:H"]), ("R-3mR", ["R -3 m:R"]), ("H -3 m", ["R -3 m:H"]),
     ("C m c e", ["C m c a"]), ("C m m e", ["C m m a"]), ("A e a 2", ["A b a 2"]),
-    ("C_c m", []), ("P_4", []), ("P 4/m m'm'", []), ("P 2subONE over q", []), ("", []),
+    ("P_m_-3_m", ["P m -3 m"]), ("b_m_a_b", ["B m a b"]), ("P_1_21/c_1", ["P 1 21/c 1"]),
+    ("F_d_-3_m_:1", ["F d -3 m:1"]), ("R_-3_m_H", ["R -3 m:H"]), ("P_4", ["P 4"]), ("C_c m", []),
+    ("C_c_2/c", []), ("P_c2/m", []), ("P_I4/mmm", []),
+    ("P 4/m m'm'", []), ("P 2subONE over q", []), ("", []),
 ])  # fmt: skip
 def test_spellings(name, settings):
     assert [one.name for one in settings_of_name(name)] == settings

@@ -9,6 +9,9 @@ import gemmi
 
 _ORIGIN = re.compile(r"[\s:(]*(?:origin(?:\s*choice)?|choice|o)?[\s:]*([12])\s*\)?$", re.IGNORECASE)
 _SUFFIX = re.compile(r"^(.*?)(?:\s*:\s*|\s+|(?<=[a-z0-9]))([SZHR12])$")
+_AXIS = r"(?:-?[1-6]{1,2}(?:/[abcdemn])?|[abcdemn])"
+# A magnetic name has more behind its subscript letter: `C_c 2/c`, `P_c2/m`.
+_UNDERSCORES = re.compile(rf"[a-z](?:_{_AXIS})+(?:_?:?[12szhr])?", re.IGNORECASE)
 _SUBSCRIPT = re.compile(r"_(?=\d)|[(){}\s'\"]|\\")
 _SCREW_OVER = re.compile(r"(?:21|2|4[123]?|6[1-5]?)/")
 # In the groups with a double glide plane the letter e stands for it since 1995.
@@ -64,6 +67,8 @@ def number_of_schoenflies(symbol: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _of_name(name: str) -> tuple[Setting, ...]:
+    if _UNDERSCORES.fullmatch(name):
+        name = name.replace("_", " ")  # a blank between the symbols of two axes
     key, suffix = _key(name), ""
     found = _found(key)
     if not found and (match := _SUFFIX.match(name.strip())):
