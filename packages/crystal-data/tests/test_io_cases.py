@@ -292,6 +292,29 @@ def test_on_formula_note_reads_what_the_formula_contradicts():
         ReadOptions(on_formula="ignore")
 
 
+def test_half_of_the_named_operations_gives_way_to_the_formula_units():
+    text = cif(
+        "_symmetry_space_group_name_H-M 'P 1 21/n 1'", operations=["x,y,z", "-x,-y,-z"],
+        formula="Zr2 O4", units="2", cell=BADDELEYITE_CELL, sites=BADDELEYITE_SITES,
+    )  # fmt: skip
+    crystal = parse_cif(text)
+    assert same(crystal, BADDELEYITE)
+    assert "those of the named group 'P 1 21/n 1' are 4, and make the formula" in crystal.notes[0]
+    # Without the number of formula units the operations are trusted, as any group.
+    assert parse_cif(text.replace("_cell_formula_units_Z 2", "")).num_atoms == 6
+
+
+def test_one_of_several_formula_units_is_no_cell_unless_p1_is_stated():
+    sites = {"cell": BADDELEYITE_CELL, "sites": BADDELEYITE_SITES}
+    with pytest.raises(InvalidCrystalError, match="atoms are missing, or the symmetry"):
+        parse_cif(cif(formula="Zr O2", units="4", **sites))
+    assert parse_cif(cif(formula="Zr O2", units="", **sites)).num_atoms == 3
+    stated = cif("_symmetry_space_group_name_H-M 'P 1'", formula="Zr O2", units="4", **sites)
+    assert parse_cif(stated).num_atoms == 3
+    # Z divides the amounts of a sum that is the cell's content.
+    assert parse_cif(cif(formula="Mg4 O4", units="4", sites=FULL_CELL)).num_atoms == 8
+
+
 @pytest.mark.parametrize("choice", [1, 2])
 def test_two_origins_are_told_apart_by_the_formula(choice):
     group = gemmi.find_spacegroup_by_name(f"F d -3 m:{choice}")

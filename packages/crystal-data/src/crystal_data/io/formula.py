@@ -64,6 +64,11 @@ class Formula:
         is_whole = nearest >= 1 and _is_close(factor, nearest)
         return Fit.MULTIPLE if is_whole else Fit.CONTRADICTS
 
+    @property
+    def is_one_unit(self) -> bool:
+        """Whether the sum is one of Z formula units: no cell's content, as Z does not divide it."""
+        return self.units > 1.0 and any(amount % self.units for amount in self.amounts.values())
+
     def factor(self, found: Amounts) -> float | None:
         """By which number the formula sum is multiplied to give the atoms; None if by none."""
         stated = self.amounts

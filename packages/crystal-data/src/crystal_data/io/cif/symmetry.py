@@ -128,10 +128,13 @@ class _Decision:
         vacancy, but not a part of it.
         """
         found = atoms.counted()
-        if self.formula.fit(found) == Fit.CONTRADICTS:
+        fit = self.formula.fit(found)
+        is_stated = self.stated.listed is not None or self.stated.text
+        if not is_stated and fit == Fit.MULTIPLE and self.formula.is_one_unit:
+            fit = Fit.CONTRADICTS  # nothing says that the list is more than one formula unit of Z
+        if fit == Fit.CONTRADICTS:
             factor = self.formula.factor(found)
             is_part = factor is not None and factor < 1.0
-            is_stated = self.stated.listed is not None or self.stated.text
             if is_part or not is_stated or self.formula.amounts.keys() - found.keys():
                 what = "atoms are missing, or the symmetry that makes them"
                 raise self._refused(f"{_difference(atoms, self.formula)}: {what}; {_REMEDY}")
@@ -163,7 +166,8 @@ class _Decision:
             return self._complete(self.listed)  # all images are listed already
         fit = self._fit(atoms)
         larger = [one for one in self.stated.named if operations.rows < one.operations.rows]
-        if fit == Fit.CONTRADICTS and self._fitting(larger):
+        # A part of the named group, such as half of it, is a group as well.
+        if any(self._fit(made) > max(fit, Fit.NO_EVIDENCE) for _, made in self._fitting(larger)):
             return self._by_larger_group(operations, f"make {formula_text(atoms.counted())}")
         lacking = [one for one in larger if operations.lacks_centering_of(one.operations)]
         if fit == Fit.NO_EVIDENCE and any(
