@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import gcd, isfinite, sqrt
+from math import cos, gcd, isfinite, radians, sqrt
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
@@ -184,7 +184,9 @@ def end_to_end(crystals: Sequence[Crystal]) -> CrystalArrays:
     )
 
 
-def lattice_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np.float64]:
+def lattice_from_parameters(
+    lengths: Sequence[float] | NDArray[np.float64], angles: Sequence[float] | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Lattice matrix with a along x and b in the xy plane.
 
     Args:
@@ -197,13 +199,14 @@ def lattice_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np
     Raises:
         ValueError: If no cell has these angles.
     """
-    a, b, c = map(float, np.asarray(lengths))
-    cosines = np.cos(np.radians(np.asarray(angles, dtype=np.float64))).tolist()
+    # Plain numbers: for three, arrays take several times as long.
+    a, b, c = (float(length) for length in lengths)
+    cosines = [cos(radians(angle)) for angle in angles]
     # Exact right angles stay exact, so that cubic cells have true zeros.
     cos_alpha, cos_beta, cos_gamma = (0.0 if abs(x) < 1e-15 else x for x in cosines)
     sin_gamma = sqrt(1.0 - cos_gamma**2)
     if sin_gamma < 1e-9:
-        raise ValueError(f"gamma of {np.asarray(angles)[2]} degrees makes a and b parallel")
+        raise ValueError(f"gamma of {angles[2]} degrees makes a and b parallel")
     c_y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
     c_z_squared = 1.0 - cos_beta**2 - c_y**2
     if c_z_squared <= 0.0:
