@@ -1,7 +1,7 @@
 """A CIF data block whose values are found however its tags are spelled."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -55,10 +55,6 @@ class CifBlock:
     def __contains__(self, name: str) -> bool:
         return name in self._values or name in self._loops
 
-    def has_tag_with(self, part: str) -> bool:
-        """Whether a normalized tag has a part, such as ``"_ssg_"``."""
-        return part in " ".join((*self._values, *self._loops))
-
     def names(self) -> list[str]:
         """All normalized tags."""
         return [*self._values, *self._loops]
@@ -88,20 +84,6 @@ class CifBlock:
             first, second = self._conflicts[name]
             detail = f"_{name} stands twice, with {first} and {second}; remove one of them"
             raise InvalidCrystalError(self.identifier, Reason.UNREADABLE, detail)
-
-    def first(self, names: Iterable[str]) -> str:
-        """The first of some tags' values, without quotes; empty if none has one."""
-        return next(self.texts(names), "")
-
-    def texts(self, names: Iterable[str]) -> Iterator[str]:
-        """The values of some tags, without quotes and those that have none."""
-        for name in names:
-            if (name in self._values or name in self._loops) and (raw := self.raw(name)):
-                yield as_text(raw)
-
-    def number(self, name: str) -> float:
-        """A value such as ``1.234(5)``; NaN for what is absent or no number."""
-        return as_number(self.raw(name) or "?")
 
     def column(self, name: str) -> list[str]:
         """The column of a loop as it is written, or a value alone; empty if there is none.
@@ -134,6 +116,11 @@ class CifBlock:
 def as_number(raw: str) -> float:
     """The value of ``1.234(5)``, also in quotes; NaN for ``?``, ``.`` and what is no number."""
     return cif.as_number(cif.as_string(raw) if raw[:1] in "'\"" else raw)
+
+
+def is_null(raw: str) -> bool:
+    """Whether a value says nothing: ``?``, ``.`` or empty."""
+    return raw in _NULL
 
 
 def as_text(raw: str) -> str:

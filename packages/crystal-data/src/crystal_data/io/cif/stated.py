@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from gemmi import cif, symops_from_hall
 
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.io.cif.block import CifBlock, as_text
+from crystal_data.io.cif.block import CifBlock, as_number, as_text, is_null
 from crystal_data.io.cif.operations import Operations, OperationsError, operations_of
 from crystal_data.io.cif.settings import (
     Setting,
@@ -29,8 +29,9 @@ _SCHOENFLIES = ("space_group_name_schoenflies", "symmetry_space_group_name_schoe
 _NUMBERS = (
     "space_group_it_number", "symmetry_int_tables_number", "symmetry_space_group_it_number",
 )  # fmt: skip
-_TAGS = (*_HALL, *_NAMES, *_REFERENCE, *_SCHOENFLIES, *_NUMBERS)
-_NULL = ("?", ".")
+_MODULATION = "cell_modulation_dimension"
+_NAMING = (*_HALL, *_NAMES, *_REFERENCE, *_SCHOENFLIES, *_NUMBERS)
+_TAGS = frozenset((*_OPERATIONS, *_MAGNETIC, _CENTERING, *_NAMING, _MODULATION))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,41 +72,53 @@ def stated_symmetry(block: CifBlock) -> StatedSymmetry:
         InvalidCrystalError: ``UNREADABLE`` if an operation has no meaning, or the crystal is
             described in a superspace.
     """
-    if block.has_tag_with("_ssg_") or block.number("cell_modulation_dimension") > 0.0:
-        detail = "a modulated structure in superspace, whose atoms are no crystal's"
-        raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail)
-    # The longest: a placeholder or the identity may stand beside the true list.
-    operations = max((tuple(block.column(name)) for name in _OPERATIONS), key=len)
-    centering: tuple[str, ...] = ()
-    if not operations or set(operations) <= set(_NULL):
-        magnetic = next(filter(None, map(block.column, _MAGNETIC)), [])
-        operations = tuple(map(_without_time_reversal, magnetic))
-        centering = tuple(map(_without_time_reversal, block.column(_CENTERING)))
-    values = tuple(block.raws(_TAGS))
-    if not any(values):
-        # A magnetic name says that there is symmetry, and not which.
-        names = [name for name in block.names() if "_magn_name" in name]
-        values = (*values, block.first(names))
+    # Most blocks of a table have the same tags, and say the same under those of symmetry.
+    tags = _symmetry_tags(tuple(block.names()))
     try:
-        return _stated(operations, centering, values)
+        return _stated(tags, tuple(tuple(block.column(tag)) for tag in tags))
     except OperationsError as error:
-        detail = f"symmetry operations cannot be used: {error}"
-        raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail) from error
+        raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, str(error)) from error
+
+
+@lru_cache(maxsize=1024)
+def _symmetry_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(tag for tag in tags if tag in _TAGS or "_ssg_" in tag or "_magn_name" in tag)
+
+
+@lru_cache(maxsize=1024)
+def _stated(tags: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) -> StatedSymmetry:
+    told = dict(zip(tags, columns, strict=True))
+    texts = {
+        tag: as_text(column[0])
+        for tag, column in told.items()
+        if len(column) == 1 and not is_null(column[0])
+    }
+    if any("_ssg_" in tag for tag in tags) or as_number(texts.get(_MODULATION, "?")) > 0.0:
+        raise OperationsError("a modulated structure in superspace, whose atoms are no crystal's")
+    listed = _listed_operations(told)
+    named, text = _named({tag: texts[tag] for tag in _NAMING if tag in texts})
+    # A magnetic name says that there is symmetry, and not which.
+    magnetic = next((texts[tag] for tag in texts if "_magn_name" in tag), "")
+    return StatedSymmetry(listed, named, text or magnetic)
+
+
+def _listed_operations(told: dict[str, tuple[str, ...]]) -> Operations | None:
+    # The longest: a placeholder or the identity may stand beside the true list.
+    operations = max((told.get(tag, ()) for tag in _OPERATIONS), key=len)
+    centering: tuple[str, ...] = ()
+    if all(map(is_null, operations)):
+        magnetic = next(filter(None, map(told.get, _MAGNETIC)), ())
+        operations = tuple(map(_without_time_reversal, magnetic))
+        centering = tuple(map(_without_time_reversal, told.get(_CENTERING, ())))
+    triplets = tuple(cif.as_string(raw) for raw in operations if not is_null(raw))
+    try:
+        return operations_of(triplets, centering) if triplets else None
+    except OperationsError as error:
+        raise OperationsError(f"symmetry operations cannot be used: {error}") from error
 
 
 def _without_time_reversal(raw: str) -> str:
     return ",".join(cif.as_string(raw).split(",")[:3])
-
-
-@lru_cache(maxsize=1024)
-def _stated(
-    operations: tuple[str, ...], centering: tuple[str, ...], values: tuple[str, ...]
-) -> StatedSymmetry:
-    triplets = tuple(cif.as_string(raw) for raw in operations if raw not in _NULL)
-    listed = operations_of(triplets, centering) if triplets else None
-    texts = [as_text(raw) if raw else "" for raw in values]
-    named, text = _named(dict(zip(_TAGS, texts, strict=False)))
-    return StatedSymmetry(listed, named, text or next(filter(None, texts), ""))
 
 
 def _named(texts: dict[str, str]) -> tuple[tuple[Named, ...], str]:
@@ -122,7 +135,7 @@ def _named(texts: dict[str, str]) -> tuple[tuple[Named, ...], str]:
             return (Named(hall, operations_of(triplets)),), hall
         except (RuntimeError, ValueError):
             pass  # a Hermann–Mauguin name may stand beside it
-    names = [texts[tag] for tag in _NAMES if texts[tag]]
+    names = [texts[tag] for tag in _NAMES if tag in texts]
     for name in names:
         if settings := settings_of_name(name):
             return _of_settings(settings), name
@@ -135,11 +148,11 @@ def _named(texts: dict[str, str]) -> tuple[tuple[Named, ...], str]:
     for group in filter(None, proposed):
         if settings := settings_of_number(group):
             return _of_settings(settings), unknown
-    return (), unknown if any(texts.values()) else ""
+    return (), unknown if texts else ""
 
 
 def _first(texts: dict[str, str], tags: tuple[str, ...]) -> str:
-    return next((texts[tag] for tag in tags if texts[tag]), "")
+    return next((texts[tag] for tag in tags if tag in texts), "")
 
 
 def _of_settings(settings: tuple[Setting, ...]) -> tuple[Named, ...]:
