@@ -25,6 +25,7 @@ from ase.io.jsonio import encode
 from pymatgen.core import Composition
 
 from crystal_data.crystal import Crystal
+from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import Rejection, SourceError
 from crystal_data.io.ase import to_extxyz
 from crystal_data.io.cif import to_cif
@@ -272,7 +273,7 @@ def fuzz(kind, count, folder):
 
 
 TERM = r"[A-Z][a-z]?(?:[1-9]\d{0,2}(?:\.\d+)?)?"
-FORMULA = re.compile(rf"^_chemical_formula_sum +'?((?:{TERM} ?)+)'? *$", re.MULTILINE)
+FORMULA = re.compile(rf"^_chemical_formula_sum +('?)({TERM}(?: {TERM})*)\1 *$", re.MULTILINE)
 
 
 def formula_agrees(crystal, data):
@@ -281,12 +282,15 @@ def formula_agrees(crystal, data):
     A crystal with notes is left to them: what is known to disagree is said there.
     """
     text = data.decode("latin-1")
-    if text.count("chemical_formula_sum") != 1 or not (found := FORMULA.search(text)):
+    if (
+        text.count("data_") != 1
+        or text.count("chemical_formula_sum") != 1
+        or not (found := FORMULA.search(text))
+    ):
         return "no formula"
-    try:
-        formula = Composition(found[1].replace("D", "H"))
-    except ValueError:
+    if not set(re.findall(r"[A-Z][a-z]?", found[2])) <= set(ATOMIC_NUMBERS):
         return "no formula"
+    formula = Composition(found[2])
     amounts = {str(element): amount for element, amount in formula.items()}
     if "H" not in crystal.composition:
         amounts.pop("H", None)

@@ -95,6 +95,8 @@ NASTY = [
         "x,y,z", "-y,x-y,z", "-x+y,-x,z")), ("C",)),
     Nasty("group-name.cif", cif_text(
         operations=(), extra="_symmetry_space_group_name_H-M 'F m -3 m'"), ("NaCl",)),
+    Nasty("group-number-of-5000-digits.cif", cif_text(
+        extra=f"_space_group_IT_number {'9' * 5000}"), ("NaCl",)),
     Nasty("group-number.cif", cif_text(operations=(), extra="_space_group_IT_number 225"),
           ("NaCl",)),
     Nasty("empty-site.cif", cif_text(atoms=("Na 0 0 0 1", "Cl .5 .5 .5 1", "K .2 .2 .2 0")),
@@ -151,6 +153,17 @@ NASTY = [
         operations=(), extra="_symmetry_space_group_name_H-M 'F m -9 m'"), Reason.UNREADABLE),
     Nasty("two-origins.cif", cif_text(
         operations=(), extra="_symmetry_space_group_name_H-M 'F d -3 m'"), Reason.UNREADABLE),
+    Nasty("tiny-length.cif", cif_text("1e-308 5 5 90 90 90", operations=(),
+          extra="_space_group_IT_number 225"), Reason.BAD_CELL),
+    Nasty("overflowing-length.cif", cif_text("1e308 5 5 90 90 90", ("Na 0 0 0 0.5",)),
+          Reason.BAD_CELL),
+    Nasty("overflowing-coordinate.cif", cif_text(atoms=("Na 1e308 0 0 1", "Cl 1e308 0 0 1")),
+          Reason.BAD_COORDINATES),
+    Nasty("one-x-for-all.cif", cif_text(extra="_atom_site_fract_x 0",
+          tags=("type_symbol", "fract_y", "fract_z", "occupancy"),
+          atoms=("Na 0 0 1", "Cl 0.5 0.5 1")), Reason.BAD_COORDINATES),
+    Nasty("tiny-cell.vasp", POSCAR.replace("1.0", "-179").replace("0 0 5.64", "0 0 1e-308"),
+          Reason.BAD_CELL),
     Nasty("twice-the-same-tag.cif", GOOD.replace("_cell_length_a 5.64", "_cell_length_b 5.65"),
           Reason.UNREADABLE),
     Nasty("empty.cif", b"", Reason.EMPTY),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif.block import CifBlock, as_number, as_text
+from crystal_data.io.distances import check_ranges
 from crystal_data.io.formula import Formula
 from crystal_data.io.symbols import (
     atomic_number_of_label,
@@ -27,6 +28,7 @@ _CELL = (
     "cell_length_a", "cell_length_b", "cell_length_c",
     "cell_angle_alpha", "cell_angle_beta", "cell_angle_gamma",
 )  # fmt: skip
+_MIN_LENGTH = 1e-3  # Å; what is shorter is no edge of a cell, and cannot be divided by
 _AXES = ("atom_site_fract_x", "atom_site_fract_y", "atom_site_fract_z")
 _LABEL, _TYPE = "atom_site_label", "atom_site_type_symbol"
 _OCCUPANCY, _FLAG = "atom_site_occupancy", "atom_site_calc_flag"
@@ -94,13 +96,15 @@ def read_lattice(block: CifBlock) -> NDArray[np.float64]:
         detail = f"no unit cell: {missing} missing"
         raise InvalidCrystalError(block.identifier, Reason.NO_CELL, detail)
     a, b, c, *angles = map(as_number, raw)
-    if not all(x > 0.0 for x in (a, b, c)) or not all(0.0 < x < 180.0 for x in angles):
+    if not all(x >= _MIN_LENGTH for x in (a, b, c)) or not all(0.0 < x < 180.0 for x in angles):
         detail = f"no cell has lengths {' '.join(raw[:3])} Å and angles {' '.join(raw[3:])} degrees"
         raise InvalidCrystalError(block.identifier, Reason.BAD_CELL, detail)
     try:
-        return lattice_from_parameters((a, b, c), angles)
+        lattice = lattice_from_parameters((a, b, c), angles)
     except ValueError as error:
         raise InvalidCrystalError(block.identifier, Reason.BAD_CELL, str(error)) from error
+    check_ranges(block.identifier, lattice, np.empty(0))
+    return lattice
 
 
 def read_atoms(block: CifBlock, formula: Formula) -> ListedAtoms:
@@ -114,7 +118,12 @@ def read_atoms(block: CifBlock, formula: Formula) -> ListedAtoms:
         InvalidCrystalError: With the reason, if a row is no atom for certain.
     """
     columns, notes = _without_dummies(_columns(block), block.identifier)
-    by_axis = np.array([_coordinates(columns[axis], block.identifier) for axis in _AXES])
+    axes = [_coordinates(columns[axis], block.identifier) for axis in _AXES]
+    if len(set(map(len, axes))) > 1:
+        counts = ", ".join(str(len(axis)) for axis in axes)
+        detail = f"there are {counts} values of _{_AXES[0]}, y and z; each atom needs one of each"
+        raise InvalidCrystalError(block.identifier, Reason.BAD_COORDINATES, detail)
+    by_axis = np.array(axes)
     frac_coords = np.ascontiguousarray(by_axis.T)
     if _LABEL not in columns and _TYPE not in columns:
         detail = f"neither _{_TYPE} nor _{_LABEL} says what the atoms are"
