@@ -61,9 +61,7 @@ class Crystal:
         if len(atomic_numbers) == 0:
             raise self._invalid(Reason.NO_ATOMS, "there are no atoms")
         # One sum is quicker than a look at each; large numbers may overflow in it.
-        with np.errstate(over="ignore"):
-            total = frac_coords.sum()
-        if not isfinite(total) and not np.isfinite(frac_coords).all():
+        if not isfinite(frac_coords.sum()) and not np.isfinite(frac_coords).all():
             raise self._invalid(Reason.BAD_COORDINATES, "a coordinate is not finite")
         if atomic_numbers.min() < 1 or atomic_numbers.max() >= len(SYMBOLS):
             raise self._invalid(Reason.UNKNOWN_ELEMENT, "an atomic number is outside 1 to 118")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from crystal_data.crystal import lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif.block import CifBlock, as_number, as_text
-from crystal_data.io.distances import check_ranges
 from crystal_data.io.formula import Formula
 from crystal_data.io.symbols import (
     atomic_number_of_label,
@@ -28,7 +27,9 @@ _CELL = (
     "cell_length_a", "cell_length_b", "cell_length_c",
     "cell_angle_alpha", "cell_angle_beta", "cell_angle_gamma",
 )  # fmt: skip
-_MIN_LENGTH = 1e-3  # Å; what is shorter is no edge of a cell, and cannot be divided by
+# Å; what is shorter or longer is no edge of a cell, and arithmetic with it overflows.
+_MIN_LENGTH, _MAX_LENGTH = 1e-3, 1e4
+_MAX_COORDINATE = 1e9
 _AXES = ("atom_site_fract_x", "atom_site_fract_y", "atom_site_fract_z")
 _LABEL, _TYPE = "atom_site_label", "atom_site_type_symbol"
 _OCCUPANCY, _FLAG = "atom_site_occupancy", "atom_site_calc_flag"
@@ -96,15 +97,15 @@ def read_lattice(block: CifBlock) -> NDArray[np.float64]:
         detail = f"no unit cell: {missing} missing"
         raise InvalidCrystalError(block.identifier, Reason.NO_CELL, detail)
     a, b, c, *angles = map(as_number, raw)
-    if not all(x >= _MIN_LENGTH for x in (a, b, c)) or not all(0.0 < x < 180.0 for x in angles):
+    if not all(_MIN_LENGTH <= x <= _MAX_LENGTH for x in (a, b, c)) or not all(
+        0.0 < x < 180.0 for x in angles
+    ):
         detail = f"no cell has lengths {' '.join(raw[:3])} Å and angles {' '.join(raw[3:])} degrees"
         raise InvalidCrystalError(block.identifier, Reason.BAD_CELL, detail)
     try:
-        lattice = lattice_from_parameters((a, b, c), angles)
+        return lattice_from_parameters((a, b, c), angles)
     except ValueError as error:
         raise InvalidCrystalError(block.identifier, Reason.BAD_CELL, str(error)) from error
-    check_ranges(block.identifier, lattice, np.empty(0))
-    return lattice
 
 
 def read_atoms(block: CifBlock, formula: Formula) -> ListedAtoms:
@@ -177,11 +178,14 @@ def _without_dummies(
 
 def _coordinates(column: Sequence[str], identifier: str) -> list[float]:
     values = list(map(cif.as_number, column))
-    if any(map(isnan, values)):
+    if not abs(sum(values)) < _MAX_COORDINATE:  # also where one is not a number
         values = list(map(as_number, column))  # quoted numbers are common, if wrong
         for atom, value in enumerate(values):
             if isnan(value):
                 detail = f"a coordinate of atom {atom} is {column[atom]!r}, not a number"
+                raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
+            if abs(value) > _MAX_COORDINATE:
+                detail = f"a coordinate of atom {atom} is {column[atom]!r}, beyond all bounds"
                 raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
     return values
 
