@@ -213,7 +213,7 @@ def test_parquet_rows_of_gigabytes(tmp_path, monkeypatch):
     assert second.reason == Reason.UNREADABLE
     assert second.detail == "column cif has 4 MB, more than any structure needs"
     monkeypatch.setattr(table_rows, "_LARGEST_GROUP", 1 << 20)
-    refused(path, "a column of its 2 rows from one row group unpacks to 4 MB")
+    refused(path, "2 rows of one row group unpack to 4 MB, which is no table")
 
 
 def test_parquet_of_a_file_that_is_damaged(tmp_path):

@@ -12,6 +12,7 @@ from crystal_data.io.options import DEFAULT, UNCHECKED, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 from crystal_data.io.symbols import atomic_number
 
+_MIN_VOLUME = 1e-12  # before scaling; what is less cannot be divided by
 _MOST_DIGITS = 12  # of a count
 _CELL_LINES = 5  # a remark, the scale and three vectors
 
@@ -84,7 +85,7 @@ def _lattice(lines: list[str], identifier: str) -> tuple[NDArray[np.float64], ND
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail)
     check_ranges(identifier, np.concatenate([lattice.ravel(), scale]), np.empty(0))
     volume = abs(np.linalg.det(lattice))
-    if volume == 0.0:
+    if volume < _MIN_VOLUME:
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, "the cell has no volume")
     if len(scale) == 1:
         factor = scale[0] if scale[0] > 0.0 else (-scale[0] / volume) ** (1.0 / 3.0)

@@ -89,11 +89,12 @@ def from_pymatgen_dict(
     try:
         cell = values["lattice"]
         lattice = np.array(cell.get("matrix") or _matrix(cell), dtype=np.float64).reshape(3, 3)
-        pbc = np.array(cell.get("pbc", True), dtype=bool).reshape(-1)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"'lattice' is no cell: {error}"
         raise InvalidCrystalError(identifier, Reason.BAD_CELL, detail) from error
-    check_periodic(pbc.all() if len(pbc) != 3 else pbc, identifier)
+    pbc = cell.get("pbc")
+    if isinstance(pbc, list) and len(pbc) == 3 and not all(pbc):
+        check_periodic(pbc, identifier)
     try:
         sites = values["sites"]
         coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)

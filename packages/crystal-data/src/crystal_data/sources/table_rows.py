@@ -23,8 +23,8 @@ Row = dict[str, Any]
 # CIF texts of large cells pass the csv module's limit of 131,072 characters for one cell; no
 # structure needs more than this. Of a line it is the bytes.
 LARGEST_CELL = 64 << 20
-_LARGEST_GROUP = 256 << 20  # bytes of a column's row group, and as many more for each row
-_LARGE_ROW = 128 << 10
+_LARGEST_GROUP = 256 << 20  # bytes of a row group of Parquet, and as many more for each row
+_LARGE_ROW = 256 << 10
 _ROWS_AT_ONCE = 128  # of Parquet: few, because a cell may be large
 _PACKED = (".gz", ".zip")
 _TEXT_SUFFIXES = (".csv", ".tsv")
@@ -159,15 +159,14 @@ def _parquet(path: Path) -> Iterator["ParquetFile"]:
 
 
 def _check_sizes(file: "ParquetFile", path: Path) -> None:
-    """Refuse a file with columns that unpack to more than rows of structures can fill."""
+    """Refuse a file whose rows unpack to more than structures can fill."""
     for number in range(file.metadata.num_row_groups):
+        # To ask for the size of one column ends the process where the file is damaged.
         group = file.metadata.row_group(number)
-        size = max((group.column(i).total_uncompressed_size for i in range(group.num_columns)),
-                   default=0)  # fmt: skip
-        if size > _LARGEST_GROUP + group.num_rows * _LARGE_ROW:
+        if group.total_byte_size > _LARGEST_GROUP + group.num_rows * _LARGE_ROW:
             raise SourceError(
-                f"{path}: a column of its {group.num_rows} rows from one row group unpacks to "
-                f"{size >> 20} MB, which is no table of structures"
+                f"{path}: {group.num_rows} rows of one row group unpack to "
+                f"{group.total_byte_size >> 20} MB, which is no table of structures"
             )
 
 

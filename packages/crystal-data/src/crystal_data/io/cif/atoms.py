@@ -27,6 +27,9 @@ _CELL = (
     "cell_length_a", "cell_length_b", "cell_length_c",
     "cell_angle_alpha", "cell_angle_beta", "cell_angle_gamma",
 )  # fmt: skip
+# Å; what is shorter or longer is no edge of a cell, and arithmetic with it overflows.
+_MIN_LENGTH, _MAX_LENGTH = 1e-3, 1e4
+_MAX_COORDINATE = 1e9
 _AXES = ("atom_site_fract_x", "atom_site_fract_y", "atom_site_fract_z")
 _LABEL, _TYPE = "atom_site_label", "atom_site_type_symbol"
 _OCCUPANCY, _FLAG = "atom_site_occupancy", "atom_site_calc_flag"
@@ -94,7 +97,9 @@ def read_lattice(block: CifBlock) -> NDArray[np.float64]:
         detail = f"no unit cell: {missing} missing"
         raise InvalidCrystalError(block.identifier, Reason.NO_CELL, detail)
     a, b, c, *angles = map(as_number, raw)
-    if not all(x > 0.0 for x in (a, b, c)) or not all(0.0 < x < 180.0 for x in angles):
+    if not all(_MIN_LENGTH <= x <= _MAX_LENGTH for x in (a, b, c)) or not all(
+        0.0 < x < 180.0 for x in angles
+    ):
         detail = f"no cell has lengths {' '.join(raw[:3])} Å and angles {' '.join(raw[3:])} degrees"
         raise InvalidCrystalError(block.identifier, Reason.BAD_CELL, detail)
     try:
@@ -114,7 +119,12 @@ def read_atoms(block: CifBlock, formula: Formula) -> ListedAtoms:
         InvalidCrystalError: With the reason, if a row is no atom for certain.
     """
     columns, notes = _without_dummies(_columns(block), block.identifier)
-    by_axis = np.array([_coordinates(columns[axis], block.identifier) for axis in _AXES])
+    axes = [_coordinates(columns[axis], block.identifier) for axis in _AXES]
+    if len(set(map(len, axes))) > 1:
+        counts = ", ".join(str(len(axis)) for axis in axes)
+        detail = f"there are {counts} values of _{_AXES[0]}, y and z; each atom needs one of each"
+        raise InvalidCrystalError(block.identifier, Reason.BAD_COORDINATES, detail)
+    by_axis = np.array(axes)
     frac_coords = np.ascontiguousarray(by_axis.T)
     if _LABEL not in columns and _TYPE not in columns:
         detail = f"neither _{_TYPE} nor _{_LABEL} says what the atoms are"
@@ -168,11 +178,14 @@ def _without_dummies(
 
 def _coordinates(column: Sequence[str], identifier: str) -> list[float]:
     values = list(map(cif.as_number, column))
-    if any(map(isnan, values)):
+    if not abs(sum(values)) < _MAX_COORDINATE:  # also where one is not a number
         values = list(map(as_number, column))  # quoted numbers are common, if wrong
         for atom, value in enumerate(values):
             if isnan(value):
                 detail = f"a coordinate of atom {atom} is {column[atom]!r}, not a number"
+                raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
+            if abs(value) > _MAX_COORDINATE:
+                detail = f"a coordinate of atom {atom} is {column[atom]!r}, beyond all bounds"
                 raise InvalidCrystalError(identifier, Reason.BAD_COORDINATES, detail)
     return values
 

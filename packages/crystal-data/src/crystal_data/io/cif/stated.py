@@ -142,7 +142,7 @@ def _named(texts: dict[str, str]) -> tuple[tuple[Named, ...], str]:
     proposed = [
         *sorted({setting.number for setting in settings_of_name(reference)}),
         number_of_schoenflies(schoenflies),
-        int(number) if number.isdecimal() else 0,
+        int(number) if number.isdecimal() and len(number) <= 3 else 0,
     ]
     unknown = next(filter(None, (*names, hall, reference, schoenflies)), f"number {number}")
     for group in filter(None, proposed):
