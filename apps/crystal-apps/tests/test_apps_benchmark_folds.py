@@ -76,14 +76,15 @@ def _finish(task: Task, curve: list[float]) -> None:
     errors = {r: error_of(table, task.run.seed, r) for r in range(fold, NUM_ROWS, NUM_FOLDS)}
     (task.folder / "predictions").mkdir(parents=True, exist_ok=True)
     lines = [f"m-{row},1.0,{1 + error!r}" for row, error in errors.items()]
-    (task.folder / "predictions/test.csv").write_text("\n".join(["id,target,prediction", *lines]))
+    text = "\n".join(["id,target,prediction", *lines, ""])
+    (task.folder / "predictions/test.csv").write_text(text)
     mean = float(np.mean(list(errors.values())))
     result = MetricResult(METRIC, mean, {"unit": "eV"}, {"torch": "2"}, "abc", len(errors))
     write_results(task.folder / "results.json", [result])
     rows = [f"{epoch},{value}" for epoch, value in enumerate(curve)]
     # Training numbers of an epoch that was not validated leave the column empty.
     text = "\n".join([f"epoch,val/mae/{TARGET}", *rows, "99,"])
-    (task.folder / "metrics.csv").write_text(text)
+    (task.folder / "metrics.csv").write_text(text + "\n")
     task.finish("key", 10.0)
 
 

@@ -163,20 +163,52 @@ def test_later_rows_of_an_epoch_complete_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("", "", "not a run"),
-        ("results.json", "{", "not a table of results"),
-        ("results.json", "{}", "not a table of results"),
-        ("metrics.csv", "epoch,val/mae\n0,good\n", "column val/mae holds 'good'"),
-        ("predictions/test.csv", "id,target,prediction\na,1,x\n", "column prediction"),
+        ("results.json", b"{", "not JSON"),
+        ("results.json", b"{}", "not a result file"),
+        ("results.json", b"[" * 10**5, "not JSON"),
+        ("results.json", b'{"format_version": 1, "results": [3]}', "not a result file"),
+        ("metrics.csv", b"", "it is empty"),
+        ("metrics.csv", b"epoch,val/mae\n0,good\n", "column val/mae holds 'good'"),
+        ("metrics.csv", b"epoch,val/mae\n0,1,2\n", "row 2 has 3 cells, the header 2"),
+        ("metrics.csv", b"epoch,val/mae\n0,1\n1,0.", "the last line is cut off"),
+        ("metrics.csv", b"step\n1\n", "it has no column epoch"),
+        ("metrics.csv", b'epoch,"\n', "not CSV"),
+        ("predictions/test.csv", b"id,target,prediction\na,1,x\n", "column prediction"),
+        ("predictions/test.csv", b"target,prediction\n1,2\n", "it has no column id"),
+        ("predictions/test.csv", b"\xff\xfe\x00", "not UTF-8"),
+        ("config.yaml", b"a: [", "not YAML"),
+        ("config.yaml", b"\xff\xfe\x00\x01", "not UTF-8"),
+        ("config.yaml", b"!!python/object/apply:os.system [true]", "not YAML"),
+        ("rejected.csv", b"\xff\xfe\x00", "not UTF-8"),
+        ("excluded.csv", b"id\na,b\n", "row 2 has 2 cells"),
+        ("artifact/config.json", b"[]", "dict expected, list found"),
+        ("stage.json", b"{", "not JSON"),
     ],
 )
-def test_broken_runs_are_named(tmp_path: Path, file: str, content: str, message: str) -> None:
-    if file:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(content)
-    with pytest.raises(RunError, match=message) as caught:
+def test_damaged_files_are_one_line(
+    tmp_path: Path, file: str, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", 0.2)
+    (run / file).parent.mkdir(exist_ok=True)
+    (run / file).write_bytes(content)
+    assert main([str(run), "--out", str(tmp_path / "r.html")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {run / file}: damaged: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run"):
         read_run(tmp_path)
-    assert str(tmp_path) in str(caught.value)
+
+
+def test_wrong_types_in_an_artifact_are_as_if_nothing_was_there(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", 0.2)
+    (run / "artifact").mkdir(exist_ok=True)
+    (run / "artifact" / "config.json").write_text('{"targets": 3}')
+    (run / "artifact" / "metadata.json").write_text('{"data": 7, "versions": 3}')
+    assert main([str(run), "--out", str(tmp_path / "r.html")]) == 0
 
 
 def test_command_answers_with_status_and_message(

@@ -63,7 +63,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_wrong_files_are_named(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("[1, 2]")
-    with pytest.raises(ValueError, match=r"results\.json: not a result file"):
+    with pytest.raises(ValueError, match=r"results\.json: damaged: not a result file"):
         read_results(path)
     path.write_text(json.dumps({"format_version": 99, "results": []}))
     with pytest.raises(ValueError, match="format 99 is newer than 1; update crystal-data"):

@@ -173,6 +173,47 @@ def test_before_the_first_checkpoint_there_is_nothing_to_go_on_from(monkeypatch,
     assert capsys.readouterr().err == "crystal: terminated\n"
 
 
+def damage(file, content):
+    path = Path("runs/toy/001") / file
+    if content is None:
+        content = path.read_bytes()[:-100]
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "content", "message"),
+    [
+        (["fit", "--ckpt_path", "last"], "checkpoints/last.ckpt", None, "not used: the file is"),
+        (["test"], "checkpoints/best.ckpt", None, "not used: the file is damaged"),
+        (["predict"], "checkpoints/best.ckpt", b"", "not used: the file is damaged"),
+        (["test"], "results.json", b"{", "damaged: not JSON"),
+        (["fit", "--ckpt_path", "last"], "results.json", b"[]", "damaged: not a result file"),
+        (
+            ["test", "--config", "runs/toy/001/config.yaml"],
+            "config.yaml",
+            b"\xff\xfe\x00",
+            "not YAML",
+        ),
+        (["fit", "--config", "runs/toy/001/config.yaml"], "config.yaml", b"\0\0", "not YAML"),
+    ],
+)
+def test_damaged_files_of_a_run_are_one_line(arguments, file, content, message, capsys):
+    write(changed(trainer__max_epochs=1))
+    assert main(["fit", "--config", "toy.yaml"]) == 0
+    damage(file, content)
+    left = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    try:
+        status = main([*arguments, "--config", "toy.yaml"])
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status in (1, 2)
+    error = one_error(capsys)
+    assert f"runs/toy/001/{file}: " in error
+    assert message in error
+    assert left == {path: path.read_bytes() for path in left}
+
+
 def test_init_from_an_artifact(capsys):
     assert main(["fit", "--config", "toy.yaml"]) == 0
     capsys.readouterr()

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crystal_data.io.checked_json import (
-    DamagedFileError,
     read_json_object,
     verify_checksum,
     with_checksum,
 )
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.training import Ensemble, registry
 from crystal_data.training.artifact import Artifact, ArtifactError, TargetScale, _sha256
 from crystal_data.training.ensemble import save_ensemble
@@ -292,5 +292,5 @@ def test_a_checksum_is_of_the_content_and_not_of_its_form(tmp_path):
     path.write_text(json.dumps(content, indent=7, sort_keys=True).replace("\n", "\r\n"))
     verify_checksum(read_json_object(path), path)
     path.write_text(json.dumps(content | {"b": [1, 2.25, None]}))
-    with pytest.raises(DamagedFileError, match=r"x\.json: its checksum does not fit"):
+    with pytest.raises(DamagedFileError, match=r"x\.json: damaged: its checksum does not fit"):
         verify_checksum(read_json_object(path), path)

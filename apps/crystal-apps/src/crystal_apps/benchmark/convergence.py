@@ -1,11 +1,12 @@
 """Whether trainings had come to rest: what their validation curves still did at the end."""
 
-import csv
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 
 import numpy as np
+
+from crystal_data.io.own_files import DamagedFileError, read_rows
 
 # A row of a table is unconverged if its validation error fell by more than this share over the
 # last tenth of the epochs.
@@ -50,5 +51,9 @@ def validation_curve(run: Path, metric: str) -> list[float]:
     if not path.is_file():
         return []
     column = f"val/{metric.partition('/')[2]}"
-    with path.open(encoding="utf-8", newline="") as file:
-        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+    try:
+        return [float(row[column]) for row in read_rows(path) if row.get(column)]
+    except DamagedFileError:
+        raise
+    except ValueError as error:
+        raise DamagedFileError(path, f"column {column}: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.io import read_csv
+from crystal_data.io.own_files import DamagedFileError, read_rows
 from crystal_data.metrics import bootstrap_interval
 
 
@@ -37,14 +37,18 @@ def structure_errors(runs: Sequence[Path], target: str) -> dict[str, float]:
 
 
 def _read_errors(path: Path, target: str) -> dict[str, float]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(read_csv(file))
+    rows = read_rows(path, ("id",))
     prefix = f"{target}:" if rows and f"{target}:target" in rows[0] else ""
-    return {
-        row["id"]: abs(float(row[f"{prefix}prediction"]) - float(row[f"{prefix}target"]))
-        for row in rows
-        if row[f"{prefix}target"]
-    }
+    try:
+        return {
+            row["id"]: abs(float(row[f"{prefix}prediction"]) - float(row[f"{prefix}target"]))
+            for row in rows
+            if row[f"{prefix}target"]
+        }
+    except KeyError as error:
+        raise DamagedFileError(path, f"it has no column {error.args[0]}") from error
+    except ValueError as error:
+        raise DamagedFileError(path, str(error)) from error
 
 
 def paired_gain(

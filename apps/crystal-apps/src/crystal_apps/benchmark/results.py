@@ -11,6 +11,7 @@ from crystal_apps.benchmark.gain import Gain
 from crystal_apps.benchmark.spec import TableSpec
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_data.io import write_text
+from crystal_data.io.own_files import DamagedFileError, read_json
 
 FORMAT_VERSION = 2
 
@@ -106,12 +107,13 @@ def read(path: Path) -> BenchmarkResults:
     """Reads what :func:`write` wrote, this version of it or an earlier one.
 
     Raises:
-        PipelineError: If it is not there, or is no such file.
+        PipelineError: If it is not there, or of a later format.
+        DamagedFileError: If it is no such file.
     """
     if not path.is_file():
         raise PipelineError(f"{path}: no results there; `crystal benchmark run` writes them")
+    content: Any = read_json(path)
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = content.pop("format_version")
         if found > FORMAT_VERSION:
             raise PipelineError(
@@ -121,10 +123,8 @@ def read(path: Path) -> BenchmarkResults:
             _from_version_1(content)
         tables = tuple(_table(table) for table in content.pop("tables"))
         return BenchmarkResults(tables=tables, **content)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, PipelineError):
-            raise
-        raise PipelineError(f"{path}: not results of a benchmark: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamagedFileError(path, f"not results of a benchmark: {error}") from error
 
 
 def _from_version_1(content: dict[str, Any]) -> None:

@@ -6,9 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
+from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_mapping, read_pipeline
 
 FOLDER = Path("configs/benchmarks")
 _RECORDED = Path("benchmarks/results")
@@ -110,14 +108,17 @@ def read_benchmark(file: Path) -> Benchmark:
     Raises:
         PipelineError: If it is not one, or its pipeline is not.
     """
-    content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not {"title", "pipeline", "tables"} <= set(content):
+    content = read_mapping(file)
+    if not {"title", "pipeline", "tables"} <= set(content):
         raise PipelineError(f"{file}: a mapping with title, pipeline and tables is expected")
     _known(content, _KEYS, str(file))
     pipeline = read_pipeline(file.parent / str(content["pipeline"]))
     if "seeds" in content:
         pipeline = pipeline.with_seeds(content["seeds"])
-    tables = tuple(_table(file, pipeline, table) for table in content["tables"])
+    try:
+        tables = tuple(_table(file, pipeline, table) for table in content["tables"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PipelineError(f"{file}: tables is a list of title, stage and metric each") from error
     pipeline = _narrowed(pipeline, tables)
     return Benchmark(file, str(content["title"]), str(content.get("note", "")), pipeline, tables)
 

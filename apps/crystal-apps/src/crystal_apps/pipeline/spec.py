@@ -9,9 +9,8 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crystal_apps.pipeline.references import SEED, references, substitute
+from crystal_data.io.own_files import DamagedFileError, read_yaml
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -201,7 +200,7 @@ def read_pipeline(path: str | Path) -> Pipeline:
         PipelineError: If it is not one; the message names the file, the stage and the key.
     """
     file = Path(path)
-    content = _read_yaml(file)
+    content = read_mapping(file)
     _only_keys(content, ("seeds", "stages"), str(file))
     seeds = content.get("seeds", [0])
     if not _are_seeds(seeds):
@@ -276,15 +275,22 @@ def _options(options: Any, where: str) -> dict[str, Any]:
     return {str(key): value for key, value in (options or {}).items()}
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path) -> dict[str, Any]:
+    """Content of a YAML file that is a mapping.
+
+    Raises:
+        PipelineError: If it is not one.
+    """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file)
     except FileNotFoundError as error:
         raise PipelineError(f"{file}: no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PipelineError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    except DamagedFileError as error:
+        raise PipelineError(f"{file}: cannot be read: {error.what}") from error
+    except OSError as error:
+        raise PipelineError(f"{file}: cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
-        raise PipelineError(f"{file}: a mapping with stages is expected")
+        raise PipelineError(f"{file}: a mapping is expected")
     return content
 
 

@@ -1,7 +1,6 @@
 """`crystal report`: one page about finished runs that needs nothing beside itself."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,8 +19,9 @@ from crystal_apps.report.figures import (
     parity,
     parity_limits,
 )
-from crystal_apps.report.runs import Predictions, Run, RunError, read_run
+from crystal_apps.report.runs import Predictions, Run, read_run
 from crystal_data import SYMBOLS
+from crystal_data.commands.mistakes import says_errors
 from crystal_data.io import write_text
 from crystal_embed.analysis import Clusters, Projection, k_means, nearest, project, table_position
 
@@ -233,6 +233,7 @@ def _versions(runs: Sequence[Run]) -> dict[str, str]:
     return {name: ", ".join(versions) for name, versions in sorted(found.items())}
 
 
+@says_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``crystal report``."""
     parser = argparse.ArgumentParser(
@@ -244,10 +245,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", default="report.html", help="the page (default: %(default)s)")
     parser.add_argument("--title", default="", help="headline of the page")
     options = parser.parse_args(argv)
-    try:
-        out = write_report(options.runs, options.out, title=options.title)
-    except RunError as error:
-        print(f"crystal report: {error}", file=sys.stderr)
-        return 1
-    print(out)
+    print(write_report(options.runs, options.out, title=options.title))
     return 0

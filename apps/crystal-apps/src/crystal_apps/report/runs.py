@@ -1,26 +1,24 @@
 """What a finished run's folder says about itself."""
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
-from crystal_data.io import read_csv
+from crystal_data.io.own_files import DamagedFileError, read_json, read_rows, read_yaml
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
 
 
 class RunError(ValueError):
-    """A folder or a file in it is not what a run leaves behind."""
+    """A folder is not what a run leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,10 @@ class Run:
         notes: Identifier and note of each structure that was not read as a matter of course, from
             ``notes.csv``.
         num_excluded: Rows of ``excluded.csv``: training rows that match an evaluation set.
+        config: Text of ``config.yaml``.
+        train_size: Rows that training was limited to by the config; None for all that there are.
+        artifact: Content of the artifact's ``config.json``.
+        metadata: Content of the artifact's ``metadata.json``.
     """
 
     folder: Path
@@ -91,6 +93,7 @@ class Run:
     notes: tuple[tuple[str, str], ...] = ()
     num_excluded: int = 0
     config: str = ""
+    train_size: int | None = None
     artifact: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,7 +102,7 @@ class Run:
         """Library to version, as the first result states, or else the artifact."""
         stated = [*(result.versions for result in self.results), self.metadata.get("versions")]
         found = next((versions for versions in stated if versions), {})
-        return {str(name): str(version) for name, version in found.items()}
+        return {str(name): str(version) for name, version in _mapping(found).items()}
 
     @cached_property
     def data_hash(self) -> str:
@@ -113,28 +116,19 @@ class Run:
         return str(self._data().get("source", ""))
 
     def _data(self) -> Mapping[str, Any]:
-        data = self.metadata.get("data", {})
-        return data if isinstance(data, dict) else {}
-
-    @cached_property
-    def train_size(self) -> int | None:
-        """Rows that training was limited to by the config; None for all that there are."""
-        found: Any = yaml.safe_load(self.config) if self.config else None
-        for key in ("data", "init_args", "train_size"):
-            found = found.get(key) if isinstance(found, dict) else None
-        return found if isinstance(found, int) else None
+        return _mapping(self.metadata.get("data"))
 
     def unit(self, target: str) -> str:
         """Unit of a target, from the artifact; empty if unknown."""
-        scale = self.artifact.get("targets", {}).get(target, {})
-        return str(scale.get("unit", "")) if isinstance(scale, dict) else ""
+        return str(_mapping(_mapping(self.artifact.get("targets")).get(target)).get("unit", ""))
 
 
 def read_run(folder: str | Path) -> Run:
     """Reads a run's folder.
 
     Raises:
-        RunError: If there is no such folder, nothing in it tells of a run, or a file is broken.
+        RunError: If there is no such folder, or nothing in it tells of a run.
+        DamagedFileError: If a file in it is damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -143,60 +137,54 @@ def read_run(folder: str | Path) -> Run:
     if not any((folder / name).is_file() for name in known):
         raise RunError(f"{folder}: not a run; there is none of {', '.join(known)} in it")
     rejected = Counter(row.get("reason", "") for row in _rows(folder / "rejected.csv"))
-    artifact = _json(folder / "artifact" / "config.json", {})
+    results, config = folder / "results.json", folder / "config.yaml"
+    artifact = _json(folder / "artifact" / "config.json")
     return Run(
         folder=folder,
         # A run of a pipeline shares the name of its folder with many others.
-        name=_json(folder / RECORD, {}).get("title") or folder.resolve().name,
-        results=tuple(_results(folder / "results.json")),
+        name=str(_json(folder / RECORD).get("title") or folder.resolve().name),
+        results=tuple(read_results(results)) if results.is_file() else (),
         curves=_curves(folder / "metrics.csv"),
         predictions=_predictions(folder / "predictions" / "test.csv", artifact),
         rejected=dict(rejected),
         notes=tuple(
             (row.get("id", ""), row.get("note", "")) for row in _rows(folder / "notes.csv")
         ),
-        num_excluded=sum(1 for _ in _rows(folder / "excluded.csv")),
-        config=_text(folder / "config.yaml"),
+        num_excluded=len(_rows(folder / "excluded.csv")),
+        train_size=_train_size(read_yaml(config)) if config.is_file() else None,
+        config=config.read_text(encoding="utf-8") if config.is_file() else "",
         artifact=artifact,
-        metadata=_json(folder / "artifact" / "metadata.json", {}),
+        metadata=_json(folder / "artifact" / "metadata.json"),
     )
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def _json(path: Path, default: Any) -> Any:
+def _json(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        return default
-    try:
-        content = json.loads(_text(path))
-    except ValueError as error:
-        raise RunError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, type(default)):
-        raise RunError(f"{path}: {type(default).__name__} expected, {type(content).__name__} found")
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DamagedFileError(path, f"dict expected, {type(content).__name__} found")
     return content
 
 
-def _results(path: Path) -> list[MetricResult]:
-    if not path.is_file():
-        return []
-    try:
-        return read_results(path)
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: not a table of results: {error}") from error
+def _rows(path: Path) -> list[dict[str, str]]:
+    return read_rows(path) if path.is_file() else []
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from read_csv(file)
+def _train_size(config: Any) -> int | None:
+    data = _mapping(_mapping(_mapping(config).get("data")).get("init_args"))
+    found = data.get("train_size")
+    return found if isinstance(found, int) else None
 
 
 def _curves(path: Path) -> dict[str, Curve]:
     """Last value of each metric in each epoch; Lightning writes a row for each call of log."""
     points: dict[str, dict[float, float]] = {}
-    for row in _rows(path):
+    for row in read_rows(path, ("epoch",)) if path.is_file() else ():
         epoch = row.pop("epoch", "")
         for name, text in row.items():
             if epoch and text and name != "step":
@@ -214,11 +202,11 @@ def _curves(path: Path) -> dict[str, Curve]:
 
 
 def _predictions(path: Path, artifact: Mapping[str, Any]) -> dict[str, Predictions]:
-    rows = list(_rows(path))
+    rows = read_rows(path, ("id",)) if path.is_file() else []
     if not rows:
         return {}
     # A table of one target has plain column names; the artifact knows the target's.
-    only = next(iter(artifact.get("targets", {})), "target")
+    only = next(iter(_mapping(artifact.get("targets"))), "target")
     names = [name for name in rows[0] if name == "prediction" or name.endswith(":prediction")]
     found = {}
     for name in names:
@@ -239,4 +227,4 @@ def _number(path: Path, column: str, text: str) -> float:
     try:
         return float(text) if text else float("nan")
     except ValueError as error:
-        raise RunError(f"{path}: column {column} holds {text!r}, not a number") from error
+        raise DamagedFileError(path, f"column {column} holds {text!r}, not a number") from error

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crystal_data.io.own_files import DamagedFileError
+
 CHECKSUM = "sha256"
-
-
-class DamagedFileError(ValueError):
-    """A file that does not hold what was written to it."""
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def verify_checksum(content: Mapping[str, Any], path: Path) -> None:
     """
     rest = {key: value for key, value in content.items() if key != CHECKSUM}
     if content.get(CHECKSUM) != _digest(rest):
-        raise DamagedFileError(f"{path}: its checksum does not fit: it was changed or damaged")
+        raise DamagedFileError(path, "its checksum does not fit: it was changed or damaged")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -50,17 +48,17 @@ def read_json_object(path: Path) -> dict[str, Any]:
         DamagedFileError: If it cannot be read, or holds something else.
     """
     if path.exists() and not path.is_file():
-        raise DamagedFileError(f"{path}: a folder or pipe, where a file was expected")
+        raise DamagedFileError(path, "a folder or pipe, where a file was expected")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except RecursionError:
-        raise DamagedFileError(f"{path}: the JSON is nested too deeply") from None
+        raise DamagedFileError(path, "the JSON is nested too deeply") from None
     except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path}: unreadable: {error}") from error
+        raise DamagedFileError(path, f"unreadable: {error}") from error
     if not isinstance(content, dict):
-        raise DamagedFileError(f"{path}: a JSON object was expected, not {type(content).__name__}")
+        raise DamagedFileError(path, f"a JSON object was expected, not {type(content).__name__}")
     return content
 
 

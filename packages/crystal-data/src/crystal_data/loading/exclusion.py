@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.io.checked_json import (
-    DamagedFileError,
     read_json_object,
     verify_checksum,
     with_checksum,
 )
 from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import write_text
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.exclude import CrystalSet, excluded_rows
 from crystal_data.sources.hashing import hash_file
@@ -126,7 +126,7 @@ def _read_table(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except DamagedFileError as error:
-        say(f"{error}; comparing anew")
+        say(f"{error.without_remedy}; comparing anew")
         return None
     return str(content["table"])
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from crystal_data.crystal import Crystal
 from crystal_data.io.files import csv_text, write_text
+from crystal_data.io.own_files import DamagedFileError, read_json
 
 FORMAT_VERSION = 1
 
@@ -110,23 +111,39 @@ def read_results(path: str | Path) -> list[MetricResult]:
     """Read what `write_results` wrote.
 
     Raises:
-        ValueError: If the file is no result file, or of a later format.
+        DamagedFileError: If the file is no result file.
+        ValueError: If it is of a later format.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found, rows = content["format_version"], content["results"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a result file ({error})") from error
+    content = read_json(path)
+    found = content.get("format_version") if isinstance(content, dict) else None
+    if not isinstance(found, int):
+        raise DamagedFileError(path, "not a result file")
     if found > FORMAT_VERSION:
         raise ValueError(
             f"{path}: format {found} is newer than {FORMAT_VERSION}; update crystal-data"
         )
-    results = []
-    for row in rows:
-        value = math.nan if row["value"] is None else row["value"]
-        results.append(MetricResult(**{**row, "value": value}))
-    return results
+    try:
+        return [_result(row) for row in content["results"]]
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(path, f"not a result file: {error}") from error
+
+
+def _result(row: Mapping[str, Any]) -> MetricResult:
+    value = math.nan if row["value"] is None else row["value"]
+    result = MetricResult(**{**row, "value": value})
+    kinds = (
+        (result.metric, str),
+        (result.value, int | float),
+        (result.parameters, dict),
+        (result.versions, dict),
+        (result.data_hash, str),
+        (result.num_samples, int),
+    )
+    for found, kind in kinds:
+        if not isinstance(found, kind):
+            raise TypeError(f"{found!r:.60} is of a wrong type")
+    return result
 
 
 def _table_text(columns: Mapping[str, Sequence[Any]]) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from crystal_data.io.checked_json import DamagedFileError, read_json_object
+from crystal_data.io.checked_json import read_json_object
 from crystal_data.io.files import write_text
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.sources.hashing import hash_file, remembered_hash
 from crystal_data.sources.transfer import GiveUpError, TryAgainError, forget, part_path, transfer
 
@@ -196,7 +197,7 @@ def _log(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except DamagedFileError as error:
-        raise _log_error(path, str(error)) from error
+        raise _log_error(path, error.without_remedy) from error
 
 
 def _recorded(path: Path) -> _Recorded | None:

@@ -14,11 +14,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from crystal_data.io.checked_json import (
-    DamagedFileError,
     read_json_object,
     verify_checksum,
     with_checksum,
 )
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.store.columns import map_array
 
 FORMAT_VERSION = 2
@@ -76,7 +76,7 @@ def read_manifest(folder: Path, *, check: bool = True) -> dict[str, Any]:
     except FileNotFoundError:
         raise StoreError(f"{folder}: there is no {MANIFEST}", "so this is no store") from None
     except DamagedFileError as error:
-        raise StoreError(str(error), remedy) from error
+        raise StoreError(error.without_remedy, remedy) from error
     if found != FORMAT_VERSION:
         raise StoreError(
             f"{folder}: store format {found!r}, this crystal-data reads format {FORMAT_VERSION}",

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from crystal_data.io.checked_json import (
-    DamagedFileError,
     read_json_object,
     verify_checksum,
     with_checksum,
 )
 from crystal_data.io.files import atomic_folder
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.training.card import can_be_shown, model_card
 from crystal_data.training.registry import ArtifactError
 
@@ -182,7 +182,7 @@ class Artifact:
         except OSError as error:
             raise ArtifactError(f"{error.filename}: {error.strerror}; {_REMEDY}") from error
         except DamagedFileError as error:
-            raise ArtifactError(f"{error}; {_REMEDY}") from error
+            raise ArtifactError(f"{error.without_remedy}; {_REMEDY}") from error
         except (KeyError, TypeError) as error:
             raise _incomplete(folder, error) from error
         try:
@@ -249,7 +249,7 @@ def _current(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     if version > 1:
         verify_checksum(config, folder / CONFIG)
         if not isinstance(config.get("files"), dict):
-            raise DamagedFileError(f"{folder / CONFIG}: the hashes of the files are missing")
+            raise DamagedFileError(folder / CONFIG, "the hashes of the files are missing")
     for step in range(version, FORMAT_VERSION):
         config = MIGRATIONS[step](config)
     return config
@@ -270,13 +270,13 @@ def _read_files(folder: Path, hashes: Mapping[str, str] | None) -> dict[str, byt
     contents = {}
     for name in dict.fromkeys((WEIGHTS, METADATA, *(hashes or ()))):
         if Path(name).name != name:
-            raise DamagedFileError(f"{folder / CONFIG}: {name!r} is no name of a file beside it")
+            raise DamagedFileError(folder / CONFIG, f"{name!r} is no name of a file beside it")
         if (folder / name).exists() and not (folder / name).is_file():
-            raise DamagedFileError(f"{folder / name}: a folder or pipe, where a file was expected")
+            raise DamagedFileError(folder / name, "a folder or pipe, where a file was expected")
         contents[name] = (folder / name).read_bytes()
         if hashes is not None and _sha256(contents[name]) != hashes[name]:
             raise DamagedFileError(
-                f"{folder / name}: its sha256 is not that of {CONFIG}: it was changed or damaged"
+                folder / name, f"its sha256 is not that of {CONFIG}: it was changed or damaged"
             )
     return contents
 
@@ -289,7 +289,7 @@ def _read_weights(content: bytes, path: Path) -> dict[str, Tensor]:
         return load(content)
     # A dtype that torch does not have is a KeyError.
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedFileError(f"{path}: no weights: {error}") from error
+        raise DamagedFileError(path, f"no weights: {error}") from error
 
 
 def _sha256(content: bytes) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
@@ -18,6 +17,7 @@ from crystal_data.metrics.result import (
     write_results,
 )
 from crystal_data.training.artifact import ARTIFACT
+from crystal_data.training.checkpoint_file import read_checkpoint
 from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import CHECKPOINTS, LAST, RESULTS, is_trial, run_folder
 from crystal_data.versions import library_versions
@@ -101,8 +101,7 @@ class ArtifactExport(Callback):
         module = copy.deepcopy(pl_module)
         best = best_checkpoint(trainer)
         if best is not None:
-            state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-            module.load_state_dict(state)
+            module.load_state_dict(read_checkpoint(best, "cpu")["state_dict"])
         try:
             module.save_pretrained(folder, metadata=artifact_metadata(trainer))
         except ArtifactError as error:
@@ -122,6 +121,13 @@ class ResultsFile(Callback):
         self._score: float | None = None
         self._best: dict[str, float] = {}
         self._num_labels: dict[str, int] = {}
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # A file that cannot be added to is found before the work is done.
+        path = run_folder(trainer) / RESULTS
+        if path.is_file():
+            read_results(path)
 
     @override
     def on_save_checkpoint(

@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.io.files import atomic_path
+from crystal_data.training.checkpoint_file import read_checkpoint
 from crystal_data.training.runs import MetricsTable
 
 _REMOTE = "://"
@@ -22,7 +23,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning's own goes through a temporary folder, which may be on another file system; moving
     from there copies, and a copy can be cut short.
+
+    Args:
+        resumes: Whether a checkpoint is loaded to go on training from it.
     """
+
+    def __init__(self, *, resumes: bool = False) -> None:
+        super().__init__()
+        self._resumes = resumes
 
     @override
     def save_checkpoint(
@@ -34,6 +42,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         # An open file rather than its path, whose random name would become part of the content.
         with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
+
+    @override
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any | None = lambda storage, _: storage,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        if _REMOTE in str(path):
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        return read_checkpoint(path, map_location, to_resume=self._resumes)
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -180,7 +180,7 @@ class CrystalCLI(LightningCLI):
             subcommand = self.config.get("subcommand")
             chosen = self.config[subcommand] if subcommand else self.config
             self._allowed.check_config(chosen.as_dict())
-        except (ArgumentError, NotAllowedError) as error:
+        except (ArgumentError, NotAllowedError, UnicodeError, RecursionError) as error:
             parsers = getattr(self, "_subcommand_parsers", {})
             chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
             known = [action.dest for action in chosen._actions]
@@ -236,7 +236,8 @@ class CrystalCLI(LightningCLI):
             kwargs["logger"] = _loggers(trainer.get("logger"), Path(trainer["default_root_dir"]))
         else:
             kwargs["logger"] = False
-        kwargs["plugins"] = _plugins(trainer.get("plugins"))
+        resumes = self.subcommand == "fit"
+        kwargs["plugins"] = _plugins(trainer.get("plugins"), AtomicCheckpointIO(resumes=resumes))
         if trainer.get("enable_progress_bar") is None:
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         return self._trainer(**kwargs)
@@ -383,11 +384,11 @@ def _checkpoints(model: LightningModule, root: Path) -> list[ModelCheckpoint]:
     return [best, LastCheckpoint(root / CHECKPOINTS)]
 
 
-def _plugins(given: Any) -> list[Any]:
+def _plugins(given: Any, default: CheckpointIO) -> list[Any]:
     plugins = given if isinstance(given, list) else [] if given is None else [given]
     if any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         return plugins
-    return [*plugins, AtomicCheckpointIO()]
+    return [*plugins, default]
 
 
 def _loggers(given: Any, root: Path) -> list[Logger]:

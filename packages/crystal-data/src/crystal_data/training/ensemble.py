@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.io.checked_json import (
-    DamagedFileError,
     read_json_object,
     verify_checksum,
     with_checksum,
 )
 from crystal_data.io.files import atomic_folder
+from crystal_data.io.own_files import DamagedFileError
 from crystal_data.io.read import CrystalInput
 from crystal_data.training.artifact import Artifact
 from crystal_data.training.calibration import COVERAGE, half_width
@@ -121,7 +121,7 @@ class Ensemble:
                 verify_checksum(content, path)
             scale = {str(name): float(value) for name, value in content["scale"].items()}
         except DamagedFileError as error:
-            raise ArtifactError(f"{error}; make the ensemble again") from error
+            raise ArtifactError(f"{error.without_remedy}; make the ensemble again") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: no ensemble: {error}") from error
         if (

@@ -11,8 +11,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
-from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import csv_text, write_text
+from crystal_data.io.own_files import DamagedFileError, read_rows
 
 RUNS = Path("runs")
 CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
@@ -180,8 +180,12 @@ class MetricsTable(Logger):
 def _earlier_rows(path: Path, epoch: int) -> dict[int, dict[str, Any]]:
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {int(row["epoch"]): dict(row) for row in read_csv(file)}
+    try:
+        rows = {int(row["epoch"]): dict[str, Any](row) for row in read_rows(path, ("epoch",))}
+    except DamagedFileError:
+        raise
+    except ValueError as error:
+        raise DamagedFileError(path, f"column epoch: {error}") from error
     return {number: row for number, row in rows.items() if number < epoch}
 
 

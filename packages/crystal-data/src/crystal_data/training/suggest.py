@@ -40,7 +40,7 @@ def explain(
             content = yaml.safe_load(config.read_text(encoding="utf-8"))
         except OSError as error:
             return f"{config}: {error.strerror}"
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
             return f"{config}: not YAML: {' '.join(str(error).split())}"
         if not isinstance(content, dict):
             return f"{config}: expected keys such as model, data and trainer, not {content!r:.60}"
