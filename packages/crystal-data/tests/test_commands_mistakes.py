@@ -5,15 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crystal_data.commands.check import main as check
 from crystal_data.commands.lazy import Command, dispatch
 from crystal_data.commands.mistakes import says_errors
 from crystal_data.commands.signals import Terminated, until_signal
 from crystal_data.crystal import Crystal
+from crystal_data.io import to_cif, write_text
+from crystal_data.io.files import atomic_folder
+from crystal_data.testing import rock_salt
 
 COMMANDS = {"interrupt": Command("", "test_commands_mistakes:interrupt")}
 
@@ -72,6 +77,72 @@ def test_a_reader_that_leaves_is_no_error(arguments):
     )
     os.close(write)
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="asks for a device that is full")
+def test_standard_output_that_is_full():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "crystal_data", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: ")
+    assert b"No space left on device" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@contextmanager
+def largest_file(size):
+    """Files of this process stay below a size, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(tmp_path / "cache"))
+    path, folder = tmp_path / "table.csv", tmp_path / "cache" / "store"
+
+    def fill_a_folder():
+        with atomic_folder(folder) as draft:
+            (draft / "column.bin").write_bytes(bytes(9000))
+
+    for action, named, remedy in (
+        (lambda: write_text(path, "x" * 9000), path, "free some space"),
+        (fill_a_folder, folder, "set CRYSTAL_CACHE_HOME to a folder that can be written"),
+    ):
+        with largest_file(100):
+            assert says_errors(lambda argv, action=action: action())([]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {named}: File too large; {remedy}")
+        assert len(error.splitlines()) == 1
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
+
+
+@pytest.mark.parametrize("kind", ["file", "read-only"])
+def test_a_cache_that_cannot_be_written(kind, tmp_path, monkeypatch, capsys):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(cache))
+    if kind == "file":
+        cache.write_text("", encoding="utf-8")
+    else:
+        cache.mkdir()
+        cache.chmod(0o500)
+        if os.access(cache, os.W_OK):
+            pytest.skip("this user may write everywhere")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.cif").write_text(to_cif(rock_salt()), encoding="utf-8")
+    assert check([str(tmp_path / "data"), "--out", str(tmp_path / "rejected.csv")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {cache}")
+    assert error.endswith("; set CRYSTAL_CACHE_HOME to a folder that can be written\n")
 
 
 @pytest.mark.parametrize("later", [Terminated, KeyboardInterrupt])

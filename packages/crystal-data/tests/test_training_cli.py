@@ -214,6 +214,21 @@ def test_damaged_files_of_a_run_are_one_line(arguments, file, content, message, 
     assert left == {path: path.read_bytes() for path in left}
 
 
+@pytest.mark.parametrize("size", [200, 3000])
+def test_a_full_disk_is_one_line(size, capsys):
+    resource = pytest.importorskip("resource")
+    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
+    try:
+        assert main(["fit", "--config", "toy.yaml"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+    file = "config.yaml" if size == 200 else "checkpoints/best.ckpt"
+    error = one_error(capsys)
+    assert f"runs/toy/001/{file}: File too large; free some space" in error
+    assert list(Path("runs").rglob(".*")) == []
+
+
 def test_init_from_an_artifact(capsys):
     assert main(["fit", "--config", "toy.yaml"]) == 0
     capsys.readouterr()

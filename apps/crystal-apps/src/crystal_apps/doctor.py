@@ -157,13 +157,15 @@ def _homes() -> dict[str, Path]:
 
 def _access(path: Path) -> str:
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        return "not a folder"
     writable = "writable" if os.access(existing, os.W_OK) else "read-only"
     return writable if existing == path else f"not there yet, {writable}"
 
 
 def _home_findings(homes: dict[str, Path]) -> Iterator[Finding]:
     cache = homes["CRYSTAL_CACHE_HOME"]
-    if "read-only" in _access(cache):
+    if _access(cache).endswith(("read-only", "not a folder")):
         yield Finding(
             True,
             f"{cache}: stores of prepared crystals are kept there, and it cannot be written",

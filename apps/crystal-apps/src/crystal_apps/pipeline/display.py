@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -62,7 +63,7 @@ class Display:
 
     def failed(self, task: Task, reason: str) -> None:
         """The same, in red."""
-        self._end(task, f"[red]failed[/]: {reason}")
+        self._end(task, f"[red]failed[/]: {escape(reason)}")
 
     def _end(self, task: Task, how: str) -> None:
         if task.run.name in self._bars:

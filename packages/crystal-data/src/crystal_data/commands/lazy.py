@@ -79,9 +79,12 @@ def dispatch(
         try:
             status = _run(program, description, commands, arguments)
             sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. Python flushes once more when it ends.
+        except OSError as error:
+            # Of standard output; commands report those of their files. Python flushes it once more
+            # when it ends. A reader that has seen enough, such as `head`, needs no message.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                print(f"error: standard output: {error.strerror}", file=sys.stderr)
             return 1
         return status
 

@@ -1,13 +1,17 @@
 """Answers a user's own mistake with one line; a fault of the program keeps its traceback."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec
 
 _Options = ParamSpec("_Options")
 _TRACEBACK = "CRYSTAL_TRACEBACK"  # environment variable: any value asks for the whole traceback
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 _LOST = (
     "another process of this run has ended without a word; it may have been killed for want of "
     f"memory. {_TRACEBACK}=1 shows where this one was"
@@ -46,11 +50,29 @@ def mistake(error: BaseException) -> str | None:
     for one in _causes(error):
         if isinstance(one, BrokenPipeError):
             return None
+        if isinstance(one, OSError) and one.strerror:
+            return _of_the_system(one)
+        if type(one).__module__.startswith("safetensors") and "os error" in str(one):
+            return str(one)
         is_ours = _is_our_module(type(one).__module__)
         if isinstance(one, OSError) or is_ours or (type(one) is ValueError and _raised_here(one)):
             # str() of a KeyError puts quotes around the message.
             return str(one.args[0]) if type(one).__str__ is KeyError.__str__ else str(one)
     return None
+
+
+def _of_the_system(error: OSError) -> str:
+    """The file, what the system says, and a remedy where there is one."""
+    from crystal_data.sources.homes import cache_home
+
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    message = f"{named}: {error.strerror}" if named is not None else str(error.strerror)
+    cache = cache_home()
+    if error.errno in _UNWRITABLE and named is not None and cache in (p := Path(named), *p.parents):
+        return f"{message}; set CRYSTAL_CACHE_HOME to a folder that can be written"
+    if error.errno in _FULL:
+        return f"{message}; free some space, or write to another disk"
+    return message
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from gzip import GzipFile
 from pathlib import Path
 from secrets import token_hex
@@ -19,6 +19,8 @@ from crystal_data.io.csv_cells import written_cell
 
 MAX_TEXT_BYTES = 256 << 20  # of one file that is read as a whole, unpacked
 _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES,
+                errno.EISDIR}  # fmt: skip
 _CONTROL = "".join(map(chr, set(range(32)) - set(b"\t\n\v\f\r")))
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -116,12 +118,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{token_hex(8)}.tmp")
     try:
-        yield temporary
-        _sync_file(temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        with errors_named(path):
+            yield temporary
+            _sync_file(temporary)
+            temporary.replace(path)
+            _sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk even if there is no such file
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -134,13 +138,30 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.building-{token_hex(4)}")
     temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync_file(file)
-        _replace_folder(temporary, path)
+        with errors_named(path):
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _sync_file(file)
+            _replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """Errors of a full disk and the like name what was to be written, not a temporary file.
+
+    Args:
+        path: What is written within the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        inner = error.filename is None or path.parent in Path(error.filename).parents
+        if error.errno in _OF_THE_DISK and inner:
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _replace_folder(new: Path, path: Path) -> None:

@@ -40,8 +40,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         # An open file rather than its path, whose random name would become part of the content.
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with atomic_path(Path(path)) as temporary:
+            try:
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # On a full disk torch closes its archive, and says that it is incomplete.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
 
     @override
     def load_checkpoint(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from crystal_data.io.csv_cells import read_cell
-from crystal_data.io.files import csv_lines, csv_text, write_text
+from crystal_data.io.files import csv_lines, csv_text, errors_named, write_text
 from crystal_data.training.runs import is_trial, run_folder
 
 Split = Literal["test", "predict"]
@@ -66,6 +66,14 @@ class PredictionWriter(Callback):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish(trainer, "predict")
 
+    @override
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        # A full disk or a signal; shards that cannot be merged stay, so that one can look at them.
+        if isinstance(exception, OSError | KeyboardInterrupt | SystemExit) and self._shards.name:
+            shutil.rmtree(self._shards, ignore_errors=True)
+
     def _start(self, trainer: Trainer, split: Split) -> None:
         self._shards = run_folder(trainer) / "predictions" / f".{split}"
         if trainer.is_global_zero:
@@ -76,7 +84,8 @@ class PredictionWriter(Callback):
     def _append(self, trainer: Trainer, outputs: Any) -> None:
         if isinstance(outputs, Mapping) and "prediction" in outputs:
             shard = self._shards / f"{trainer.global_rank}.csv"
-            write_rows(shard, outputs)
+            with errors_named(shard):
+                write_rows(shard, outputs)
 
     def _finish(self, trainer: Trainer, split: Split) -> None:
         trainer.strategy.barrier()

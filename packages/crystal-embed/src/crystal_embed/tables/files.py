@@ -4,8 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from crystal_data import ATOMIC_NUMBERS
-from crystal_data.io import csv_text
+from crystal_data.io import atomic_path, csv_text
 from crystal_embed.tables.table import ElementTable
 
 TableForm = Literal["atom_init", "symbols", "csv", "safetensors"]
@@ -246,14 +244,5 @@ _WRITERS: dict[str, Callable[[ElementTable], bytes]] = {
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)  # temporary files are private
-        Path(draft).replace(path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    with atomic_path(path) as draft:
+        draft.write_bytes(content)
