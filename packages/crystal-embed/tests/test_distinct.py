@@ -98,16 +98,20 @@ def test_numbers_of_rock_salt():
     assert graph.num_edges.sum() == len(batch.edge_length)
 
 
-def chain():
-    """Nine atoms in a row, whose inner ones look alike to few layers; more see its ends."""
+def chain(end=6):
+    """Nine atoms in a row, whose inner ones look alike to few layers; more see its ends.
+
+    Means over neighbours see the ends by their element alone.
+    """
     frac_coords = [[0.05 + 0.1 * i, 0, 0] for i in range(9)]
-    return Crystal(np.diag([25.0, 40, 40]), frac_coords, [6] * 9)
+    return Crystal(np.diag([25.0, 40, 40]), frac_coords, [end, *[6] * 7, end])
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_few_layers_on_a_chain(layers):
     """Kinds that are still being told apart when the layers end."""
     spec = GraphSpec(cutoff=2.6, max_neighbors=None, line_graph=True)
+    torch.manual_seed(0)
     models = [
         CGCNN(num_convolutions=layers, graph_spec=spec),
         MEGNet(num_blocks=layers, graph_spec=spec),
@@ -115,9 +119,30 @@ def test_few_layers_on_a_chain(layers):
     ]
     for model in models:
         model.double().eval()
-        batch = batch_for(model, [chain()])
+        batch = batch_for(model, [chain(end=8)])
         joined, separate = model.encode_atoms(batch), model.encode_atoms(apart(batch))
         torch.testing.assert_close(joined, separate, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_few_layers_of_the_periodic_transformer_on_a_chain(layers):
+    """The environment is seen in one round, and each layer sees one further."""
+    torch.manual_seed(0)
+    model = CrystalTransformer(
+        element_width=16, num_layers=layers, num_heads=2, geometry="periodic", cutoff=2.6
+    )
+    model.double().eval()
+    # First weights of attention to neighbours are so small that far environments hardly count.
+    torch.nn.init.normal_(model.position.near, std=3.0)
+    batch = batch_for(model, [chain()])
+    joined, separate = model.encode_atoms(batch), model.encode_atoms(apart(batch))
+    torch.testing.assert_close(joined, separate, atol=1e-12, rtol=1e-12)
+    # From each end inwards: as many atoms as there were rounds differ from those in the middle.
+    assert len(model._distinct(batch).num_atoms) == min(layers + 2, 5)
+    middle = separate[4]
+    difference = (separate[:4] - middle).abs().amax(1)
+    assert (difference[: layers + 1] > 1e-9).all()
+    assert (difference[layers + 1 :] < 1e-12).all()
 
 
 def test_as_many_rounds_as_layers():

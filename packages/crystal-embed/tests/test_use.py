@@ -25,6 +25,7 @@ from crystal_data.training.calibration import conformal_scale, coverage_table
 from crystal_data.training.cli import main as trainer
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import main
+from crystal_embed.commands.ensemble import calibrate_columns
 from crystal_embed.shipped import DEFAULT_MODELS, shipped_models, shipped_tables
 
 TARGET = "formation_energy_per_atom"
@@ -239,6 +240,30 @@ def test_ensemble_there_and_back(others, capsys):
     Path("trio/ensemble.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match="members are folders beside it"):
         crystal_embed.load("trio")
+
+
+def test_labels_that_calibrate_do_not_check():
+    """A label of one half changes the factor, one of the other what is observed; none does both."""
+    num_labels = 21
+    rng = np.random.default_rng(0)
+    std = rng.uniform(0.5, 1.5, num_labels + 2)
+    columns = {"gap": np.zeros_like(std), "gap:std": std}
+    labels = 0.01 * std * rng.standard_normal(len(std))
+    labels[[4, 9]] = np.nan
+    scale, tables = calibrate_columns(columns, {"gap": labels})
+    roles = []
+    for row in np.flatnonzero(np.isfinite(labels)):
+        changed = labels.copy()
+        changed[row] = 100.0
+        other_scale, other_tables = calibrate_columns(columns, {"gap": changed})
+        pairs = zip(tables["gap"], other_tables["gap"], strict=True)
+        checks = any(one.as_is != other.as_is for one, other in pairs)
+        calibrates = other_scale != scale
+        assert calibrates != checks, row
+        roles.append(calibrates)
+    assert sum(roles) == num_labels // 2
+    assert roles != sorted(roles)  # drawn, not the first half or the last
+    assert roles != sorted(roles, reverse=True)
 
 
 def test_the_factor_gives_intervals_their_share():

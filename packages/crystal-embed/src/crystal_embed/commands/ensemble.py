@@ -14,6 +14,8 @@ from crystal_embed.commands.models import aligned, with_unit
 from crystal_embed.shipped import find_model
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from crystal_data.training import CoverageRow, Ensemble
 
 _TABLE, _FIGURE = "calibration.csv", "calibration.svg"
@@ -76,17 +78,36 @@ def calibrate(
         ValueError: If labels are missing or too few.
     """
     from crystal_data.sources import PathsSource
-    from crystal_data.training import conformal_scale, coverage_table, predict_source
+    from crystal_data.training import predict_source
 
     served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
     if served is None:
         raise ValueError("ensembles are calibrated in one process")
     labels = served.store.targets(ensemble.targets, served.rows)
-    columns = ensemble.combine(served.predictions)
-    # Half and half: what the factor was found on would flatter it.
-    shuffled = np.random.default_rng(0).permutation(len(served.rows))
+    return calibrate_columns(ensemble.combine(served.predictions), labels)
+
+
+def calibrate_columns(
+    columns: "Mapping[str, NDArray[np.float64]]", labels: "Mapping[str, NDArray[np.float64]]"
+) -> "tuple[dict[str, float], dict[str, list[CoverageRow]]]":
+    """Factor and table of each target.
+
+    The factor comes from one half of the labels, the table from the other: what the factor was
+    found on would flatter it.
+
+    Args:
+        columns: Target and ``target:std`` to predictions; shape ``[num_crystals]``.
+        labels: Target to labels, NaN where there is none; shape ``[num_crystals]``.
+
+    Raises:
+        ValueError: If labels are too few.
+    """
+    from crystal_data.training import conformal_scale, coverage_table
+
+    num_crystals = len(next(iter(labels.values())))
+    shuffled = np.random.default_rng(0).permutation(num_crystals)
     scale, tables = {}, {}
-    for name in ensemble.targets:
+    for name in labels:
         rows = shuffled[np.isfinite(labels[name][shuffled])]
         fitted, checked = rows[: len(rows) // 2], rows[len(rows) // 2 :]
         error, std = columns[name] - labels[name], columns[f"{name}:std"]
