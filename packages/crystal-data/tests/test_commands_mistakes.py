@@ -162,6 +162,23 @@ def test_terminated(later, capsys):
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_interrupted_within_lightning(capsys):
+    """Its trainer turns Ctrl-C into status 1, and ignores further ones."""
+
+    def run():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.exit(1)
+
+    assert until_signal("toy", run) == 130
+    assert capsys.readouterr().err == "toy: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(SystemExit):
+        until_signal("toy", lambda: sys.exit(2))
+
+
 def test_of_several_processes_the_first_one_reports(monkeypatch, capsys):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert until_signal("toy", lambda: interrupt([])) == 130

@@ -37,7 +37,7 @@ def until_signal(program: str, run: Callable[[], int]) -> int:
     is_main = threading.current_thread() is threading.main_thread()
     earlier = signal.signal(signal.SIGTERM, terminate) if is_main else None
     try:
-        return run()
+        return _with_interrupts(run)
     except (KeyboardInterrupt, Terminated) as error:
         # Some libraries turn any exception that comes into KeyboardInterrupt.
         what, status = ("terminated", _TERMINATED) if received else ("interrupted", _INTERRUPTED)
@@ -46,6 +46,17 @@ def until_signal(program: str, run: Callable[[], int]) -> int:
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, earlier)
+
+
+def _with_interrupts(run: Callable[[], int]) -> int:
+    try:
+        return run()
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        # Lightning ends an interrupted process with status 1, and lets it ignore further Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise error.__context__ from None
 
 
 def _report(program: str, what: str, error: BaseException) -> None:

@@ -1,7 +1,6 @@
 """`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -360,12 +359,6 @@ def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
         except MisconfigurationException as error:
             # What Lightning says of options of the Trainer that do not go together.
             raise RunError(" ".join(str(error).split())) from error
-        except SystemExit as error:
-            if not isinstance(error.__context__, KeyboardInterrupt):
-                raise
-            # Lightning ends an interrupted process with status 1, and lets it ignore further ones.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise error.__context__ from None
     return 0
 
 
