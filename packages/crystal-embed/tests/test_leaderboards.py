@@ -130,3 +130,32 @@ def test_matbench(workplace):
 def test_matbench_refuses(options, message, workplace, capsys):
     assert matbench(workplace, **options) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b'{"a":', b"[]", b"{}", b'{"splits": 3}']
+)
+@pytest.mark.parametrize("damaged", ["truth", "predictions"])
+@pytest.mark.parametrize("to", ["jarvis", "matbench"])
+def test_damaged_files_are_one_line(to, damaged, content, workplace, capsys):
+    truth = workplace / "dft_3d_formation_energy_peratom.json.zip"
+    if to == "matbench":
+        truth = workplace / "validation.json"
+        folds = {f"fold_{number}": {"test": ["a"]} for number in range(5)}
+        write(truth, {"splits": {"matbench_mp_gap": folds}})
+    else:
+        with zipfile.ZipFile(truth, "w") as packed:
+            packed.writestr("dft_3d_formation_energy_peratom.json", '{"test": {"a": 1.0}}')
+    table(workplace / "mine.csv", [("a", 1.0, 2.0)])
+    write(workplace / "about.json", METADATA if to == "jarvis" else INFO)
+    file = truth if damaged == "truth" else workplace / "mine.csv"
+    file.write_bytes(content)
+    task = TASK if to == "jarvis" else "matbench_mp_gap"
+    command = ["export", "--to", to, "--task", task, "--truth", str(truth), "--output", "out"]
+    command += ["--about", "about.json"]
+    command += ["--predictions", *["mine.csv"] * (1 if to == "jarvis" else 5)]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert file.name in error
+    assert len(error.splitlines()) == 1

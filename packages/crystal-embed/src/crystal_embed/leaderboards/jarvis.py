@@ -89,16 +89,15 @@ def write_jarvis(
 
 
 def _test_set(truth: Path) -> Mapping[str, Any]:
-    if truth.suffix == ".zip":
-        with zipfile.ZipFile(truth) as packed:
-            text = packed.read(packed.namelist()[0]).decode("utf-8")
-    else:
-        text = truth.read_text(encoding="utf-8")
     try:
-        test: Mapping[str, Any] = json.loads(text)["test"]
-    except (ValueError, KeyError, TypeError) as error:
+        if truth.suffix == ".zip":
+            with zipfile.ZipFile(truth) as packed:
+                text = packed.read(packed.namelist()[0]).decode("utf-8")
+        else:
+            text = truth.read_text(encoding="utf-8")
+        return dict[str, Any](json.loads(text)["test"])
+    except (ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f'{truth}: expected {{"train": …, "test": {{id: value}}}}') from error
-    return test
 
 
 def _checked(metadata: Mapping[str, Any], file: str) -> dict[str, Any]:

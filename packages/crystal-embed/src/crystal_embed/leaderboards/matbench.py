@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,11 +73,11 @@ def write_matbench(
             f"{task}: {len(folds)} tables of predictions, expected one for each of the "
             f"{_NUM_FOLDS} folds"
         )
-    splits = json.loads(Path(validation).read_text(encoding="utf-8"))["splits"][task]
-    results = {}
-    for number, path in enumerate(folds):
-        fold = f"fold_{number}"
-        results[fold] = _fold(task, read_predictions(path), splits[fold]["test"])
+    tests = _test_sets(Path(validation), task)
+    results = {
+        f"fold_{number}": _fold(task, read_predictions(path), test)
+        for number, (path, test) in enumerate(zip(folds, tests, strict=True))
+    }
     file = folder / "results.json.gz"
     tasks = _tasks_of(file)
     tasks[task] = {
@@ -114,9 +115,20 @@ def _record(tasks: Mapping[str, Any]) -> dict[str, Any]:
 def _tasks_of(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
-    record: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
-    tasks: dict[str, Any] = record["tasks"]
-    return tasks
+    try:
+        return dict[str, Any](json.loads(gzip.decompress(file.read_bytes()))["tasks"])
+    except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file}: damaged; delete it and export all tasks again") from error
+
+
+def _test_sets(validation: Path, task: str) -> list[list[str]]:
+    try:
+        splits = json.loads(validation.read_text(encoding="utf-8"))["splits"][task]
+        return [list(splits[f"fold_{number}"]["test"]) for number in range(_NUM_FOLDS)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{validation}: no folds of {task} in it; expected matbench's file of splits"
+        ) from error
 
 
 def _fold(task: str, found: Predictions, test: Sequence[str]) -> dict[str, Any]:

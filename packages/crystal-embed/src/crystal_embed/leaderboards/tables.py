@@ -32,15 +32,17 @@ def read_predictions(path: str | Path) -> Predictions:
         ValueError: If a column is missing, an identifier is there twice, or a value is no number.
     """
     path = Path(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        names = reader.fieldnames or []
-        if not {"id", "prediction"} <= set(names):
-            raise ValueError(
-                f"{path}: expected the columns id and prediction, and perhaps target; the columns "
-                f"are {', '.join(names) or 'none'}"
-            )
-        rows = list(reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            names, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table: {error}") from error
+    if not {"id", "prediction"} <= set(names):
+        raise ValueError(
+            f"{path}: expected the columns id and prediction, and perhaps target; the columns "
+            f"are {', '.join(names) or 'none'}"
+        )
     prediction, label = {}, {}
     for line, row in enumerate(rows, start=2):
         identifier = read_cell(row["id"])
