@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_data.io.own_files import DamagedFileError, read_rows
+from crystal_data.io import DamagedFileError, read_rows
 
 # A row of a table is unconverged if its validation error fell by more than this share over the
 # last tenth of the epochs.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.io.own_files import DamagedFileError, read_rows
+from crystal_data.io import DamagedFileError, read_rows
 from crystal_data.metrics import bootstrap_interval
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from crystal_apps.benchmark.gain import Gain
 from crystal_apps.benchmark.spec import TableSpec
 from crystal_apps.pipeline.spec import PipelineError
-from crystal_data.io import write_text
-from crystal_data.io.own_files import DamagedFileError, read_json
+from crystal_data.io import DamagedFileError, read_json, write_text
 
 FORMAT_VERSION = 2
 

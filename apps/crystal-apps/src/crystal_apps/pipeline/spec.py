@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_apps.pipeline.references import SEED, references, substitute
-from crystal_data.io.own_files import DamagedFileError, read_yaml
+from crystal_data.io import DamagedFileError, read_yaml
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")

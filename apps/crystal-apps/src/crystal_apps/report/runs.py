@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
-from crystal_data.io.own_files import DamagedFileError, read_json, read_rows, read_yaml
+from crystal_data.io import DamagedFileError, read_json, read_rows, read_yaml
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]

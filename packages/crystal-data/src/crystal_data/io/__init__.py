@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from crystal_data.io.files import csv_text as csv_text
     from crystal_data.io.files import write_text as write_text
     from crystal_data.io.options import ReadOptions as ReadOptions
+    from crystal_data.io.own_files import DamagedFileError as DamagedFileError
+    from crystal_data.io.own_files import read_json as read_json
+    from crystal_data.io.own_files import read_rows as read_rows
+    from crystal_data.io.own_files import read_yaml as read_yaml
     from crystal_data.io.parse import parse_record as parse_record
     from crystal_data.io.parse import parse_records as parse_records
     from crystal_data.io.poscar import parse_poscar as parse_poscar
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
     "write_text": "crystal_data.io.files",
+    "DamagedFileError": "crystal_data.io.own_files",
     "CrystalInput": "crystal_data.io.read",
     "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
@@ -57,7 +62,10 @@ _EXPORTS = {
     "read_cell": "crystal_data.io.csv_cells",
     "read_crystals": "crystal_data.io.read",
     "read_csv": "crystal_data.io.csv_cells",
+    "read_json": "crystal_data.io.own_files",
     "read_rejected": "crystal_data.io.rejected",
+    "read_rows": "crystal_data.io.own_files",
+    "read_yaml": "crystal_data.io.own_files",
     "to_ase": "crystal_data.io.ase",
     "to_cif": "crystal_data.io.cif",
     "to_extxyz": "crystal_data.io.ase",
