@@ -1,4 +1,7 @@
-"""Imports and configs go one way: crystal_data, then the model packages, then apps."""
+"""Imports and configs go one way: crystal_data, then the model packages, then apps.
+
+Within a package rooms lie above each other; a room imports rooms of lower storeys only.
+"""
 
 import ast
 import re
@@ -15,13 +18,43 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 # Modules of the command line that packages build theirs on.
 ENTRY_POINTS = {
-    "crystal_data.commands.inputs",
-    "crystal_data.commands.lazy",
-    "crystal_data.commands.mistakes",
-    "crystal_data.commands.parent",
-    "crystal_data.commands.signals",
+    "crystal_data.cli.inputs",
+    "crystal_data.cli.lazy",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",
+}
+# Folders and modules of each package from the ground up; those of a line do not import each other.
+STOREYS = {
+    "crystal_data": """
+        errors elements versions lazy homes
+        crystal processes
+        symmetry
+        io graphs
+        metrics artifacts transforms
+        sources
+        store
+        splits builtin
+        loading
+        training
+        inference testing
+        cli
+        __main__
+    """,
+    "crystal_embed": """
+        registry shipped
+        tables
+        layers
+        models
+        training analysis leaderboards
+        commands
+        __main__
+    """,
+    "crystal_apps": """
+        doctor pipeline
+        report benchmark
+        quickstart
+        __main__
+    """,
 }
 SOURCES = sorted(ROOT.glob("*/*/src/**/*.py"))
 CONFIGS = sorted((ROOT / "configs").glob("**/*.yaml"))
@@ -79,3 +112,23 @@ def test_siblings_use_promised_names_only(path: Path) -> None:
     ours = {m for m in modules if m.split(".")[0] in MAY_IMPORT and m.split(".")[0] != package}
     deep = {module for module in ours if module.count(".") > 1} - ENTRY_POINTS
     assert not deep, f"{path.name} reaches into {sorted(deep)}"
+
+
+def room_of(path: Path) -> str:
+    """The folder or module right below the package's root; empty for the root itself."""
+    name = path.relative_to(ROOT).parts[4].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_import_what_lies_below(path: Path) -> None:
+    package, room = package_of(path), room_of(path)
+    storeys = [line.split() for line in STOREYS[package].strip().splitlines()]
+    level = {name: storey for storey, names in enumerate(storeys) for name in names}
+    if not room:
+        return  # the root names public things, and imports them when asked for
+    assert room in level, f"{path.name}: give the room {room!r} a storey"
+    modules = imported_modules(path.read_text(encoding="utf-8"))
+    own = {module.split(".")[1] for module in modules if module.startswith(f"{package}.")}
+    wrong = {name for name in own - {room} if level.get(name, len(storeys)) >= level[room]}
+    assert not wrong, f"{room} may not import {sorted(wrong)}, which lie on its storey or above"

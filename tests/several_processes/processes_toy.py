@@ -11,9 +11,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from crystal_data import BuiltinSource, CrystalDataModule
+from crystal_data.io.record import Record
 from crystal_data.loading.sampler import BatchRequest
 from crystal_data.sources.base import combine_fingerprint
-from crystal_data.sources.record import Record
 from crystal_data.training.runs import run_folder
 
 NUM_TRAIN, NUM_VAL, NUM_TEST = 33, 13, 9

@@ -22,7 +22,7 @@ from crystal_apps.pipeline.schedule import Schedule, share
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
 from crystal_apps.pipeline.task import Task
 from crystal_apps.quickstart.command import PIPELINE
-from crystal_data.commands.signals import until_signal
+from crystal_data.processes.signals import until_signal
 
 STAGES: dict[str, Any] = {
     "transformer": {

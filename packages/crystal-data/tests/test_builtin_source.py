@@ -10,7 +10,7 @@ from crystal_data.builtin.ewald import image_distances
 from crystal_data.builtin.generate import decorations, prototype_entries
 from crystal_data.builtin.prototypes import PROTOTYPES, Prototype
 from crystal_data.builtin.source import UNITS, BuiltinSource
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from crystal_data.errors import Reason, Rejection
 from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.files import csv_text
 from crystal_data.io.rejected import read_rejected, write_rejected
-from crystal_data.loading.exclusion import exclude
 from crystal_data.sources import TableSource
-from crystal_data.sources.split import read_ids
+from crystal_data.splits.exclusion import exclude
+from crystal_data.splits.split import read_ids
 from crystal_data.store.store import CrystalStore
 from crystal_data.testing import rock_salt
 from crystal_data.training.predictions import merge_shards, write_rows

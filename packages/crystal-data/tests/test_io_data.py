@@ -12,7 +12,7 @@ import pytest
 from crystal_data.errors import Rejection
 from crystal_data.io.cif import parse_cif, to_cif
 from crystal_data.io.parse import parse_records
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 HOME = os.environ.get("CRYSTAL_DATA_HOME")
 pytestmark = [

@@ -9,7 +9,7 @@ from crystal_data.io.disorder import resolve_disorder
 from crystal_data.io.options import ReadOptions
 from crystal_data.io.parse import parse_record, parse_records
 from crystal_data.io.read import read_crystals
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 CUBE = np.diag([4.0, 4.0, 4.0])
 

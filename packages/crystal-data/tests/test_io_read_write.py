@@ -19,10 +19,10 @@ from crystal_data.io.parse import parse_record, parse_records
 from crystal_data.io.poscar import to_poscar
 from crystal_data.io.pymatgen import to_json, to_pymatgen, to_pymatgen_dict
 from crystal_data.io.read import read_crystals
+from crystal_data.io.record import Record
 from crystal_data.io.records import iter_records
 from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.io.write import safe_name, write_crystals
-from crystal_data.sources.record import Record
 
 
 def salt(identifier="", length=5.6, **properties):

@@ -12,12 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.io.record import Record
 from crystal_data.io.rejected import read_rejected
-from crystal_data.loading import BatchRequest, CrystalDataModule, CrystalDataset, EvaluationSet
+from crystal_data.loading import BatchRequest, CrystalDataModule, CrystalDataset
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.folds import KFoldSplit
-from crystal_data.sources.record import Record
-from crystal_data.sources.split import RatioSplit
+from crystal_data.splits import EvaluationSet
+from crystal_data.splits.folds import KFoldSplit
+from crystal_data.splits.split import RatioSplit
 from crystal_data.store import InvalidSourceError, MissingColumnError
 from crystal_data.transforms.base import Transform
 
@@ -271,7 +272,7 @@ def test_exclusion_is_recalled_and_depends_on_its_sets(tmp_path, monkeypatch):
     ids = tmp_path / "ids.txt"
     ids.write_text("forty-2\nforty-3\n")
     assert ready(module(tmp_path, exclude=[str(ids)])).data_info()["excluded"] == 1
-    monkeypatch.setattr("crystal_data.loading.exclusion.excluded_rows", None)
+    monkeypatch.setattr("crystal_data.splits.exclusion.excluded_rows", None)
     assert ready(module(tmp_path, exclude=[other])).data_info()["excluded"] == 8
     with pytest.raises(TypeError):
         ready(module(tmp_path, exclude=[other, "test"]))

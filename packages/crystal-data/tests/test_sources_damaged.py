@@ -10,8 +10,8 @@ import pytest
 from crystal_data.errors import SourceError
 from crystal_data.io.rejected import read_rejected
 from crystal_data.sources import MP2018
-from crystal_data.sources.exclude import CrystalSet
-from crystal_data.sources.split import read_ids
+from crystal_data.splits.exclude import CrystalSet
+from crystal_data.splits.split import read_ids
 
 HEADER = b"id,file,stage,reason,detail\n"
 
@@ -27,7 +27,7 @@ HEADER = b"id,file,stage,reason,detail\n"
         ("ids.json", b'[["a"]]', "is no identifier"),
         ("ids.json", b"[null]", "None is no identifier"),
         ("ids.json", b"[1e400]", "inf is no identifier"),
-        ("ids.json.gz", gzip.compress(b'["a"')[:-4], "is damaged: Compressed file ended"),
+        ("ids.json.gz", gzip.compress(b'["a"', mtime=0)[:-4], "is damaged: Compressed file ended"),
         ("ids.csv", b'id\n"a\nb\nc\n', "is damaged: unexpected end of data"),
         ("ids.csv", b"\xff\xff", "is not text in UTF-8"),
         ("ids.txt", b"a\n\xff\xff", "is not text in UTF-8"),

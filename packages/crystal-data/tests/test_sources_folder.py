@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.io import Record
 from crystal_data.io.parse import parse_record
 from crystal_data.io.pymatgen import to_json
-from crystal_data.sources import FolderSource, Record
+from crystal_data.sources import FolderSource
 from crystal_data.store import open_store
 
 CIF = """data_{name}

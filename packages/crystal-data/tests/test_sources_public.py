@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.io import Record
 from crystal_data.io.parse import parse_record
 from crystal_data.sources import (
     MP20,
@@ -25,7 +26,6 @@ from crystal_data.sources import (
     JarvisDFT3D,
     JarvisSupercon,
     Perov5,
-    Record,
     available,
     cache_home,
     data_home,

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from crystal_data.errors import Reason, Rejection, SourceError
+from crystal_data.io import Record
 from crystal_data.io.parse import parse_record
-from crystal_data.sources import CrystalSource, Record, TableSource
+from crystal_data.sources import CrystalSource, TableSource
 from crystal_data.sources.json_list import iter_json_list
 from crystal_data.sources.table_cells import BadCellError, Column, parse_number, parse_vector
 from crystal_data.store import open_store

@@ -16,9 +16,9 @@ from crystal_data.io.cif import to_cif
 from crystal_data.io.options import ReadOptions
 from crystal_data.io.poscar import to_poscar
 from crystal_data.io.pymatgen import to_json
+from crystal_data.io.record import Record
 from crystal_data.io.rejected import read_rejected
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.record import Record
 from crystal_data.store import CrystalStore, InvalidSourceError, open_store, store_folder
 
 
@@ -245,7 +245,7 @@ import crystal_data.graphs.neighbors
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 from crystal_data.store import open_store
 
 class Slow(CrystalSource):

@@ -11,9 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.io.record import Record
 from crystal_data.loading import CrystalDataModule, CrystalDataset
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.record import Record
 from crystal_data.store import CrystalStore, StoreError, manifest, open_store
 from crystal_data.store.columns import NpyWriter, map_array
 from crystal_data.store.edge_build import edge_folder

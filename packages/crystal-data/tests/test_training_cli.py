@@ -13,12 +13,12 @@ import pytest
 import torch
 import yaml
 
-from crystal_data.commands.lazy import Command, dispatch
+from crystal_data.artifacts import registry
+from crystal_data.cli.lazy import Command, dispatch
 from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
-from crystal_data.training import registry
 from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.module import PropertyModule
 

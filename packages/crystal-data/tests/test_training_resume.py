@@ -12,7 +12,7 @@ import yaml
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from crystal_data.training import registry
+from crystal_data.artifacts import registry
 from crystal_data.training.callbacks import ArtifactExport
 from crystal_data.training.checkpoints import AtomicCheckpointIO, LastCheckpoint
 from crystal_data.training.cli import run_command

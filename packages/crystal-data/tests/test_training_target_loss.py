@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from crystal_data.training import UncertaintyLoss, registry
+from crystal_data.artifacts import registry
+from crystal_data.training import UncertaintyLoss
 from crystal_data.training.cli import run_command
 from crystal_data.training.masked import masked_loss
 from crystal_data.training.module import PropertyModule

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data import Crystal
+from crystal_data.artifacts.artifact import Artifact
 from crystal_data.errors import Rejection
-from crystal_data.io import parse_record
-from crystal_data.sources import Record, TableSource
-from crystal_data.sources.homes import data_home
-from crystal_data.training.artifact import Artifact
+from crystal_data.homes import data_home
+from crystal_data.io import Record, parse_record
+from crystal_data.sources import TableSource
 from crystal_embed import load
 from crystal_embed.shipped import shipped_models
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crystal_data.artifacts.artifact import Artifact
 from crystal_data.metrics.result import read_results
-from crystal_data.training.artifact import Artifact
 from crystal_data.training.runs import RESULTS
 from crystal_embed.tables.files import save_table
 from crystal_embed.tables.load import load_table

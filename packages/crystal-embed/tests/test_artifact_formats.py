@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from crystal_data import Crystal
+from crystal_data.artifacts import Artifact, ArtifactError
 from crystal_data.io.checked_json import with_checksum
-from crystal_data.training import Artifact, ArtifactError, PropertyModule
+from crystal_data.training import PropertyModule
 from crystal_embed.shipped import shipped_models
 
 ARTIFACTS = Path(__file__).parent / "artifacts"

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from crystal_data import CrystalBatch, GraphSpec
+from crystal_data.artifacts.artifact import Artifact
+from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.testing import (
     GraphModelContract,
     batch_for,
@@ -16,8 +18,6 @@ from crystal_data.testing import (
     perovskite,
     random_crystals,
 )
-from crystal_data.training.artifact import Artifact
-from crystal_data.training.registry import ArtifactError
 from crystal_embed import CGCNN, load_table
 from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.models.cgcnn import CGCNNConv

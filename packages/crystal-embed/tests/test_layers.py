@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crystal_data.training import GlobalBatchNorm1d
+from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis

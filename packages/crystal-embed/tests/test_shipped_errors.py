@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
+from crystal_data.artifacts import Artifact
+from crystal_data.artifacts.card import model_card
 from crystal_data.io import parse_records
-from crystal_data.training import Artifact
-from crystal_data.training.card import model_card
 from crystal_embed import load
 from crystal_embed.commands.models import describe
 from crystal_embed.shipped import shipped_models

@@ -17,11 +17,12 @@ import crystal_embed
 from crystal_data import CrystalBatch
 from crystal_data.builtin import BuiltinSource
 from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.inference import Ensemble
+from crystal_data.inference.calibration import conformal_scale, coverage_table
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.testing import rock_salt
-from crystal_data.training import Ensemble, PropertyModule
-from crystal_data.training.calibration import conformal_scale, coverage_table
+from crystal_data.training import PropertyModule
 from crystal_data.training.cli import main as trainer
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import main

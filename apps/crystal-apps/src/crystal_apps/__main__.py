@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from crystal_data.commands.lazy import TRAINER_COMMANDS, Command, dispatch
+from crystal_data.cli.lazy import TRAINER_COMMANDS, Command, dispatch
 
 COMMANDS = {
     "quickstart": Command(

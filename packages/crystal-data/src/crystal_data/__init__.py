@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from crystal_data.io.pymatgen import to_pymatgen as to_pymatgen
     from crystal_data.io.read import ReadResult as ReadResult
     from crystal_data.io.read import read_crystals as read_crystals
+    from crystal_data.io.record import Record as Record
     from crystal_data.io.write import write_crystals as write_crystals
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
-    from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.sources.base import CrystalSource as CrystalSource
     from crystal_data.sources.folder import FolderSource as FolderSource
-    from crystal_data.sources.folds import KFoldSplit as KFoldSplit
     from crystal_data.sources.joined import JoinedSource as JoinedSource
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
@@ -40,11 +39,12 @@ if TYPE_CHECKING:
     from crystal_data.sources.public import JarvisDFT3D as JarvisDFT3D
     from crystal_data.sources.public import JarvisSupercon as JarvisSupercon
     from crystal_data.sources.public import Perov5 as Perov5
-    from crystal_data.sources.record import Record as Record
-    from crystal_data.sources.split import ColumnSplit as ColumnSplit
-    from crystal_data.sources.split import IdSplit as IdSplit
-    from crystal_data.sources.split import RatioSplit as RatioSplit
     from crystal_data.sources.table import TableSource as TableSource
+    from crystal_data.splits.exclusion import EvaluationSet as EvaluationSet
+    from crystal_data.splits.folds import KFoldSplit as KFoldSplit
+    from crystal_data.splits.split import ColumnSplit as ColumnSplit
+    from crystal_data.splits.split import IdSplit as IdSplit
+    from crystal_data.splits.split import RatioSplit as RatioSplit
     from crystal_data.store.build import open_store as open_store
     from crystal_data.store.store import CrystalStore as CrystalStore
     from crystal_data.symmetry.space_group import find_symmetry as find_symmetry
@@ -57,30 +57,30 @@ _EXPORTS = {
     "SYMBOLS": "crystal_data.elements",
     "BuiltinSource": "crystal_data.builtin.source",
     "Carbon24": "crystal_data.sources.public",
-    "ColumnSplit": "crystal_data.sources.split",
+    "ColumnSplit": "crystal_data.splits.split",
     "Crystal": "crystal_data.crystal",
     "CrystalBatch": "crystal_data.graphs.batch",
     "CrystalDataModule": "crystal_data.loading.datamodule",
     "CrystalSource": "crystal_data.sources.base",
     "CrystalStore": "crystal_data.store.store",
-    "EvaluationSet": "crystal_data.loading.exclusion",
+    "EvaluationSet": "crystal_data.splits.exclusion",
     "FolderSource": "crystal_data.sources.folder",
     "GraphSpec": "crystal_data.graphs.spec",
-    "IdSplit": "crystal_data.sources.split",
+    "IdSplit": "crystal_data.splits.split",
     "InvalidCrystalError": "crystal_data.errors",
     "JarvisDFT3D": "crystal_data.sources.public",
     "JoinedSource": "crystal_data.sources.joined",
     "JarvisSupercon": "crystal_data.sources.public",
-    "KFoldSplit": "crystal_data.sources.folds",
+    "KFoldSplit": "crystal_data.splits.folds",
     "MP20": "crystal_data.sources.public",
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",
     "Perov5": "crystal_data.sources.public",
-    "RatioSplit": "crystal_data.sources.split",
+    "RatioSplit": "crystal_data.splits.split",
     "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
     "Reason": "crystal_data.errors",
-    "Record": "crystal_data.sources.record",
+    "Record": "crystal_data.io.record",
     "Rejection": "crystal_data.errors",
     "SymmetricCrystal": "crystal_data.symmetry.symmetric",
     "TableSource": "crystal_data.sources.table",

@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 
-from crystal_data.commands.lazy import Command, dispatch
+from crystal_data.cli.lazy import Command, dispatch
 
 COMMANDS = {
     "list": Command(
-        "data sets that are known, and which are here", "crystal_data.commands.sets:list_sets"
+        "data sets that are known, and which are here", "crystal_data.cli.sets:list_sets"
     ),
-    "download": Command("fetch a data set, verified", "crystal_data.commands.sets:download"),
-    "check": Command(
-        "read everything and say what cannot be used", "crystal_data.commands.check:main"
-    ),
+    "download": Command("fetch a data set, verified", "crystal_data.cli.sets:download"),
+    "check": Command("read everything and say what cannot be used", "crystal_data.cli.check:main"),
     "info": Command(
-        "rows, elements, sizes and columns of a data set", "crystal_data.commands.info:main"
+        "rows, elements, sizes and columns of a data set", "crystal_data.cli.info:main"
     ),
-    "convert": Command("write structures in other formats", "crystal_data.commands.convert:main"),
-    "split": Command(
-        "write lists of ids for train, val and test", "crystal_data.commands.split:main"
-    ),
-    "show": Command("make a page of crystals to look at", "crystal_data.commands.show:main"),
+    "convert": Command("write structures in other formats", "crystal_data.cli.convert:main"),
+    "split": Command("write lists of ids for train, val and test", "crystal_data.cli.split:main"),
+    "show": Command("make a page of crystals to look at", "crystal_data.cli.show:main"),
 }
 
 

@@ -1,6 +1,6 @@
 """The names under which artifacts may ask for models of this package."""
 
-from crystal_data.training import ModelRegistry
+from crystal_data.artifacts import ModelRegistry
 
 MODELS = ModelRegistry(
     "crystal_embed",

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crystal_data.training import Ensemble, PropertyModule
+    from crystal_data.inference import Ensemble
+    from crystal_data.training import PropertyModule
 
 _FOLDER = Path(__file__).parent / "pretrained"
 _TABLES = _FOLDER / "tables"
@@ -59,7 +60,8 @@ def load(name_or_folder: str | Path) -> "PropertyModule | Ensemble":
     Raises:
         ValueError: If there is no such model, or it predicts no property.
     """
-    from crystal_data.training import Ensemble, PropertyModule, is_ensemble
+    from crystal_data.inference import Ensemble, is_ensemble
+    from crystal_data.training import PropertyModule
 
     place = find_model(name_or_folder)
     if is_ensemble(place):

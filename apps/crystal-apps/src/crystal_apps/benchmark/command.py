@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from crystal_apps.benchmark.spec import Benchmark, benchmark_files, find_benchmark, read_benchmark
 from crystal_apps.pipeline.command import add_options, run_pipeline
 from crystal_apps.pipeline.spec import PipelineError
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 
 if TYPE_CHECKING:
     from crystal_apps.benchmark.results import BenchmarkResults
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `crystal benchmark`."""
     parser = argparse.ArgumentParser(

@@ -8,8 +8,7 @@ commands, and a list of the modules that the user allows.
 import json
 import sys
 
-from crystal_data.commands.parent import end_with_parent
-from crystal_data.commands.signals import until_signal
+from crystal_data.processes import end_with_parent, until_signal
 
 
 def _run() -> int:

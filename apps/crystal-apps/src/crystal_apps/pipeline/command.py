@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
-from crystal_data.commands.mistakes import says_errors
-from crystal_data.commands.parent import as_parent
+from crystal_data.processes import as_parent, report_errors
 
 if TYPE_CHECKING:
     from crystal_apps.pipeline.task import Task
@@ -121,7 +120,7 @@ def run_pipeline(
     return (1 if failed else 0), tasks
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `crystal run`."""
     parser = argparse.ArgumentParser(

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
-from crystal_data.commands.mistakes import says_errors
-from crystal_data.commands.parent import as_parent
+from crystal_data.processes import as_parent, report_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,7 +134,7 @@ def _print_table(console: "Console", arms: Sequence["Task"]) -> None:
     console.print(table)
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``crystal quickstart``."""
     parser = argparse.ArgumentParser(

@@ -21,8 +21,8 @@ from crystal_apps.report.figures import (
 )
 from crystal_apps.report.runs import Predictions, Run, read_run
 from crystal_data import SYMBOLS
-from crystal_data.commands.mistakes import says_errors
 from crystal_data.io import write_text
+from crystal_data.processes import report_errors
 from crystal_embed.analysis import Clusters, Projection, k_means, nearest, project, table_position
 
 
@@ -233,7 +233,7 @@ def _versions(runs: Sequence[Run]) -> dict[str, str]:
     return {name: ", ".join(versions) for name, versions in sorted(found.items())}
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``crystal report``."""
     parser = argparse.ArgumentParser(

@@ -6,8 +6,8 @@ from importlib import resources
 from typing import Literal
 
 from crystal_data.builtin.generate import Entry, entries
+from crystal_data.io.record import Record
 from crystal_data.sources.base import CrystalSource, combine_fingerprint
-from crystal_data.sources.record import Record
 
 UNITS = {
     "lattice_energy_per_atom": "eV/atom",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crystal_data.io.read import CrystalInput as CrystalInput
     from crystal_data.io.read import ReadResult as ReadResult
     from crystal_data.io.read import read_crystals as read_crystals
+    from crystal_data.io.record import Record as Record
     from crystal_data.io.records import iter_records as iter_records
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
-    "write_text": "crystal_data.io.files",
-    "DamagedFileError": "crystal_data.io.own_files",
     "CrystalInput": "crystal_data.io.read",
+    "DamagedFileError": "crystal_data.io.own_files",
     "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
+    "Record": "crystal_data.io.record",
     "WrittenCrystals": "crystal_data.io.write",
     "atomic_path": "crystal_data.io.files",
     "check_distances": "crystal_data.io.distances",
@@ -74,5 +75,6 @@ _EXPORTS = {
     "to_pymatgen": "crystal_data.io.pymatgen",
     "write_crystals": "crystal_data.io.write",
     "write_rejected": "crystal_data.io.rejected",
+    "write_text": "crystal_data.io.files",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

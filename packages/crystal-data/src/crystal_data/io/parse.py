@@ -9,7 +9,7 @@ from crystal_data.io.distances import check_distances
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.poscar import parse_poscar
 from crystal_data.io.pymatgen import parse_json
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 _CHECKED = (Reason.OVERLAPPING_ATOMS, Reason.DISORDERED)
 

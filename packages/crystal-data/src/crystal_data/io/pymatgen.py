@@ -14,8 +14,8 @@ from crystal_data.io.ase import check_periodic
 from crystal_data.io.ase_json import crystal_from_ase_json, is_ase_json
 from crystal_data.io.distances import check_distances
 from crystal_data.io.options import DEFAULT, ReadOptions
+from crystal_data.io.site_lists import crystal_from_jarvis, is_jarvis
 from crystal_data.io.sites import crystal_from_symbols
-from crystal_data.sources.site_lists import crystal_from_jarvis, is_jarvis
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

@@ -11,8 +11,8 @@ from crystal_data.io.ase import from_ase
 from crystal_data.io.options import DEFAULT, UNCHECKED, OnDisorder, ReadOptions
 from crystal_data.io.parse import parse_records, rejection_of
 from crystal_data.io.pymatgen import from_pymatgen
+from crystal_data.io.record import Record
 from crystal_data.io.records import record_of_json, records_of_pattern
-from crystal_data.sources.record import Record
 
 if TYPE_CHECKING:
     from ase import Atoms

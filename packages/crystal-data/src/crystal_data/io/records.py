@@ -31,7 +31,7 @@ from crystal_data.io.formats import (
 )
 from crystal_data.io.options import UNCHECKED
 from crystal_data.io.parse import rejection_of
-from crystal_data.sources.record import PropertyValue, Record
+from crystal_data.io.record import PropertyValue, Record
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from crystal_data.loading.domain import beyond_training as beyond_training
     from crystal_data.loading.domain import rejected_elements as rejected_elements
     from crystal_data.loading.domain import unsupported as unsupported
-    from crystal_data.loading.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.loading.groups import RowGroups as RowGroups
     from crystal_data.loading.packing import Bound as Bound
     from crystal_data.loading.sampler import BatchRequest as BatchRequest
@@ -23,7 +22,6 @@ _EXPORTS = {
     "CrystalDataModule": "crystal_data.loading.datamodule",
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
-    "EvaluationSet": "crystal_data.loading.exclusion",
     "RowGroups": "crystal_data.loading.groups",
     "beyond_training": "crystal_data.loading.domain",
     "rejected_elements": "crystal_data.loading.domain",

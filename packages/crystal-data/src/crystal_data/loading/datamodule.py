@@ -16,20 +16,20 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
+from crystal_data.io.record import SPLIT_NAMES, SplitName
 from crystal_data.io.rejected import read_rejected, write_rejected
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
-from crystal_data.loading.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
-from crystal_data.loading.splits import ChosenRows, choose_rows
+from crystal_data.processes.progress import say
 from crystal_data.sources.base import CrystalSource
-from crystal_data.sources.record import SPLIT_NAMES, SplitName
-from crystal_data.sources.split import Splitter
+from crystal_data.splits.chosen_rows import ChosenRows, choose_rows
+from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, exclude
+from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
 from crystal_data.store.notes import NOTES, write_notes
-from crystal_data.store.progress import say
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform

@@ -1,23 +1,17 @@
-"""Public data sets and the user's own files; downloads, splits and the guard against leakage."""
+"""Public data sets and the user's own files; downloads."""
 
 from typing import TYPE_CHECKING
 
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_data.homes import cache_home as cache_home
+    from crystal_data.homes import data_home as data_home
     from crystal_data.sources.base import CrystalSource as CrystalSource
     from crystal_data.sources.download import DownloadError as DownloadError
     from crystal_data.sources.download import RemoteFile as RemoteFile
     from crystal_data.sources.download import fetch as fetch
-    from crystal_data.sources.exclude import CrystalSet as CrystalSet
-    from crystal_data.sources.exclude import ExclusionReport as ExclusionReport
-    from crystal_data.sources.exclude import Leak as Leak
-    from crystal_data.sources.exclude import excluded_rows as excluded_rows
-    from crystal_data.sources.exclude import find_leaks as find_leaks
     from crystal_data.sources.folder import FolderSource as FolderSource
-    from crystal_data.sources.folds import KFoldSplit as KFoldSplit
-    from crystal_data.sources.homes import cache_home as cache_home
-    from crystal_data.sources.homes import data_home as data_home
     from crystal_data.sources.paths import PathsSource as PathsSource
     from crystal_data.sources.public import MP20 as MP20
     from crystal_data.sources.public import MP2018 as MP2018
@@ -26,51 +20,33 @@ if TYPE_CHECKING:
     from crystal_data.sources.public import JarvisDFT3D as JarvisDFT3D
     from crystal_data.sources.public import JarvisSupercon as JarvisSupercon
     from crystal_data.sources.public import Perov5 as Perov5
-    from crystal_data.sources.record import Record as Record
     from crystal_data.sources.registry import ColumnInfo as ColumnInfo
     from crystal_data.sources.registry import DatasetInfo as DatasetInfo
     from crystal_data.sources.registry import available as available
     from crystal_data.sources.registry import describe as describe
-    from crystal_data.sources.same_structure import MatcherOptions as MatcherOptions
-    from crystal_data.sources.split import ColumnSplit as ColumnSplit
-    from crystal_data.sources.split import IdSplit as IdSplit
-    from crystal_data.sources.split import RatioSplit as RatioSplit
-    from crystal_data.sources.split import Splitter as Splitter
     from crystal_data.sources.table import TableSource as TableSource
 
 # Named here, loaded on first use: `--help` needs none of it.
 _EXPORTS = {
     "Carbon24": "crystal_data.sources.public",
     "ColumnInfo": "crystal_data.sources.registry",
-    "ColumnSplit": "crystal_data.sources.split",
-    "CrystalSet": "crystal_data.sources.exclude",
     "CrystalSource": "crystal_data.sources.base",
     "DatasetInfo": "crystal_data.sources.registry",
     "DownloadError": "crystal_data.sources.download",
-    "ExclusionReport": "crystal_data.sources.exclude",
     "FolderSource": "crystal_data.sources.folder",
-    "IdSplit": "crystal_data.sources.split",
     "JarvisDFT3D": "crystal_data.sources.public",
     "JarvisSupercon": "crystal_data.sources.public",
-    "Leak": "crystal_data.sources.exclude",
-    "KFoldSplit": "crystal_data.sources.folds",
     "MP20": "crystal_data.sources.public",
     "MP2018": "crystal_data.sources.public",
     "MPTS52": "crystal_data.sources.public",
-    "MatcherOptions": "crystal_data.sources.same_structure",
     "PathsSource": "crystal_data.sources.paths",
     "Perov5": "crystal_data.sources.public",
-    "RatioSplit": "crystal_data.sources.split",
-    "Record": "crystal_data.sources.record",
     "RemoteFile": "crystal_data.sources.download",
-    "Splitter": "crystal_data.sources.split",
     "TableSource": "crystal_data.sources.table",
     "available": "crystal_data.sources.registry",
-    "cache_home": "crystal_data.sources.homes",
-    "data_home": "crystal_data.sources.homes",
+    "cache_home": "crystal_data.homes",
+    "data_home": "crystal_data.homes",
     "describe": "crystal_data.sources.registry",
-    "excluded_rows": "crystal_data.sources.exclude",
     "fetch": "crystal_data.sources.download",
-    "find_leaks": "crystal_data.sources.exclude",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

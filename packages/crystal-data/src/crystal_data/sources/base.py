@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from crystal_data.errors import Reason, Rejection
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 
 class CrystalSource(ABC):

@@ -15,11 +15,11 @@ from crystal_data.io.formats import (
     has_structure_ending,
     without_suffix,
 )
+from crystal_data.io.record import Record, Split
 from crystal_data.io.records import records_of_file
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.packed import open_text
-from crystal_data.sources.record import Record, Split
 from crystal_data.sources.split_paths import SplitPaths
 from crystal_data.sources.table_cells import (
     AmbiguousNumberError,

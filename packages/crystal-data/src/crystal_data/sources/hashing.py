@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from crystal_data.homes import cache_home
 from crystal_data.io.files import write_text
-from crystal_data.sources.homes import cache_home
 
 # A file that was changed this recently may change again without a new time stamp.
 _SETTLED_SECONDS = 2.0

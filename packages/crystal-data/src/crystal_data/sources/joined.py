@@ -7,8 +7,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from crystal_data.errors import Rejection
+from crystal_data.io.record import Record
 from crystal_data.sources.base import CrystalSource, combine_fingerprint
-from crystal_data.sources.record import Record
 
 
 class JoinedSource(CrystalSource):

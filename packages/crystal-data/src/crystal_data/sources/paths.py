@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import Rejection
+from crystal_data.io.record import Record
 from crystal_data.io.records import files_of_pattern, records_of_pattern
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.hashing import hash_files
-from crystal_data.sources.record import Record
 from crystal_data.sources.table import TableSource, is_table_file
 from crystal_data.sources.table_rows import column_names
 

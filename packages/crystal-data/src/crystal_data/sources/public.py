@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
+from crystal_data.homes import data_home
+from crystal_data.io.record import SPLIT_NAMES, Record, Split, StructureFormat
+from crystal_data.io.site_lists import crystal_from_jarvis
 from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
 from crystal_data.sources.download import RemoteFile, fetch, find_file
 from crystal_data.sources.hashing import hash_files
-from crystal_data.sources.homes import data_home
 from crystal_data.sources.json_list import iter_json_list
 from crystal_data.sources.packed import open_text
-from crystal_data.sources.record import SPLIT_NAMES, Record, Split, StructureFormat
 from crystal_data.sources.registry import JARVIS_SPLIT, MEGNET_SPLIT, DatasetInfo, describe
-from crystal_data.sources.site_lists import crystal_from_jarvis
 from crystal_data.sources.table import TableSource
 from crystal_data.sources.table_cells import BadCellError, convert
 

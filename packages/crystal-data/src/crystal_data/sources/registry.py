@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crystal_data.io.record import SPLIT_NAMES
 from crystal_data.sources.download import RemoteFile
-from crystal_data.sources.record import SPLIT_NAMES
 from crystal_data.sources.table_cells import Kind
 
 _CDVAE = "https://raw.githubusercontent.com/txie-93/cdvae/main/data"

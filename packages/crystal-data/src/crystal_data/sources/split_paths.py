@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from crystal_data.sources.record import Split
+from crystal_data.io.record import Split
 
 
 @dataclass(frozen=True, slots=True)

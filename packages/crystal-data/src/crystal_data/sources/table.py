@@ -11,15 +11,15 @@ from typing import ClassVar
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
 from crystal_data.io.formats import format_of_name, is_table
-from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
-from crystal_data.sources.hashing import hash_files
-from crystal_data.sources.record import Record, Split, StructureFormat
-from crystal_data.sources.site_lists import (
+from crystal_data.io.record import Record, Split, StructureFormat
+from crystal_data.io.site_lists import (
     OPTIMADE_COLUMNS,
     crystal_from_jarvis,
     crystal_from_optimade,
     is_jarvis,
 )
+from crystal_data.sources.base import CrystalSource, combine_fingerprint, reject_duplicates
+from crystal_data.sources.hashing import hash_files
 from crystal_data.sources.split_paths import SplitPaths
 from crystal_data.sources.table_cells import (
     BadCellError,

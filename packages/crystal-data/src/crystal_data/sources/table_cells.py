@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.sources.record import PropertyValue
+from crystal_data.io.record import PropertyValue
 
 Kind = Literal["number", "vector", "per_atom", "text", "skip"]
 

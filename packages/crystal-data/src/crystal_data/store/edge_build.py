@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import atomic_folder
+from crystal_data.processes.locking import locked
+from crystal_data.processes.parallel import map_in_order
+from crystal_data.processes.progress import progress, say
 from crystal_data.store.columns import map_array
 from crystal_data.store.edges import EdgeChunk, EdgeColumns, edge_key, find_edges, write_edges
-from crystal_data.store.locking import locked
 from crystal_data.store.manifest import StoreError, read_manifest
-from crystal_data.store.parallel import map_in_order
-from crystal_data.store.progress import progress, say
 
 # Enough atoms to make good use of array operations, few enough that a chunk's pairs fit memory.
 _ATOMS_PER_CHUNK = 16_384

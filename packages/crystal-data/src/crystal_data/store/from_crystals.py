@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.io.files import atomic_folder
-from crystal_data.store.locking import locked
+from crystal_data.processes.locking import locked
 from crystal_data.store.properties import PropertySchema
 from crystal_data.store.writer import Chunk, StoreWriter
 

@@ -11,7 +11,7 @@ from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import Rejection
 from crystal_data.io.options import ReadOptions
 from crystal_data.io.parse import parse_records
-from crystal_data.sources.record import Record
+from crystal_data.io.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from crystal_data.errors import OnInvalid, Reason, Rejection, SourceError
 from crystal_data.io.options import OnDisorder
 from crystal_data.io.rejected import read_rejected
-from crystal_data.store.progress import say
+from crystal_data.processes.progress import say
 from crystal_data.store.store import CrystalStore
 
 REJECTED = "rejected.csv"

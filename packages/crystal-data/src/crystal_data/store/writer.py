@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from crystal_data.sources.record import SPLIT_NAMES
+from crystal_data.io.record import SPLIT_NAMES
 from crystal_data.store.columns import ArrayWriter, MemoryWriter, NpyWriter, encode_strings
 from crystal_data.store.manifest import write_manifest
 from crystal_data.store.properties import PropertyColumn, PropertySchema

@@ -21,7 +21,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from crystal_data.training.registry import PACKAGES
+from crystal_data.artifacts.registry import PACKAGES
 
 OPTION = "--allow-module"
 _LIBRARIES = ("torch", "lightning", "torchmetrics")

@@ -10,15 +10,15 @@ from typing import Any, Protocol, runtime_checkable
 from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
-from crystal_data.commands.signals import Terminated
+from crystal_data.artifacts.artifact import ARTIFACT
+from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.metrics.result import (
     MetricResult,
     read_results,
     write_results,
 )
-from crystal_data.training.artifact import ARTIFACT
+from crystal_data.processes.signals import Terminated
 from crystal_data.training.checkpoint_file import read_checkpoint
-from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import CHECKPOINTS, LAST, RESULTS, is_trial, run_folder
 from crystal_data.versions import library_versions
 

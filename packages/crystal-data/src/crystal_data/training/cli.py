@@ -17,9 +17,11 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from crystal_data.commands.mistakes import says_errors
-from crystal_data.commands.parent import as_parent, end_with_parent
+from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
+from crystal_data.processes.error_reporting import report_errors
+from crystal_data.processes.parent import as_parent, end_with_parent
+from crystal_data.processes.reporting_rank import is_reporting_rank
 from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
 from crystal_data.training.callbacks import (
     ArtifactExport,
@@ -31,10 +33,8 @@ from crystal_data.training.callbacks import (
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
 from crystal_data.training.freezing import Freeze
 from crystal_data.training.memory import keep_freed_memory
-from crystal_data.training.one_voice import is_the_one_to_speak
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
-from crystal_data.training.registry import ArtifactError
 from crystal_data.training.runs import (
     CHECKPOINTS,
     CONFIG,
@@ -339,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(args, modules)
 
 
-@says_errors
+@report_errors
 def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
     """The same, with the modules given by ``--allow-module`` apart from options of a file.
 
@@ -399,6 +399,6 @@ def _advice(message: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    if is_the_one_to_speak(knows_why=True):
+    if is_reporting_rank(knows_why=True):
         print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
 
-from crystal_data.training.distributed import global_mean
+from crystal_data.processes.distributed import global_mean
 
 LossName = Literal["mse", "mae", "huber"]
 

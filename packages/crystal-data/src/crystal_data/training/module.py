@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.artifacts.artifact import Artifact, TargetScale
+from crystal_data.artifacts.pretrained import PretrainedModel, load_model
+from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidCrystalError, Reason
@@ -20,13 +24,9 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.loading.domain import without
-from crystal_data.training.artifact import Artifact, TargetScale
-from crystal_data.training.distributed import without_statistics
+from crystal_data.processes.distributed import without_statistics
 from crystal_data.training.masked import LossName, MaskedMAE
 from crystal_data.training.optimization import optimizer_plan
-from crystal_data.training.pretrained import PretrainedModel, load_model
-from crystal_data.training.registry import ArtifactError
-from crystal_data.training.state_report import load_state_report
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.training.distributed import global_mean
+from crystal_data.processes.distributed import global_mean
 from crystal_data.training.masked import LossName, masked_loss
 
 TargetWeights = dict[str, float] | Literal["uncertainty"] | None

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor, nn
 
+from crystal_data.artifacts import PretrainedModel
 from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.training import PretrainedModel
 
 
 class ElementSum(PretrainedModel):

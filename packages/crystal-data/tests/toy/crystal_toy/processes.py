@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from crystal_data.training.distributed import GlobalBatchNorm1d, all_reduce_sum
+from crystal_data.processes.distributed import GlobalBatchNorm1d, all_reduce_sum
 from crystal_data.training.masked import MaskedMAE, masked_loss
 from crystal_data.training.target_loss import UncertaintyLoss
 

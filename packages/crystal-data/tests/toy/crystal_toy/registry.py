@@ -1,4 +1,4 @@
-from crystal_data.training.registry import ModelRegistry
+from crystal_data.artifacts.registry import ModelRegistry
 
 MODELS = ModelRegistry(
     "crystal_toy", {"ElementSum": "crystal_toy.model", "NoisySum": "crystal_toy.noisy"}

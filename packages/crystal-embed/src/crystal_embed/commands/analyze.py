@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ _EXTRA = {"catboost": "catboost", "jinja2": "jinja2", "matplotlib": "matplotlib"
           "sklearn": "scikit-learn"}  # fmt: skip
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = _parser()

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 from crystal_embed.shipped import find_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crystal_data.artifacts import PretrainedModel
     from crystal_data.store import CrystalStore
-    from crystal_data.training import PretrainedModel
 
 _SUFFIXES = (".csv", ".npz", ".safetensors")
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -62,11 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
+    from crystal_data.artifacts import PretrainedModel
     from crystal_data.io import read_rejected, write_rejected
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
     from crystal_data.store import REJECTED, InvalidSourceError, open_store
-    from crystal_data.training import PretrainedModel
 
     encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
     rejected_path = output.parent / REJECTED

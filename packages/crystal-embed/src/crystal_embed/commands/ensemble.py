@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 from crystal_embed.commands.models import aligned, with_unit
 from crystal_embed.shipped import find_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crystal_data.training import CoverageRow, Ensemble
+    from crystal_data.inference import CoverageRow, Ensemble
 
 _TABLE, _FIGURE = "calibration.csv", "calibration.svg"
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(models: Sequence[str], output: Path, labelled: str | None) -> None:
-    from crystal_data.training import Ensemble, PropertyModule, save_ensemble
+    from crystal_data.inference import Ensemble, save_ensemble
+    from crystal_data.training import PropertyModule
 
     places = [find_model(model) for model in models]
     ensemble = Ensemble([PropertyModule.from_pretrained(place) for place in places])
@@ -77,8 +78,8 @@ def calibrate(
     Raises:
         ValueError: If labels are missing or too few.
     """
+    from crystal_data.inference import predict_source
     from crystal_data.sources import PathsSource
-    from crystal_data.training import predict_source
 
     served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
     if served is None:
@@ -102,7 +103,7 @@ def calibrate_columns(
     Raises:
         ValueError: If labels are too few.
     """
-    from crystal_data.training import conformal_scale, coverage_table
+    from crystal_data.inference import conformal_scale, coverage_table
 
     num_crystals = len(next(iter(labels.values())))
     shuffled = np.random.default_rng(0).permutation(num_crystals)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 
 _EPILOG = """\
 jarvis    --task AI-SinglePropertyPrediction-formation_energy_peratom-dft_3d-test-mae
@@ -19,7 +19,7 @@ The folder of --output gets further tasks by further calls.
 """
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 from crystal_embed.tables.files import SUFFIXES, TableForm, save_table
 from crystal_embed.tables.load import load_table
 from crystal_embed.tables.table import ElementTable
@@ -43,7 +43,7 @@ def export_table(
     return [save_table(table, output / name, chosen) for name, chosen in _FILES.items()]
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     parser = argparse.ArgumentParser("crystal-embed export-table", description=__doc__)

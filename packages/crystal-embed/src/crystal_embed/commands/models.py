@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.processes import report_errors
 from crystal_embed.shipped import shipped_models, shipped_tables
 
 
-@says_errors
+@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Lists the models and tables."""
-    from crystal_data.training import Artifact
+    from crystal_data.artifacts import Artifact
     from crystal_embed.tables.files import read_table
 
     parser = argparse.ArgumentParser(

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_data.commands.inputs import add_read_options, read_options
-from crystal_data.commands.mistakes import says_errors
+from crystal_data.cli.inputs import add_read_options, read_options
+from crystal_data.processes import report_errors
 from crystal_embed.commands.models import aligned, summary_line, with_unit
 from crystal_embed.shipped import DEFAULT_MODELS, load
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
-    from crystal_data.training import Ensemble, Served
+    from crystal_data.inference import Ensemble, Served
 
 _EPILOG = """\
 Several models of the same targets are an ensemble: their mean and deviation are written, and the
@@ -83,12 +83,12 @@ class _Group:
     ensemble: "Ensemble"
 
 
-@says_errors
+@report_errors
 def _predict(argv: Sequence[str] | None = None) -> int:
+    from crystal_data.inference import predict_source
     from crystal_data.io import read_rejected
     from crystal_data.sources import PathsSource
     from crystal_data.store import InvalidSourceError
-    from crystal_data.training import predict_source
 
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -127,7 +127,7 @@ def _predict(argv: Sequence[str] | None = None) -> int:
 
 
 def _groups(names: Sequence[str]) -> list[_Group]:
-    from crystal_data.training import Ensemble
+    from crystal_data.inference import Ensemble
 
     singles: dict[tuple[str, ...], list[str]] = {}
     members: dict[tuple[str, ...], list[Any]] = {}

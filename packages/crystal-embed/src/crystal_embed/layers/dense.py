@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.training import GlobalBatchNorm1d
+from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.basis import GaussianBasis
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from crystal_data.training import GlobalBatchNorm1d
+from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.rows import Rows, look_up, sum_of_rows
 
 _LEAST_GATE = 1e-6  # of a sum of gates, as in the public code: a node without edges keeps its own

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
-from crystal_data.training import PretrainedModel
+from crystal_data.artifacts import PretrainedModel
 from crystal_embed.layers.atom_embedding import AtomEmbedding
 from crystal_embed.layers.edges import edges_of
 from crystal_embed.tables.table import ElementTable

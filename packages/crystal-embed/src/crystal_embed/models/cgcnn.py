@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
-from crystal_data.training import GlobalBatchNorm1d
+from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.coordinates import CoordinateEmbedding

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
-from crystal_data.training import PretrainedModel, world_size
+from crystal_data.artifacts import PretrainedModel
+from crystal_data.processes import world_size
 from crystal_embed.layers.distinct import DistinctGraph, Kinds
 from crystal_embed.layers.edges import edges_of
 from crystal_embed.layers.encoder import EncoderLayer, Places

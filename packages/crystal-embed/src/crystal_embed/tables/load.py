@@ -155,7 +155,7 @@ def _shipped_table(name: str) -> ElementTable:
 
 def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
     # A model imports the tables, so the way back waits until it is needed.
-    from crystal_data.training import PretrainedModel
+    from crystal_data.artifacts import PretrainedModel
 
     model = PretrainedModel.from_pretrained(path_or_hub_id)
     extract = getattr(model, "element_table", None)

@@ -14,15 +14,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import Crystal, CrystalBatch, GraphSpec
-from crystal_data.training import (
-    Artifact,
-    ArtifactError,
-    PretrainedModel,
-    global_mean,
-    load_state_report,
-    optimizer_plan,
-    without_statistics,
-)
+from crystal_data.artifacts import Artifact, ArtifactError, PretrainedModel, load_state_report
+from crystal_data.processes import global_mean, without_statistics
+from crystal_data.training import optimizer_plan
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, PerturbLattice, Transform
 from crystal_embed.training.means import NamedMeans, Sums
 from crystal_embed.training.repair import (

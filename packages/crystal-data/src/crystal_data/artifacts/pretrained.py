@@ -1,0 +1,224 @@
+"""Models that can be saved, loaded by name and published."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal, Self, get_args, get_origin
+
+from torch import nn
+
+from crystal_data.artifacts.artifact import Artifact, TargetScale
+from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
+from crystal_data.artifacts.size_limit import limited_by
+
+
+class PretrainedModel(nn.Module):
+    """An ``nn.Module`` with ``save_pretrained``, ``from_pretrained`` and ``push_to_hub``.
+
+    A subclass is listed in its package's registry (``<package>.registry.MODELS``). The arguments
+    of its constructor are remembered as given. They must be plain JSON; a model that takes other
+    objects overrides ``artifact_arguments`` and ``from_arguments``.
+    """
+
+    _arguments: dict[str, Any]
+
+    @property
+    def supported_elements(self) -> frozenset[int] | None:
+        """Atomic numbers that it can take; None for all."""
+        return None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments."""
+        model = super().__new__(cls)
+        try:
+            bound = signature(cls.__init__).bind(model, *args, **kwargs)
+        except TypeError:
+            # copy and pickle come without arguments; a wrong call is refused by __init__.
+            return model
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        model.__dict__["_arguments"] = arguments
+        return model
+
+    @classmethod
+    def registry(cls) -> ModelRegistry:
+        """The registry of the package that defines this model."""
+        return registry_of(cls.__module__.partition(".")[0])
+
+    def artifact_arguments(self) -> dict[str, Any]:
+        """The arguments that build this model again; plain JSON."""
+        return dict(self._arguments)
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """Builds the model, with fresh weights, from what ``artifact_arguments`` gave."""
+        return cls(**arguments)
+
+    def to_artifact(
+        self,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        untrained: Sequence[str] = (),
+    ) -> Artifact:
+        """The model as what is saved; arguments as in :meth:`save_pretrained`."""
+        registry = self.registry()
+        registry.check(type(self))
+        graph_spec = getattr(self, "graph_spec", None)
+        return Artifact(
+            package=registry.package,
+            model=type(self).__name__,
+            arguments=self.artifact_arguments(),
+            weights={k: v for k, v in self.state_dict().items() if k not in untrained},
+            graph_spec=None if graph_spec is None else graph_spec.to_dict(),
+            targets=targets or {},
+            metadata=metadata or {},
+            untrained=untrained,
+        )
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        untrained: Sequence[str] = (),
+    ) -> Path:
+        """Writes an artifact.
+
+        Args:
+            folder: Made, or replaced if it is an artifact already.
+            targets: Scales of the outputs, in their order.
+            metadata: Versions, data, metrics; plain JSON.
+            untrained: Names of weights to leave out, because no training has changed them.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtifactError: If the model is not in its package's registry, or something is not
+                plain JSON.
+        """
+        artifact = self.to_artifact(targets=targets, metadata=metadata, untrained=untrained)
+        return artifact.save(folder)
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
+        """Loads a model from a folder or from the hub; called on a base class, any that fits.
+
+        Raises:
+            ArtifactError: If the artifact cannot be read, names an unknown model or one of
+                another class, or its weights or graph options do not fit.
+        """
+        _, model = load_model(path_or_hub_id)
+        if not isinstance(model, cls):
+            name = type(model).__name__
+            raise ArtifactError(
+                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}; "
+                f"load it with {name}.from_pretrained"
+            )
+        return model
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        targets: Mapping[str, TargetScale] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        private: bool = False,
+    ) -> None:
+        """Publishes an artifact as ``owner/name`` with the account that is logged in."""
+        artifact = self.to_artifact(targets=targets, metadata=metadata)
+        push_artifact(artifact, repo_id, private=private)
+
+
+def load_model(path_or_hub_id: str | Path) -> tuple[Artifact, PretrainedModel]:
+    """An artifact and the model that it holds.
+
+    Raises:
+        ArtifactError: As ``Artifact.load`` and ``model_from_artifact``; it names the artifact.
+    """
+    artifact = Artifact.load(path_or_hub_id)
+    try:
+        return artifact, model_from_artifact(artifact)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path_or_hub_id}: {error}") from error
+
+
+def model_from_artifact(artifact: Artifact) -> PretrainedModel:
+    """Builds the model that an artifact names and loads its weights.
+
+    What the artifact lists as untrained keeps fresh values.
+
+    Raises:
+        ArtifactError: If the name is unknown, or arguments, weights or graph options do not fit.
+    """
+    model_class = registry_of(artifact.package).model_class(artifact.model)
+    if not issubclass(model_class, PretrainedModel):
+        raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
+    try:
+        _check_arguments(model_class, artifact.arguments)
+        with limited_by(artifact.weights, artifact.arguments):
+            model = model_class.from_arguments(artifact.arguments)
+        fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
+        model.load_state_dict({**fresh, **artifact.weights}, strict=True)
+    # The arguments come from a file, and a constructor may stumble over a wrong one anywhere.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        if not isinstance(error, ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise ArtifactError(f"{artifact.model} cannot be built as saved: {reason}") from error
+    graph_spec = getattr(model, "graph_spec", None)
+    rebuilt = None if graph_spec is None else graph_spec.to_dict()
+    if rebuilt != artifact.graph_spec:
+        raise ArtifactError(
+            f"{artifact.model} was trained on graphs {artifact.graph_spec} but now asks for "
+            f"{rebuilt}; its predictions would be wrong"
+        )
+    return model
+
+
+def _check_arguments(model_class: type[PretrainedModel], arguments: Mapping[str, Any]) -> None:
+    """Raises where a constructor would take a wrong number or word for another one.
+
+    Raises:
+        ValueError: If an argument that is annotated as bool, int, float or a choice is none.
+    """
+    for name, parameter in signature(model_class.__init__).parameters.items():
+        if name not in arguments:
+            continue
+        value, kind = arguments[name], parameter.annotation
+        if get_origin(kind) is Literal:
+            fits, expected = value in get_args(kind), " or ".join(get_args(kind))
+        elif kind in (bool, int, float):
+            # True is an int, and 1 is as good as 1.0.
+            accepted = (int, float) if kind is float else kind
+            fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+            expected = kind.__name__
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"argument '{name}' is {value!r:.50}, expected {expected}")
+
+
+def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) -> None:
+    """Uploads an artifact to the hub.
+
+    Raises:
+        ArtifactError: If the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = artifact.save(Path(scratch) / "artifact")
+        try:
+            api = HfApi()
+            api.create_repo(repo_id, exist_ok=True, private=private)
+            api.upload_folder(repo_id=repo_id, folder_path=folder)
+        # The hub's client lets errors of several network libraries through.
+        except Exception as error:
+            raise ArtifactError(
+                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error}); "
+                "`hf auth login` logs in; save_pretrained writes the same folder here"
+            ) from error

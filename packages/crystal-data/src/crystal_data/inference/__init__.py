@@ -1,0 +1,28 @@
+"""Predictions with trained models: one, several as an ensemble, calibrated intervals."""
+
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.inference.calibration import CoverageRow as CoverageRow
+    from crystal_data.inference.calibration import conformal_scale as conformal_scale
+    from crystal_data.inference.calibration import coverage_table as coverage_table
+    from crystal_data.inference.ensemble import Ensemble as Ensemble
+    from crystal_data.inference.ensemble import is_ensemble as is_ensemble
+    from crystal_data.inference.ensemble import save_ensemble as save_ensemble
+    from crystal_data.inference.predict import Served as Served
+    from crystal_data.inference.predict import predict_source as predict_source
+
+# torch and lightning take seconds to import, so each part loads on first use.
+_EXPORTS = {
+    "CoverageRow": "crystal_data.inference.calibration",
+    "Ensemble": "crystal_data.inference.ensemble",
+    "Served": "crystal_data.inference.predict",
+    "conformal_scale": "crystal_data.inference.calibration",
+    "coverage_table": "crystal_data.inference.calibration",
+    "is_ensemble": "crystal_data.inference.ensemble",
+    "predict_source": "crystal_data.inference.predict",
+    "save_ensemble": "crystal_data.inference.ensemble",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

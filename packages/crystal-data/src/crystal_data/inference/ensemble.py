@@ -1,0 +1,183 @@
+"""Several modules for the same targets: their mean, and how much they differ."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.artifacts.artifact import Artifact
+from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.inference.calibration import COVERAGE, half_width
+from crystal_data.io.checked_json import (
+    read_json_object,
+    verify_checksum,
+    with_checksum,
+)
+from crystal_data.io.files import atomic_folder
+from crystal_data.io.own_files import DamagedFileError
+from crystal_data.io.read import CrystalInput
+from crystal_data.training.module import PropertyModule
+
+ENSEMBLE = "ensemble.json"
+FORMAT_VERSION = 2
+
+Columns = dict[str, NDArray[np.float64]]
+
+
+class Ensemble:
+    """Modules trained apart, such as with different seeds, for the same targets.
+
+    Args:
+        members: One or more; all have the same targets and units.
+        scale: For each target the factor that makes the members' deviation that of the error, as
+            ``conformal_scale`` finds it. Without it there are no intervals.
+
+    Raises:
+        ValueError: If targets or units differ.
+    """
+
+    def __init__(
+        self, members: Sequence[PropertyModule], scale: Mapping[str, float] | None = None
+    ) -> None:
+        first, *others = members
+        for other in others:
+            if (other.targets, other.units) != (first.targets, first.units):
+                raise ValueError(
+                    f"members of an ensemble predict the same; one has {_described(first)}, "
+                    f"another {_described(other)}"
+                )
+        self.members = tuple(members)
+        self.scale = dict(scale or {})
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What it predicts."""
+        return self.members[0].targets
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each target that has one."""
+        return self.members[0].units
+
+    def predict(
+        self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
+    ) -> Columns:
+        """Predicts as ``PropertyModule.predict`` does, with what ``combine`` adds."""
+        # Each member reads them anew.
+        given = list(crystals) if isinstance(crystals, Iterator) else crystals
+        return self.combine([member.predict(given, batch_size) for member in self.members])
+
+    def combine(self, predictions: Sequence[Mapping[str, NDArray[np.float64]]]) -> Columns:
+        """What the members' predictions say together.
+
+        Args:
+            predictions: Of each member: target to values, shape ``[num_crystals]``.
+
+        Returns:
+            For each target ``name``, the mean; of several members ``name:std``, their deviation;
+            calibrated also ``name:low90`` and ``name:high90``, between which nine labels of ten
+            should lie.
+        """
+        columns: Columns = {}
+        for name in self.targets:
+            values = np.stack([one[name] for one in predictions])
+            columns[name] = mean = values.mean(axis=0)
+            if len(values) == 1:
+                continue
+            columns[f"{name}:std"] = std = values.std(axis=0, ddof=1)
+            if name in self.scale:
+                width = half_width(std, self.scale[name], COVERAGE)
+                percent = f"{100 * COVERAGE:.0f}"
+                columns[f"{name}:low{percent}"] = mean - width
+                columns[f"{name}:high{percent}"] = mean + width
+        return columns
+
+    def unit_of(self, column: str) -> str:
+        """Unit of a column that ``combine`` gives."""
+        return self.units.get(column.partition(":")[0], "")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads what ``save_ensemble`` wrote; executes nothing.
+
+        Raises:
+            ArtifactError: If it is not complete or was written by a newer version.
+        """
+        folder = Path(folder)
+        path = folder / ENSEMBLE
+        try:
+            content = read_json_object(path)
+            version, names = content["format_version"], content["members"]
+            if version > FORMAT_VERSION:
+                raise ArtifactError(
+                    f"{folder}: written in format {version}, this version reads up to "
+                    f"{FORMAT_VERSION}; upgrade crystal-data"
+                )
+            if version > 1:  # format 1 had no checksum
+                verify_checksum(content, path)
+            scale = {str(name): float(value) for name, value in content["scale"].items()}
+        except DamagedFileError as error:
+            raise ArtifactError(f"{error.without_remedy}; make the ensemble again") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{path}: no ensemble: {error}") from error
+        if (
+            not isinstance(names, list)
+            or not names
+            or any(not isinstance(name, str) or Path(name).name != name for name in names)
+            or len(set(names)) < len(names)
+        ):
+            raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
+        if any(not 0 <= factor < math.inf for factor in scale.values()):
+            raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
+        return cls([PropertyModule.from_pretrained(folder / name) for name in names], scale)
+
+
+def is_ensemble(folder: str | Path) -> bool:
+    """Whether a folder is one that ``save_ensemble`` wrote."""
+    return (Path(folder) / ENSEMBLE).is_file()
+
+
+def save_ensemble(
+    folder: str | Path,
+    members: Sequence[str | Path],
+    scale: Mapping[str, float],
+    *,
+    files: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes a folder with a copy of each member's artifact, at once.
+
+    Args:
+        folder: Made, or replaced if it is an ensemble already.
+        members: Artifacts, runs, or hub ids.
+        scale: As :class:`Ensemble` takes it.
+        files: Further texts by file name.
+
+    Raises:
+        ArtifactError: If a member cannot be read, or the folder holds other files.
+    """
+    folder = Path(folder)
+    if folder.exists() and not is_ensemble(folder) and any(folder.iterdir()):
+        raise ArtifactError(f"{folder}: holds other files; an ensemble needs a folder of its own")
+    artifacts = [Artifact.load(member) for member in members]
+    names = [f"member-{number}" for number in range(1, len(artifacts) + 1)]
+    content: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "members": names,
+        "scale": dict(scale),
+    }
+    with atomic_folder(folder) as draft:
+        for name, artifact in zip(names, artifacts, strict=True):
+            artifact.save(draft / name)
+        text = json.dumps(with_checksum(content), indent=2) + "\n"
+        (draft / ENSEMBLE).write_text(text, encoding="utf-8", newline="\n")
+        for name, text in (files or {}).items():
+            (draft / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _described(module: PropertyModule) -> str:
+    return ", ".join(f"{name} in {module.units.get(name, '1')}" for name in module.targets)
