@@ -1,4 +1,4 @@
-"""Whether trainings had come to rest: what their validation curves still did at the end."""
+"""Whether trainings have converged: what their validation curves still did at the end."""
 
 from collections.abc import Sequence
 from math import ceil

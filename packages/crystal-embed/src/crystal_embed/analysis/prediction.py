@@ -60,7 +60,7 @@ def cross_validated_r2(
         values: Shape ``[num_elements]``.
         seed: Of the folds, of the trees, and of the shuffling.
         num_folds: Of about equal size.
-        shuffle: Whether the values are dealt out anew among the elements first, a control that
+        shuffle: Whether the values are permuted between the elements first, a control that
             leaves nothing to be found.
     """
     rng = np.random.default_rng(seed)

@@ -75,7 +75,7 @@ class PropertyScores:
         target: Which.
         symbols: Elements that have a value and stand in every table.
         scores: By label of the table.
-        shuffled: The same with values dealt out anew, for the tables that are analysed.
+        shuffled: The same with permuted values, for the tables that are analysed.
     """
 
     target: ElementProperty

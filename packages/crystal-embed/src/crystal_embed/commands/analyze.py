@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="TABLE",
         help="tables of which only the R² beside the others' is wanted (default: atom_init, "
-        "random:128, and the first TABLE with its rows dealt out anew)",
+        "random:128, and the first TABLE with its rows permuted)",
     )
     parser.add_argument(
         "--neighbors-of", nargs="+", default=[], metavar="ELEMENT", help="show their neighbours"

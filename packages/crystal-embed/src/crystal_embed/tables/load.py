@@ -42,7 +42,7 @@ def load_table(name_or_path: str | Path) -> ElementTable:
             - ``atom_init``: the 92 numbers of CGCNN;
             - ``one_hot``: elements 1 to 100, each a dimension of its own;
             - ``random:<width>`` or ``random:<width>:<seed>``: normal numbers, seed 0 by default;
-            - ``permuted:<seed>:<table>``: another table with its rows dealt out anew among the
+            - ``permuted:<seed>:<table>``: another table with its rows permuted between the
               elements, a control that keeps all numbers and loses their meaning;
             - ``joined:<table>,<table>``: the vectors of several tables, one after the other, for
               the elements that are in all of them;
