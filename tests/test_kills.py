@@ -17,7 +17,10 @@ import yaml
 
 from crystal_apps import quickstart
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there"),
+]
 
 CONFIG = {
     "seed_everything": 1,
@@ -207,7 +210,6 @@ def test_the_second_process_ends_with_the_first(workplace):
     kill_at_any_moment(workplace / "two-ended", random.Random(1), *TWO_PROCESSES)
 
 
-@pytest.mark.slow
 def test_two_processes_resume_exactly(workplace):
     finish(workplace / "two", *TWO_PROCESSES)
     run = workplace / "two-killed"
@@ -217,7 +219,6 @@ def test_two_processes_resume_exactly(workplace):
     assert_same(workplace / "two", run)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_ten_times(undisturbed, workplace, seed):
     rng = random.Random(seed)
@@ -233,7 +234,6 @@ def test_killed_ten_times(undisturbed, workplace, seed):
     assert_same(undisturbed, run)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 2.0, 20.0], ids="importing loading waiting".split())
 def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds):
     with fit(workplace / "never", *TWO_PROCESSES) as process:
@@ -353,7 +353,6 @@ def assert_same_pipeline(out: Path, other: Path) -> None:
             assert (out / run / name).read_bytes() == (other / run / name).read_bytes(), run / name
 
 
-@pytest.mark.slow
 def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     file, out = pipeline(tmp_path / "pipeline", epochs=3, tables=1), tmp_path / "out"
     first = out / "transformer/seed-0"
@@ -372,7 +371,6 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     assert_same_pipeline(tmp_path / "undisturbed", out)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("extra", [("--jobs", "2"), TWO_DEVICES], ids=["one", "two devices"])
 def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
