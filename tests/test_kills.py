@@ -156,8 +156,9 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def are_gone(pids: set[int], seconds: float) -> bool:
-    end = time.monotonic() + seconds
+def are_gone(pids: set[int]) -> bool:
+    # They end within a second on an idle machine, and wait for each other for many minutes if not.
+    end = time.monotonic() + 30
     while time.monotonic() < end and any(map(is_alive, pids)):
         time.sleep(0.05)
     return not any(map(is_alive, pids))
@@ -187,7 +188,7 @@ def kill_at_any_moment(run: Path, rng: random.Random, *extra: str) -> None:
         started = descendants(process.pid)
         assert bool(started) == bool(extra)
         kill(process)
-    assert are_gone(started, 5)
+    assert are_gone(started)
 
 
 def finish(run: Path, *extra: str) -> None:
@@ -244,7 +245,7 @@ def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds)
         time.sleep(seconds)
         assert all(map(is_alive, second))
         kill(process)
-    assert are_gone(second, 5)
+    assert are_gone(second)
 
 
 QUICKSTART = Path(quickstart.__file__).with_name("pipeline.yaml")
@@ -319,7 +320,7 @@ def kill_the_trainings(process: subprocess.Popen, out: Path, rng: random.Random)
     for training in trainings(process):
         with suppress(ProcessLookupError):
             os.kill(training, signal.SIGKILL)
-    assert are_gone(started, 5) or process.poll() is None
+    assert are_gone(started) or process.poll() is None
     process.kill()
     return started
 
@@ -361,7 +362,7 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
         started = descendants(process.pid)
         assert started
         kill(process)
-    assert are_gone(started, 5)
+    assert are_gone(started)
     run_through(file, out, "--jobs", "2")
     log = (first / "log.txt").read_text(encoding="utf-8")
     # The second process began behind it; the first was perhaps killed before it said so.
@@ -384,6 +385,6 @@ def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
         with crystal_run(file, out, *extra) as process:
             started = ways[number % 3](process, out, rng)
         assert process.returncode, f"it came to its end after {number} kills"
-        assert are_gone(started, 5)
+        assert are_gone(started)
     run_through(file, out, *extra)
     assert_same_pipeline(undisturbed, out)

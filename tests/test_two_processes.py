@@ -458,7 +458,7 @@ def check_mistake(workplace: Path, mistake: str, launcher: Sequence[str]) -> Non
     arguments = [*launcher, "-m", "crystal_embed", *arguments, "--trainer.devices", "2"]
     process = start(workplace, name, arguments)
     status, out, _ = finish(workplace, name, process)
-    for _ in range(80):
+    for _ in range(300):
         if not left_over(process.pid):
             break
         time.sleep(0.1)
