@@ -19,6 +19,7 @@ from crystal_apps import quickstart
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there"),
 ]
 
@@ -372,6 +373,7 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     assert_same_pipeline(tmp_path / "undisturbed", out)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("extra", [("--jobs", "2"), TWO_DEVICES], ids=["one", "two devices"])
 def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):

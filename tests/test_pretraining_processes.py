@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 HELPERS = Path(__file__).parent / "several_processes"
 CORRUPTIONS = [

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HELPERS = Path(__file__).parent / "several_processes"
 WORKER = HELPERS / "run_commands.py"
