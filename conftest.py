@@ -12,5 +12,11 @@ os.environ.setdefault("COLUMNS", "120")
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Stores go to a folder of this run, never to the user's cache."""
-    os.environ["CRYSTAL_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    """Stores go to a folder of this run, never to the user's cache.
+
+    The processes of ``pytest -n`` share it, so that each store is built once: builds have a lock.
+    """
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    os.environ["CRYSTAL_CACHE_HOME"] = str(run / "cache")

@@ -1,6 +1,7 @@
 """Code in the documentation runs: Python and shell blocks, each page in a folder of its own.
 
-A shell block whose first line is ``# not run here: reason`` is left out.
+A shell block whose first line is ``# not run here: reason`` is left out. Pages with blocks to run
+are slow: each block is a process, and many of them train.
 """
 
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,8 +33,13 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     ]
 
 
+def as_param(page: Path) -> Any:
+    marks = [pytest.mark.slow] if blocks(page) else []
+    return pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [as_param(page) for page in PAGES])
 def test_code_runs(page: Path, tmp_path: Path) -> None:
     # Pages speak from the top of a checkout; commands are those of this environment.
     (tmp_path / "configs").symlink_to(ROOT / "configs")

@@ -17,7 +17,11 @@ import yaml
 
 from crystal_apps import quickstart
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks /proc who is there"),
+]
 
 CONFIG = {
     "seed_everything": 1,
@@ -153,8 +157,9 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def are_gone(pids: set[int], seconds: float) -> bool:
-    end = time.monotonic() + seconds
+def are_gone(pids: set[int]) -> bool:
+    # They end within a second on an idle machine, and wait for each other for many minutes if not.
+    end = time.monotonic() + 30
     while time.monotonic() < end and any(map(is_alive, pids)):
         time.sleep(0.05)
     return not any(map(is_alive, pids))
@@ -184,7 +189,7 @@ def kill_at_any_moment(run: Path, rng: random.Random, *extra: str) -> None:
         started = descendants(process.pid)
         assert bool(started) == bool(extra)
         kill(process)
-    assert are_gone(started, 5)
+    assert are_gone(started)
 
 
 def finish(run: Path, *extra: str) -> None:
@@ -207,7 +212,6 @@ def test_the_second_process_ends_with_the_first(workplace):
     kill_at_any_moment(workplace / "two-ended", random.Random(1), *TWO_PROCESSES)
 
 
-@pytest.mark.slow
 def test_two_processes_resume_exactly(workplace):
     finish(workplace / "two", *TWO_PROCESSES)
     run = workplace / "two-killed"
@@ -217,7 +221,6 @@ def test_two_processes_resume_exactly(workplace):
     assert_same(workplace / "two", run)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_ten_times(undisturbed, workplace, seed):
     rng = random.Random(seed)
@@ -233,7 +236,6 @@ def test_killed_ten_times(undisturbed, workplace, seed):
     assert_same(undisturbed, run)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 2.0, 20.0], ids="importing loading waiting".split())
 def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds):
     with fit(workplace / "never", *TWO_PROCESSES) as process:
@@ -244,7 +246,7 @@ def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds)
         time.sleep(seconds)
         assert all(map(is_alive, second))
         kill(process)
-    assert are_gone(second, 5)
+    assert are_gone(second)
 
 
 QUICKSTART = Path(quickstart.__file__).with_name("pipeline.yaml")
@@ -319,7 +321,7 @@ def kill_the_trainings(process: subprocess.Popen, out: Path, rng: random.Random)
     for training in trainings(process):
         with suppress(ProcessLookupError):
             os.kill(training, signal.SIGKILL)
-    assert are_gone(started, 5) or process.poll() is None
+    assert are_gone(started) or process.poll() is None
     process.kill()
     return started
 
@@ -353,7 +355,6 @@ def assert_same_pipeline(out: Path, other: Path) -> None:
             assert (out / run / name).read_bytes() == (other / run / name).read_bytes(), run / name
 
 
-@pytest.mark.slow
 def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     file, out = pipeline(tmp_path / "pipeline", epochs=3, tables=1), tmp_path / "out"
     first = out / "transformer/seed-0"
@@ -362,7 +363,7 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
         started = descendants(process.pid)
         assert started
         kill(process)
-    assert are_gone(started, 5)
+    assert are_gone(started)
     run_through(file, out, "--jobs", "2")
     log = (first / "log.txt").read_text(encoding="utf-8")
     # The second process began behind it; the first was perhaps killed before it said so.
@@ -372,7 +373,7 @@ def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     assert_same_pipeline(tmp_path / "undisturbed", out)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("extra", [("--jobs", "2"), TWO_DEVICES], ids=["one", "two devices"])
 def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
@@ -386,6 +387,6 @@ def test_a_pipeline_of_the_quickstarts_size_killed_ten_times(tmp_path, extra):
         with crystal_run(file, out, *extra) as process:
             started = ways[number % 3](process, out, rng)
         assert process.returncode, f"it came to its end after {number} kills"
-        assert are_gone(started, 5)
+        assert are_gone(started)
     run_through(file, out, *extra)
     assert_same_pipeline(undisturbed, out)

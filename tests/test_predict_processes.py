@@ -12,6 +12,7 @@ from crystal_data.io.cif import to_cif
 from crystal_data.testing import random_crystals
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_devices_write_one_table(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()

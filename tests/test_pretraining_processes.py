@@ -11,6 +11,8 @@ import pytest
 import torch
 import yaml
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
 HELPERS = Path(__file__).parent / "several_processes"
 CORRUPTIONS = [
     {"class_path": "crystal_data.transforms.MaskAtoms"},

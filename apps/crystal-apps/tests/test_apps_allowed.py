@@ -84,6 +84,7 @@ def test_a_pipeline_runs_nothing(
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_process_of_a_run_takes_no_module_from_a_file(tmp_path: Path) -> None:
     """Neither by an option of the pipeline nor by a file in the working folder with its name."""
     file = pipeline({OPTIMIZER: "foreign_code.Own", "allow-module": "foreign_code"})

@@ -29,6 +29,7 @@ def quick(out: Path, *, fresh: bool = False) -> tuple[Path, str]:
     return page, console.export_text()
 
 
+@pytest.mark.slow
 def test_all_stages_then_none_again(tmp_path: Path) -> None:
     out = tmp_path / "quickstart"
     page, text = quick(out)

@@ -49,6 +49,7 @@ def one_process(processes):
     return net, prediction.detach(), label, loss.item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_gradients_are_those_of_one_process(two_processes, one_process, rank):
     net = one_process[0]
@@ -57,6 +58,7 @@ def test_gradients_are_those_of_one_process(two_processes, one_process, rank):
         torch.testing.assert_close(got, parameter.grad, atol=2e-6, rtol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("loss", ["mae", "mse"])
 def test_learned_weights_have_the_gradients_of_one_process(two_processes, processes, loss, rank):
@@ -67,6 +69,7 @@ def test_learned_weights_have_the_gradients_of_one_process(two_processes, proces
         torch.testing.assert_close(got, parameter.grad, atol=2e-6, rtol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_loss_is_the_mean_over_all_labels(two_processes, one_process):
     _, prediction, label, loss = one_process
     known = ~label.isnan()
@@ -77,6 +80,7 @@ def test_loss_is_the_mean_over_all_labels(two_processes, one_process):
     assert two_processes[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_running_statistics(two_processes, one_process, rank):
     norm = one_process[0].norm
@@ -85,6 +89,7 @@ def test_running_statistics(two_processes, one_process, rank):
     torch.testing.assert_close(variance, norm.running_var)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_errors_are_over_all_labels(two_processes, one_process, rank):
     _, prediction, label, _ = one_process

@@ -63,7 +63,8 @@ def orphan(how: str, wait: str = "time.sleep(60)") -> int:
     ids=["sleeping", "blocked"],
 )
 def test_a_child_ends_when_its_parent_is_killed(wait):
-    assert gone(orphan("as_parent()", wait), 5)
+    # Within a second on an idle machine; by itself it would end after a minute or never.
+    assert gone(orphan("as_parent()", wait), 30)
 
 
 def test_a_child_that_was_not_asked_outlives_its_parent():

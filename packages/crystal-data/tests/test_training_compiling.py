@@ -56,6 +56,7 @@ def fitted(folder, *callbacks, epochs=3):
     return trainer, module, torch.load(checkpoint, weights_only=True)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_compiled_training_is_the_same(tmp_path, capfd):
     torch._dynamo.reset()
@@ -83,6 +84,7 @@ def test_compiled_training_is_the_same(tmp_path, capfd):
     assert counters["stats"]["unique_graphs"] == first
 
 
+@pytest.mark.slow
 def test_without_a_compiler_training_says_so_once(tmp_path):
     # In a process of its own, because torch remembers what it found out about the compiler.
     script = f"""

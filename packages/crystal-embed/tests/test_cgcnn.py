@@ -18,6 +18,7 @@ from crystal_data.testing import (
     perovskite,
     random_crystals,
 )
+from crystal_data.training import PropertyModule
 from crystal_embed import CGCNN, load_table
 from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.models.cgcnn import CGCNNConv
@@ -143,3 +144,11 @@ def test_element_table_is_what_enters_the_convolutions(tmp_path):
     assert (len(table), table.width) == (100, 64)
     expected = model.input(torch.tensor(load_table("atom_init").vector("Fe")))
     np.testing.assert_allclose(table.vector("Fe"), expected.detach().numpy(), atol=1e-6)
+
+
+def test_a_checkpoint_of_another_model_is_one_line():
+    wide, narrow = (PropertyModule(CGCNN(width=width), ["energy"]) for width in (16, 8))
+    saved = {"state_dict": wide.state_dict(), "targets": ["energy"]}
+    wide.on_load_checkpoint(saved)
+    with pytest.raises(ValueError, match=r"first model\.input\.weight, which is \(16, 92\)"):
+        narrow.on_load_checkpoint(saved)

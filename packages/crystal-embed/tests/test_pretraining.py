@@ -62,9 +62,8 @@ CONFIG = {
             },
             "balance": "source",
             "batch_size": 16,
-            "train_size": 960,
+            "train_size": 96,
             "length_buckets": True,
-            "cache": "cache",
             "transforms": [{"class_path": "crystal_data.transforms.RandomRotation"}],
         },
     },
@@ -80,10 +79,9 @@ FINE_TUNING = {
     "data": {
         "class_path": "crystal_data.CrystalDataModule",
         "init_args": {
-            "source": {"class_path": "crystal_data.BuiltinSource"},
+            "source": CONFIG["data"]["init_args"]["source"],
             "train_size": 64,
             "batch_size": 32,
-            "cache": "cache",
         },
     },
 }
@@ -103,6 +101,7 @@ def rows(folder):
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
+    """The working folder of this file's tests, with a brief training in ``run``."""
     folder = tmp_path_factory.mktemp("pretraining")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["crystal-embed"])
@@ -119,8 +118,10 @@ def corrupted(model, crystals, corruptions=CORRUPTIONS, spec=None):
     return batch.with_edges(spec or model.graph_spec)
 
 
+@pytest.mark.slow
 def test_built_in_crystals_are_learned(workplace):
-    first, *_, last = rows(workplace / "run")
+    assert fit("learned", CONFIG, "--data.train_size", "960") == 0
+    first, *_, last = rows(workplace / "learned")
     assert last["val/loss"] < 0.9 * first["val/loss"]
     # Without any repair the share of squares that is left is 1.
     assert last["val/length_loss"] < 0.9
@@ -181,7 +182,6 @@ def test_a_resumed_training_ends_the_same(workplace):
     # The schedule follows the length of the run, so it is left out here.
     config = json.loads(json.dumps(CONFIG))
     del config["model"]["init_args"]["lr_scheduler"]
-    config["data"]["init_args"]["train_size"] = 96
     assert fit("whole", config) == 0
     assert fit("parts", config, *half) == 0
     assert fit("parts", config, "--ckpt_path", "last") == 0
