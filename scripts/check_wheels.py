@@ -1,8 +1,10 @@
 """Builds every wheel and proves that each works alone, in an empty environment.
 
 Each package is installed beside nothing but its declared needs (ours come from the wheels just
-built), then its command answers and no other package of ours can be imported. uv installs, which
-links large libraries from its cache where pip would unpack them once a package.
+built), then its commands work in a folder that is no checkout and no other package of ours can be
+imported. The wheels are built from the source distributions, as for a release; those built from the
+checkout must hold the same files. uv installs, which links large libraries from its cache where pip
+would unpack them once a package.
 """
 
 import argparse
@@ -12,23 +14,36 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
-# Package → our packages it may bring along, and a command that does real work on my.cif.
+MY_RUN = "--data.source.path my/ --trainer.default_root_dir runs/x"
+# Package → our packages it may bring along, and commands that do real work on my.cif and my/.
 PACKAGES = {
-    "crystal-data": ({"crystal_data"}, ["crystal-data", "list"]),
-    "crystal-embed": ({"crystal_data", "crystal_embed"}, ["crystal-embed", "predict", "my.cif"]),
+    "crystal-data": ({"crystal_data"}, ["crystal-data list"]),
+    "crystal-embed": (
+        {"crystal_data", "crystal_embed"},
+        [
+            "crystal-embed predict my.cif",
+            "crystal-embed configs",
+            f"crystal-embed fit --config cgcnn-folder {MY_RUN} --trainer.max_epochs 1",
+            f"crystal-embed test --config cgcnn-folder --config cpu {MY_RUN}",
+            f"crystal-embed predict --config cgcnn-folder {MY_RUN}",
+            "crystal-embed predict --model runs/x --input my/ --output predictions.csv",
+        ],
+    ),
     "crystal-apps": (
         {"crystal_data", "crystal_embed", "crystal_apps"},
-        ["crystal", "doctor"],
+        # Listing the benchmarks reads all of them, their pipelines and where these find configs.
+        ["crystal doctor", "crystal configs uae-mp20", "crystal benchmark list"],
     ),
 }
 # Rock salt, which the weights in the wheel know.
-MY_CIF = """\
+CIF = """\
 data_NaCl
-_cell_length_a 5.64
-_cell_length_b 5.64
-_cell_length_c 5.64
+_cell_length_a {length}
+_cell_length_b {length}
+_cell_length_c {length}
 _cell_angle_alpha 90
 _cell_angle_beta 90
 _cell_angle_gamma 90
@@ -68,7 +83,7 @@ def check(package: str, wheels: Path, folder: Path, uv: str) -> None:
     wheel = next(wheels.glob(f"{package.replace('-', '_')}-*.whl"))
     run(uv, "pip", "install", "--python", python, "--find-links", wheels, wheel, env=clean)
     run(uv, "pip", "check", "--python", python, env=clean)
-    allowed, command = PACKAGES[package]
+    allowed, commands = PACKAGES[package]
     for name in sorted(OURS):
         found = subprocess.run(
             [python, "-c", f"import {name}"], capture_output=True, check=False,
@@ -77,9 +92,39 @@ def check(package: str, wheels: Path, folder: Path, uv: str) -> None:
         if (found.returncode == 0) != (name in allowed):
             problem = "cannot be imported" if name in allowed else "came along undeclared"
             sys.exit(f"{package}: {name} {problem}")
-    run(bin_folder / command[0], *command[1:], env=clean, cwd=folder)
-    print(f"{package}: alone in an empty environment, {' '.join(command)} works "
-          f"({time.monotonic() - start:.0f} s)", flush=True)  # fmt: skip
+    for command in commands:
+        program, *words = command.split()
+        run(bin_folder / program, *words, env=clean, cwd=folder)
+        print(f"{package}: alone in an empty environment, {command} works "
+              f"({time.monotonic() - start:.0f} s)", flush=True)  # fmt: skip
+
+
+def write_crystals(folder: Path) -> None:
+    """Writes my.cif, and my/ with 20 crystals and their labels."""
+    (folder / "my.cif").write_text(CIF.format(length=5.64), encoding="utf-8")
+    (folder / "my").mkdir()
+    labels = []
+    for number in range(20):
+        text = CIF.format(length=5 + number / 20)
+        (folder / "my" / f"crystal-{number}.cif").write_text(text, encoding="utf-8")
+        labels.append(f"crystal-{number},{number / 20}\n")
+    (folder / "my" / "id_prop.csv").write_text("".join(labels), encoding="utf-8")
+
+
+def build(folder: Path, uv: str) -> Path:
+    """Builds all wheels, and returns their folder."""
+    wheels, direct = folder / "wheels", folder / "direct"
+    run(uv, "build", "--all-packages", "--out-dir", wheels, cwd=ROOT)
+    run(uv, "build", "--all-packages", "--wheel", "--out-dir", direct, cwd=ROOT)
+    for wheel in wheels.glob("*.whl"):
+        if different := _files(wheel) ^ _files(direct / wheel.name):
+            sys.exit(f"{wheel.name}: in one kind of build alone: {sorted(different)}")
+    return wheels
+
+
+def _files(wheel: Path) -> set[str]:
+    with ZipFile(wheel) as archive:
+        return set(archive.namelist())
 
 
 def main() -> None:
@@ -88,12 +133,13 @@ def main() -> None:
     parser.add_argument("packages", nargs="*", default=list(PACKAGES), metavar="PACKAGE")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "my.cif").write_text(MY_CIF, encoding="utf-8")
+        write_crystals(folder)
         # `uv run` says which uv is running, where it is not on the PATH.
         uv = os.environ.get("UV", "uv")
-        run(uv, "build", "--all-packages", "--wheel", "--out-dir", folder / "wheels", cwd=ROOT)
-        for package in parser.parse_args().packages:
-            check(package, folder / "wheels", folder, uv)
+        packages = parser.parse_args().packages
+        wheels = build(folder, uv)
+        for package in packages:
+            check(package, wheels, folder, uv)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,24 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from crystal_apps.shipped import shipped_benchmarks, shipped_pipelines
+from crystal_data.shipped_configs import announced_configs
 from crystal_data.training.cli import CrystalCLI
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_PIPELINES = {"pipelines", "benchmarks"}  # files of `crystal run` and `crystal benchmark`
 CONFIGS = sorted(
     path
     for path in (ROOT / "configs").glob("*/*.yaml")
-    # Parts of a configuration, and files of `crystal run` and `crystal benchmark`.
-    if path.parent.name not in {"trainer", "pipelines", "benchmarks"}
+    # Files of `trainer` are parts of a configuration.
+    if path.parent.name not in {"trainer", *OF_PIPELINES}
 )
 COMMANDS = ["crystal_data", "crystal_embed", "crystal_apps"]
 
@@ -42,6 +47,39 @@ def test_help_of_fit_says_what_can_be_set(command: str) -> None:
 
 def test_there_are_configs() -> None:
     assert {path.parent.name for path in CONFIGS} >= {"embed"}
+
+
+def test_every_folder_of_configs_is_built_into_one_package() -> None:
+    built = [folder for hook in _hooks() for folder in hook["folders"]]
+    assert sorted(built) == sorted(path.name for path in (ROOT / "configs").iterdir())
+    scripts = {path.read_text(encoding="utf-8") for path in ROOT.glob("*/*/hatch_build.py")}
+    assert len(scripts) == 1
+
+
+def test_names_of_configs_are_unique_and_announced() -> None:
+    folders = [path for path in (ROOT / "configs").iterdir() if path.name not in OF_PIPELINES]
+    configs = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+    assert sorted(announced_configs()) == sorted(configs)
+    assert set(shipped_pipelines()) == {*_names("pipelines"), "quickstart"}
+    assert set(shipped_benchmarks()) == _names("benchmarks")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*/*.yaml")), ids=lambda p: p.stem)
+def test_the_first_line_of_a_config_says_what_it_does(path: Path) -> None:
+    first, second = path.read_text(encoding="utf-8").splitlines()[:2]
+    assert first.startswith("# ")
+    assert len(first) <= 100
+    # A comment that goes on has a line of its own for this sentence.
+    assert not second.startswith("# "), second
+
+
+def _hooks() -> list[dict[str, Any]]:
+    projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("*/*/pyproject.toml")]
+    return [project["tool"]["hatch"]["build"]["hooks"]["custom"] for project in projects]
+
+
+def _names(folder: str) -> set[str]:
+    return {path.stem for path in (ROOT / "configs" / folder).glob("*.yaml")}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")

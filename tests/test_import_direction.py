@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 # Modules of the command line that packages build theirs on.
 ENTRY_POINTS = {
+    "crystal_data.cli.configs",
     "crystal_data.cli.inputs",
     "crystal_data.cli.lazy",
     "crystal_data.training.allowed",
@@ -26,7 +27,7 @@ ENTRY_POINTS = {
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {
     "crystal_data": """
-        errors elements versions lazy homes
+        errors elements versions lazy homes shipped_configs
         crystal processes
         symmetry
         io graphs
@@ -50,6 +51,7 @@ STOREYS = {
         __main__
     """,
     "crystal_apps": """
+        shipped
         doctor pipeline
         report benchmark
         quickstart

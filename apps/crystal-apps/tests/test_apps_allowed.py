@@ -76,7 +76,7 @@ def test_a_pipeline_runs_nothing(
     command: Any, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = pipeline(options)
-    arguments = [str(file)] if command is run else ["run", "small"]
+    arguments = [str(file)] if command is run else ["run", "configs/benchmarks/small.yaml"]
     assert command(arguments) == 1
     assert not Path("executed").exists()
     error = capsys.readouterr().err

@@ -17,10 +17,12 @@ from crystal_apps.benchmark.gain import paired_gain
 from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
+from crystal_apps.shipped import shipped_benchmarks
 from crystal_data.metrics import MetricResult, write_results
 
 SEEDS = (0, 1, 2)
 TARGET = "band_gap"
+SMALL = "configs/benchmarks/small.yaml"
 SCALE = {"atom-init": 1.0, "universal": 0.8, "random": 1.1}
 
 
@@ -30,7 +32,7 @@ def error_of(table: str, seed: int, row: int) -> float:
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The top of a clone with one benchmark, `small`."""
+    """The top of a clone with one benchmark."""
     for folder in ("configs/pipelines", "configs/benchmarks"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "configs/pipelines/model.yaml").write_text("{}")
@@ -58,7 +60,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def finished(clone: Path, num_rows: int = 40, data_hash: str = "abc") -> list[Task]:
     """The benchmark's runs as they are when all have ended."""
-    benchmark = find_benchmark("small")
+    benchmark = find_benchmark(SMALL)
     tasks = [Task(run, clone / "out") for run in benchmark.pipeline.runs()]
     for task in tasks:
         table, seed = task.run.variant["table"], task.run.seed
@@ -81,7 +83,7 @@ def finished(clone: Path, num_rows: int = 40, data_hash: str = "abc") -> list[Ta
 
 
 def test_rows_have_means_spreads_and_gains(clone: Path) -> None:
-    found = collect(find_benchmark("small"), finished(clone))
+    found = collect(find_benchmark(SMALL), finished(clone))
     (table,) = found.tables
     rows = {row.name: row for row in table.rows}
     for name, row in rows.items():
@@ -114,10 +116,10 @@ def test_an_interval_is_as_wide_as_the_pairs_disagree() -> None:
 
 
 def test_written_results_are_read_back(clone: Path) -> None:
-    found = collect(find_benchmark("small"), finished(clone))
+    found = collect(find_benchmark(SMALL), finished(clone))
     results.write(clone / "results.json", found)
     assert results.read(clone / "results.json") == found
-    text = show.markdown(find_benchmark("small"), found)
+    text = show.markdown(find_benchmark(SMALL), found)
     assert "crystal benchmark run small" in text
     assert "| universal | **2.7" in text
     assert "+20.0 % (+20.0 to +20.0)" in text
@@ -125,7 +127,7 @@ def test_written_results_are_read_back(clone: Path) -> None:
 
 
 def test_compare_wants_means_within_the_recorded_spread(clone: Path) -> None:
-    benchmark = find_benchmark("small")
+    benchmark = find_benchmark(SMALL)
     recorded = collect(benchmark, finished(clone))
     row = recorded.tables[0].rows[0]
     low, high = results.allowed(row, 3)
@@ -147,27 +149,40 @@ def test_compare_wants_means_within_the_recorded_spread(clone: Path) -> None:
 
 
 def test_the_commands(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    assert "small" in capsys.readouterr().out
-    assert main(["compare", "small", "--out", "out"]) == 1
-    assert "no results there" in capsys.readouterr().err
-    benchmark = find_benchmark("small")
+    assert main(["compare", SMALL, "--out", "out"]) == 1
+    assert "no recorded results at" in capsys.readouterr().err
+    assert main(["run", SMALL, "--out", "out", "--record"]) == 1
+    assert "--record: no recorded results at" in capsys.readouterr().err
+    benchmark = find_benchmark(SMALL)
     found = collect(benchmark, finished(clone))
     results.write(benchmark.recorded, found)
+    assert main(["compare", SMALL, "--out", "out"]) == 1
+    assert "small.json: no results there" in capsys.readouterr().err
     results.write(clone / "out/small.json", found)
     assert benchmark.recorded == clone / "benchmarks/results/small.json"
-    assert main(["compare", "small", "--out", "out"]) == 0
+    assert main(["compare", SMALL, "--out", "out"]) == 0
     content = json.loads((clone / "out/small.json").read_text())
     content["tables"][0]["rows"][1]["mean"] *= 2
     (clone / "out/small.json").write_text(json.dumps(content))
-    assert main(["compare", "small", "--out", "out"]) == 1
+    assert main(["compare", SMALL, "--out", "out"]) == 1
     assert "outside what the recorded spread allows" in capsys.readouterr().out
 
 
+def test_benchmarks_that_ship_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["list"]) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert listed == set(shipped_benchmarks()) >= {"uae-builtin", "uae-mp20"}
+    assert find_benchmark("uae-builtin").pipeline.name == "pipeline"
+    assert main(["run", "uae-bultin"]) == 1
+    assert "no config 'uae-bultin'; the names are uae-builtin, " in capsys.readouterr().err
+
+
 def test_files_that_are_no_benchmark(clone: Path) -> None:
-    with pytest.raises(PipelineError, match="did you mean 'small'"):
-        find_benchmark("smal")
-    file = clone / "configs/benchmarks/small.yaml"
+    file = clone / SMALL
     content = yaml.safe_load(file.read_text())
     content["tables"][0]["baseline"] = {"table": "atom_init"}
     file.write_text(yaml.safe_dump(content))
@@ -181,10 +196,6 @@ def test_files_that_are_no_benchmark(clone: Path) -> None:
         read_benchmark(file)
 
 
-@pytest.mark.parametrize(
-    "file",
-    sorted((Path(__file__).parents[3] / "configs/benchmarks").glob("*.yaml")),
-    ids=lambda f: f.stem,
-)
-def test_every_benchmark_of_the_repository_is_one(file: Path) -> None:
+@pytest.mark.parametrize("file", shipped_benchmarks().values(), ids=lambda f: f.stem)
+def test_every_benchmark_that_ships_is_one(file: Path) -> None:
     assert read_benchmark(file).pipeline.runs()

@@ -50,7 +50,7 @@ def benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Benchmark:
     table["baseline"] = {"table": "plain"}
     write_benchmark(tmp_path, table)
     monkeypatch.chdir(tmp_path)
-    return find_benchmark("cv")
+    return find_benchmark("configs/benchmarks/cv.yaml")
 
 
 def write_benchmark(clone: Path, table: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ def test_parts_of_the_data_are_rows_of_one_table(benchmark: Benchmark) -> None:
     parts = {"all": METRIC, "metals": "test/mae/energy_of_metals"}
     table = {"title": "E", "stage": "folds", "metric": parts, "over": ["fold"]}
     write_benchmark(Path(), {**table, "only": {"table": ["plain"]}})
-    benchmark = find_benchmark("cv")
+    benchmark = find_benchmark("configs/benchmarks/cv.yaml")
     tasks = finished(benchmark)
     for task in tasks:
         path = task.folder / "results.json"
@@ -158,7 +158,7 @@ def test_only_the_stages_that_tables_need_are_run(benchmark: Benchmark) -> None:
 def test_a_table_of_some_values_runs_no_others(benchmark: Benchmark) -> None:
     table = {"title": "E", "stage": "folds", "metric": METRIC, "over": ["fold"]}
     write_benchmark(Path(), {**table, "only": {"table": ["plain"], "fold": [0, 2]}})
-    narrow = find_benchmark("cv")
+    narrow = find_benchmark("configs/benchmarks/cv.yaml")
     runs = {run.name for run in narrow.pipeline.runs() if run.seed == 0}
     assert runs == {"folds/plain/0/seed-0", "folds/plain/2/seed-0"}  # nor what it starts from
     # Of runs that another benchmark made it shows its own alone.
@@ -166,12 +166,12 @@ def test_a_table_of_some_values_runs_no_others(benchmark: Benchmark) -> None:
     assert [row.name for row in shown.rows] == ["plain"]
     write_benchmark(Path(), {**table, "only": {"table": ["plian"]}})
     with pytest.raises(PipelineError, match="only table: plian is no variant of folds"):
-        find_benchmark("cv")
+        find_benchmark("configs/benchmarks/cv.yaml")
     write_benchmark(
         Path(), {**table, "only": {"table": ["better"]}, "baseline": {"table": "plain"}}
     )
     with pytest.raises(PipelineError, match="baseline table: plain is no variant of folds"):
-        find_benchmark("cv")
+        find_benchmark("configs/benchmarks/cv.yaml")
 
 
 def test_benchmarks_of_a_pipeline_share_its_runs(
@@ -180,7 +180,7 @@ def test_benchmarks_of_a_pipeline_share_its_runs(
     found = collect(benchmark, finished(benchmark))
     results.write(benchmark.recorded, found)
     results.write(Path("runs/small/cv.json"), found)
-    assert main(["compare", "cv"]) == 0
+    assert main(["compare", "configs/benchmarks/cv.yaml"]) == 0
     assert "agrees" in capsys.readouterr().out
 
 
@@ -189,7 +189,7 @@ def test_axes_that_cannot_be_averaged_over(benchmark: Benchmark) -> None:
     for axis in ("folds", "table"):
         write_benchmark(Path(), {**table, "over": [axis]})
         with pytest.raises(PipelineError, match=f"over {axis}: the axes of folds to .* are fold"):
-            find_benchmark("cv")
+            find_benchmark("configs/benchmarks/cv.yaml")
 
 
 def test_late_drop() -> None:

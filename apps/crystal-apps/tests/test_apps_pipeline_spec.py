@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from crystal_apps.__main__ import main
 from crystal_apps.pipeline.command import parse_seeds
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
+from crystal_apps.shipped import shipped_pipelines
+from crystal_data.shipped_configs import announced_configs
 
 
 def pipeline(folder: Path, **content: Any) -> Path:
@@ -150,7 +153,11 @@ def test_some_stages_and_what_they_start_from(tmp_path: Path) -> None:
         ({"stagess": {}, "stages": {"a": STAGE}}, "unknown key 'stagess'; did you mean 'stages'"),
         ({"stages": {"a": {**STAGE, "option": {}}}}, "stage a: unknown key 'option'.*'options'"),
         ({"stages": {"a": {}}}, "stage a: config names no file"),
-        ({"stages": {"a": {"config": "gone.yaml"}}}, "config names no file: .*gone.yaml"),
+        ({"stages": {"a": {"config": "gone.yaml"}}}, "stage a: config: .*gone.yaml: no such file"),
+        (
+            {"stages": {"a": {"config": "gone"}}},
+            "config: no config 'gone'; the names are ",
+        ),
         ({"stages": {"seed": STAGE}}, "no stage is called that"),
         ({"stages": {"a b": STAGE}}, "'a b' becomes a folder"),
         ({"stages": {"a": {**STAGE, "commands": ["train"]}}}, "commands are some of fit"),
@@ -182,6 +189,31 @@ def test_references_that_mean_no_run(tmp_path: Path) -> None:
     stages["tune"] = {**STAGE, "options": {"x": "${pretrain}"}}
     with pytest.raises(PipelineError, match="has to vary rows with the same names"):
         read_pipeline(pipeline(tmp_path, stages=stages)).runs()
+
+
+def test_configs_that_ship_are_found_by_name(tmp_path: Path) -> None:
+    stages = {"own": STAGE, "shipped": {"config": ["cgcnn-mp20", "model.yaml"]}}
+    run = read_pipeline(pipeline(tmp_path, stages=stages)).runs()[1]
+    assert run.configs == (announced_configs()["cgcnn-mp20"], tmp_path / "model.yaml")
+
+
+def test_pipelines_that_ship_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["configs", "uae-mp20"]) == 0
+    assert "config: crystal-transformer-mp20" in capsys.readouterr().out
+    assert main(["configs"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.index("  cgcnn-folder ") < listed.index("crystal run NAME")
+    assert listed.index("crystal run NAME") < listed.index("  uae-mp20 ")
+    assert main(["run", "uae-mp2"]) == 1
+    assert "no config 'uae-mp2'; the names are uae-mp20, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", shipped_pipelines().values(), ids=shipped_pipelines())
+def test_every_pipeline_that_ships_is_one(file: Path) -> None:
+    assert read_pipeline(file).runs()
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

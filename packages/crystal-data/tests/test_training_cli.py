@@ -19,8 +19,9 @@ from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
-from crystal_data.training.cli import CrystalCLI, run_command
+from crystal_data.training.cli import CrystalCLI, config_files, run_command
 from crystal_data.training.module import PropertyModule
+from crystal_data.training.runs import run_group
 
 ALLOWED = ["crystal_toy"]
 main = partial(run_command, allow_modules=ALLOWED)
@@ -334,7 +335,7 @@ def test_a_wrong_value_says_what_was_expected(arguments, message, capsys):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No such file"), ("a: [", "not YAML"), ("text", "expected keys such as model")],
+    [(None, "no such file"), ("a: [", "not YAML"), ("text", "expected keys such as model")],
 )
 def test_a_config_that_is_none(content, message, capsys):
     if content is not None:
@@ -347,7 +348,32 @@ def test_a_config_that_is_none(content, message, capsys):
 def test_without_a_config_it_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main(["fit"])
-    assert "give a config with --config FILE.yaml" in one_error(capsys)
+    assert "give a config with --config: a file, or a name that" in one_error(capsys)
+
+
+@pytest.mark.parametrize("given", [["--config", "cpu"], ["--config=cpu"], ["-c", "cpu"]])
+def test_a_config_that_ships_is_found_by_name(given):
+    write({"trainer": {"accelerator": "gpu"}}, "cpu.yaml")
+    cli = CrystalCLI(["--config", "toy.yaml", *given], allow_modules=ALLOWED, run=False)
+    assert cli.config.trainer.accelerator == "cpu"
+    assert run_group(config_files(cli._args[2:])) == Path("runs/cpu")
+
+
+def test_the_content_of_a_config_may_be_given():
+    cli = CrystalCLI(
+        ["--config", "toy.yaml", "--config", "{trainer: {max_epochs: 3}}"],
+        allow_modules=ALLOWED,
+        run=False,
+    )
+    assert cli.config.trainer.max_epochs == 3
+
+
+@pytest.mark.parametrize("given", [["--config", "cpx"], ["--config=cpx"]])
+def test_a_wrong_name_lists_what_there_is(given, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *given])
+    assert stop.value.code == 2
+    assert "error: --config: no config 'cpx'; the names are cpu" in one_error(capsys)
 
 
 def test_what_the_trainer_refuses_is_one_line(capsys):

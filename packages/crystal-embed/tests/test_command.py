@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from crystal_data.shipped_configs import announced_configs
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import COMMANDS, main
 from crystal_embed.commands.export_table import main as export_main
@@ -31,6 +32,38 @@ def test_public_names_resolve():
 def test_a_mistyped_command_answers_with_the_nearest(capsys):
     assert main(["export-tabel"]) == 2
     assert "did you mean 'export-table'" in capsys.readouterr().err
+
+
+def test_configs_are_listed_and_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["configs"]) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading == "--config NAME"
+    names = {line.split()[0] for line in lines}
+    assert names == set(announced_configs()) >= {"cgcnn-folder", "cpu"}
+    assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
+    assert main(["configs", "cgcnn-folder"]) == 0
+    assert "class_path: crystal_embed.CGCNN" in capsys.readouterr().out
+    assert main(["configs", "cgcnn-foldr"]) == 1
+    assert "the names are cgcnn-folder, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "validate", "predict"])
+def test_a_wrong_name_of_a_config_lists_what_there_is(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--config", "cgcnn-foldr"])
+    error = capsys.readouterr().err
+    assert error.startswith("error: --config: no config 'cgcnn-foldr'; ")
+    assert "the names are cgcnn-folder, " in error
+
+
+def test_configs_imports_nothing_heavy():
+    code = (
+        "import sys; from crystal_embed.__main__ import main; main(['configs']);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'lightning', 'numpy', 'pandas')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_export_from_a_run(tmp_path, capsys):

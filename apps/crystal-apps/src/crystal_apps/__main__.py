@@ -10,6 +10,9 @@ COMMANDS = {
         "crystal_apps.quickstart.command:main",
     ),
     **TRAINER_COMMANDS,
+    "configs": Command(
+        "list the configs and pipelines that are found by name", "crystal_apps.shipped:main"
+    ),
     "run": Command("run the stages of a pipeline", "crystal_apps.pipeline.command:main"),
     "benchmark": Command(
         "run recorded tables again and compare", "crystal_apps.benchmark.command:main"
@@ -19,8 +22,8 @@ COMMANDS = {
 }
 
 _DESCRIPTION = (
-    "Machine learning on crystals. fit, validate, test and predict take --config FILE.yaml, "
-    "which may name the models and data modules of every package."
+    "Machine learning on crystals. fit, validate, test and predict take --config NAME "
+    "or FILE.yaml, which may name the models and data modules of every package."
 )
 
 

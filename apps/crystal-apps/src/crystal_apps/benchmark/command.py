@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystal_apps.benchmark.spec import Benchmark, benchmark_files, find_benchmark, read_benchmark
+from crystal_apps.benchmark.spec import Benchmark, find_benchmark, read_benchmark
 from crystal_apps.pipeline.command import add_options, run_pipeline
 from crystal_apps.pipeline.spec import PipelineError
+from crystal_apps.shipped import shipped_benchmarks
 from crystal_data.processes import report_errors
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `crystal benchmark`."""
     parser = argparse.ArgumentParser(
         prog="crystal benchmark",
-        description="Tables that one command reproduces. Run it from the top of a clone.",
+        description="Tables that one command reproduces.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all benchmarks, and which have recorded results")
@@ -48,15 +49,10 @@ def _list() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    files = benchmark_files()
-    if not files:
-        raise PipelineError(
-            "no configs/benchmarks here; go to the top of a clone of the repository"
-        )
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("name", "runs", "recorded", "title"):
         table.add_column(column)
-    for file in files:
+    for file in shipped_benchmarks().values():
         benchmark = read_benchmark(file)
         recorded = "yes" if benchmark.recorded.is_file() else "no"
         table.add_row(
@@ -79,6 +75,8 @@ def _run(options: argparse.Namespace) -> int:
     from crystal_apps.pipeline.ranks import is_first
 
     benchmark = find_benchmark(options.benchmark)
+    if options.record and not benchmark.recorded.parent.is_dir():
+        raise PipelineError(f"--record: {_no_results(benchmark)}")
     out = _out(options, benchmark)
     status, tasks = run_pipeline(benchmark.pipeline, out, options)
     if not is_first():
@@ -110,6 +108,8 @@ def _compare(options: argparse.Namespace) -> int:
     from crystal_apps.benchmark import results, show
 
     benchmark = find_benchmark(options.benchmark)
+    if not benchmark.recorded.is_file():
+        raise PipelineError(_no_results(benchmark))
     recorded = results.read(benchmark.recorded)
     new = results.read(_out(options, benchmark) / f"{benchmark.name}.json")
     console = Console()
@@ -117,3 +117,10 @@ def _compare(options: argparse.Namespace) -> int:
     for name in outside:
         console.print(f"[red]outside what the recorded spread allows[/]: {name}")
     return 1 if outside else 0
+
+
+def _no_results(benchmark: Benchmark) -> str:
+    return (
+        f"no recorded results at {benchmark.recorded}; they are kept in benchmarks/results of a "
+        "clone of the repository"
+    )

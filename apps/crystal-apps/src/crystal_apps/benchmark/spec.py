@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_mapping, read_pipeline
+from crystal_apps.shipped import shipped_benchmarks, shipped_pipelines
+from crystal_data.shipped_configs import ConfigError, find_config
 
-FOLDER = Path("configs/benchmarks")
 _RECORDED = Path("benchmarks/results")
 _KEYS = ("title", "pipeline", "seeds", "note", "tables")
 _TABLE_KEYS = ("title", "stage", "metric", "only", "baseline", "over", "beside")
@@ -79,27 +80,14 @@ class Benchmark:
         return self.file.resolve().parents[2] / _RECORDED / f"{self.name}.json"
 
 
-def find_benchmark(name: str) -> Benchmark:
-    """Reads a benchmark by its name, or by its file.
+def find_benchmark(text: str) -> Benchmark:
+    """Reads a benchmark by the name under which it ships, or by its file.
 
     Raises:
-        PipelineError: If there is none, or it cannot be used.
+        PipelineError: If it cannot be used.
+        ConfigError: If there is none.
     """
-    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not file.is_file():
-        known = [path.stem for path in benchmark_files()]
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known) or 'none'}."
-        raise PipelineError(
-            f"{file}: no such benchmark; {hint} Benchmarks are found from the top of a clone of "
-            "the repository"
-        )
-    return read_benchmark(file)
-
-
-def benchmark_files() -> list[Path]:
-    """Files of all benchmarks, by name."""
-    return sorted(FOLDER.glob("*.yaml"))
+    return read_benchmark(find_config(text, shipped_benchmarks()))
 
 
 def read_benchmark(file: Path) -> Benchmark:
@@ -112,7 +100,11 @@ def read_benchmark(file: Path) -> Benchmark:
     if not {"title", "pipeline", "tables"} <= set(content):
         raise PipelineError(f"{file}: a mapping with title, pipeline and tables is expected")
     _known(content, _KEYS, str(file))
-    pipeline = read_pipeline(file.parent / str(content["pipeline"]))
+    try:
+        pipeline_file = find_config(str(content["pipeline"]), shipped_pipelines(), file.parent)
+    except ConfigError as error:
+        raise PipelineError(f"{file}: pipeline: {error}") from error
+    pipeline = read_pipeline(pipeline_file)
     if "seeds" in content:
         pipeline = pipeline.with_seeds(content["seeds"])
     try:

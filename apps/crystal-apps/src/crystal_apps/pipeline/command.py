@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import Pipeline, PipelineError, read_pipeline
+from crystal_apps.shipped import shipped_pipelines
 from crystal_data.processes import as_parent, report_errors
+from crystal_data.shipped_configs import find_config
 
 if TYPE_CHECKING:
     from crystal_apps.pipeline.task import Task
@@ -129,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "their configuration, data and inputs stay the same; one that was interrupted goes on "
         "from the end of its last epoch.",
     )
-    parser.add_argument("pipeline", type=Path, help="such as configs/pipelines/uae-mp20.yaml")
+    parser.add_argument("pipeline", help="name that `crystal configs` lists, or a YAML file")
     parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/<its name>)")
     add_options(parser)
     options = parser.parse_args(sys.argv[1:] if argv is None else list(argv))
@@ -138,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_apps.pipeline.display import print_outcomes
     from crystal_apps.pipeline.ranks import is_first
 
-    pipeline = read_pipeline(options.pipeline)
+    pipeline = read_pipeline(find_config(options.pipeline, shipped_pipelines()))
     status, tasks = run_pipeline(pipeline, options.out or Path("runs") / pipeline.name, options)
     if is_first():
         print_outcomes(Console(), tasks)

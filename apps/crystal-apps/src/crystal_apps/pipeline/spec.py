@@ -5,12 +5,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from os.path import normpath
 from pathlib import Path
 from typing import Any
 
 from crystal_apps.pipeline.references import SEED, references, substitute
 from crystal_data.io import DamagedFileError, read_yaml
+from crystal_data.shipped_configs import ConfigError, announced_configs, find_config
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -249,11 +249,11 @@ def _stage(file: Path, name: str, content: Any) -> Stage:
 
 def _configs(file: Path, given: Any, where: str) -> tuple[Path, ...]:
     names = given if isinstance(given, list) else [given]
-    configs = tuple(Path(normpath(file.parent / str(name))) for name in names)
-    for config in configs:
-        if not config.is_file():
-            raise PipelineError(f"{where}: config names no file: {config}")
-    return configs
+    shipped = announced_configs()
+    try:
+        return tuple(find_config(str(name), shipped, file.parent) for name in names)
+    except ConfigError as error:
+        raise PipelineError(f"{where}: config: {error}") from error
 
 
 def _axis(values: Any, where: str) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
+from crystal_apps.shipped import QUICKSTART
 from crystal_data.processes import as_parent, report_errors
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from crystal_apps.pipeline.task import Task
 
-PIPELINE = Path(__file__).with_name("pipeline.yaml")
+PIPELINE = QUICKSTART
 TARGET = "formation_energy_per_atom"
 _NUM_LABELLED = 200  # train_size in cgcnn.yaml
 _MARK = "quickstart.txt"
@@ -33,8 +34,8 @@ NOTE = (
     "seen by neither. This shows that the parts work together. It is not evidence for universal "
     "embeddings: the crystals are decorated prototypes, their energies come from a model with one "
     "charge and a few radii per ion, one seed was run, and for another property than the one "
-    "pre-trained on the order can be another. For evidence, train on real data: the configurations "
-    "under configs/embed fit the same models to Materials Project data."
+    "pre-trained on the order can be another. For evidence, train on real data: `crystal configs` "
+    "lists configs that fit the same models to Materials Project data."
 )
 
 

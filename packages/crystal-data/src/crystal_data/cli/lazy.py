@@ -32,10 +32,11 @@ class Command:
 
 
 TRAINER_COMMANDS: Mapping[str, Command] = {
-    "fit": Command("train a model from a YAML file", _TRAINER, ("fit",)),
+    "fit": Command("train a model from a config: a YAML file or a name", _TRAINER, ("fit",)),
     "validate": Command("score a checkpoint on the validation split", _TRAINER, ("validate",)),
     "test": Command("score a checkpoint on the test split", _TRAINER, ("test",)),
     "predict": Command("predict with a checkpoint and write a table", _TRAINER, ("predict",)),
+    "configs": Command("list the configs that are found by name", "crystal_data.cli.configs:main"),
 }
 
 
@@ -132,5 +133,6 @@ def _help(program: str, description: str, commands: Mapping[str, Command]) -> st
 
 def _distribution(commands: Mapping[str, Command]) -> str:
     # A command's own package holds whatever it does not share with the others.
-    own = [c.target for c in commands.values() if c.target != _TRAINER]
+    shared = {command.target for command in TRAINER_COMMANDS.values()}
+    own = [command.target for command in commands.values() if command.target not in shared]
     return own[0].split(".")[0].replace("_", "-")

@@ -22,6 +22,7 @@ from crystal_data.io.files import atomic_path
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
+from crystal_data.shipped_configs import ConfigError, announced_configs, find_config
 from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
 from crystal_data.training.callbacks import (
     ArtifactExport,
@@ -90,6 +91,8 @@ class SaveRunConfig(SaveConfigCallback):
 class CrystalCLI(LightningCLI):
     """LightningCLI over the modules and data modules of all packages.
 
+    ``--config`` takes a file or the name of a config that ships (``crystal_data.shipped_configs``).
+
     Options of its own: ``--init_from`` starts from the weights of an artifact, ``--freeze`` keeps
     some of them as they are, ``--data_root`` names the folder of the public data sets. Without
     ``--trainer.default_root_dir`` a fit makes ``runs/<name of the config>/<number>``; ``test``,
@@ -120,7 +123,10 @@ class CrystalCLI(LightningCLI):
         run: bool = True,
         allow_modules: Sequence[str] = (),
     ) -> None:
-        self._args = configs_first(sys.argv[1:] if args is None else args)
+        try:
+            self._args = named_configs(configs_first(sys.argv[1:] if args is None else args))
+        except ConfigError as error:
+            _refuse(f"--config: {error}")
         self._allowed = Allowed(allow_modules)
         options = {"exit_on_error": False, "default_env": False, "epilog": _EPILOG}
         with self._allowed.in_force():
@@ -315,6 +321,28 @@ def configs_first(args: Sequence[str]) -> list[str]:
     return [*first, *configs, *others]
 
 
+def named_configs(args: Sequence[str]) -> list[str]:
+    """The arguments with the file of each shipped config in place of its name.
+
+    Raises:
+        ConfigError: If ``--config`` or ``-c`` names neither a file nor a shipped config.
+    """
+    found = list(args)
+    for index, arg in enumerate(args):
+        if arg in _CONFIG and index + 1 < len(args):
+            found[index + 1] = _file_of(args[index + 1])
+        elif arg.startswith("--config="):
+            found[index] = f"--config={_file_of(arg.partition('=')[2])}"
+    return found
+
+
+def _file_of(config: str) -> str:
+    # The parser also takes the content of a config in place of its file.
+    if "{" in config or "\n" in config or ": " in config:
+        return config
+    return str(find_config(config, announced_configs()))
+
+
 def config_files(args: Sequence[str]) -> list[Path]:
     """Files given by ``--config`` or ``-c``, in order."""
     files = []
@@ -394,7 +422,7 @@ def _loggers(given: Any, root: Path) -> list[Logger]:
 
 def _advice(message: str) -> str:
     if "arguments are required" in message:
-        return f"{message}; give a config with --config FILE.yaml"
+        return f"{message}; give a config with --config: a file, or a name that `configs` lists"
     return message
 
 
