@@ -26,7 +26,7 @@ ENTRY_POINTS = {
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {
     "crystal_data": """
-        errors elements versions lazy homes
+        errors elements versions lazy homes lightning_internals
         crystal processes
         symmetry
         io graphs

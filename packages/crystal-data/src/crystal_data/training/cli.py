@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
+from crystal_data.lightning_internals import subcommand_parsers
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
@@ -32,6 +33,7 @@ from crystal_data.training.callbacks import (
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
 from crystal_data.training.freezing import Freeze
+from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
@@ -180,9 +182,9 @@ class CrystalCLI(LightningCLI):
             chosen = self.config[subcommand] if subcommand else self.config
             self._allowed.check_config(chosen.as_dict())
         except (ArgumentError, NotAllowedError, UnicodeError, RecursionError) as error:
-            parsers = getattr(self, "_subcommand_parsers", {})
-            chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
-            known = [action.dest for action in chosen._actions]
+            parsers = subcommand_parsers(self)
+            chosen = next((parsers[arg] for arg in args if arg in parsers), parser)
+            known = option_names(chosen)
             said = str(error)
             message = explain(config_files(args), args, known, self._allowed)
             if message is None and (refusal := self._allowed.refusal_in(said)):
