@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentError, Namespace
+import yaml
+from jsonargparse import ArgumentError, Namespace, get_loader, set_loader
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -19,6 +20,7 @@ from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
+from crystal_data.io.yaml_text import check_nesting
 from crystal_data.lightning_internals import subcommand_parsers
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
@@ -61,6 +63,7 @@ _EPILOG = (
     f"{OPTION} NAME, which may be repeated, lets configs name classes and functions of a further "
     "module. It can be given on the command line alone."
 )
+_PARSER_MODE = "shallow_yaml"
 _TRAINER_DEFAULTS = {
     # Our sampler deals out batches by rank; Lightning's would repeat samples.
     "use_distributed_sampler": False,
@@ -124,7 +127,13 @@ class CrystalCLI(LightningCLI):
     ) -> None:
         self._args = configs_first(sys.argv[1:] if args is None else args)
         self._allowed = Allowed(allow_modules)
-        options = {"exit_on_error": False, "default_env": False, "epilog": _EPILOG}
+        set_loader(_PARSER_MODE, load_value, exceptions=(yaml.YAMLError,))
+        options = {
+            "exit_on_error": False,
+            "default_env": False,
+            "epilog": _EPILOG,
+            "parser_mode": _PARSER_MODE,
+        }
         with self._allowed.in_force():
             super().__init__(
                 LightningModule,
@@ -296,6 +305,16 @@ class CrystalCLI(LightningCLI):
             if self.subcommand == "fit":
                 remove_unfinished(folder)
             print(f"run: {folder}", flush=True)
+
+
+def load_value(text: str) -> Any:
+    """A config, or the value of an option, as the parser reads it.
+
+    Raises:
+        NestingError: If it has so many levels that the parser might end the interpreter.
+    """
+    check_nesting(text)
+    return get_loader("yaml")(text)
 
 
 def configs_first(args: Sequence[str]) -> list[str]:
