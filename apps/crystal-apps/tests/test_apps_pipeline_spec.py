@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from crystal_apps.__main__ import main
+from crystal_apps.pipeline.check import read_data_module
 from crystal_apps.pipeline.command import parse_seeds
 from crystal_apps.pipeline.spec import PipelineError, read_pipeline
 from crystal_apps.shipped import shipped_pipelines
@@ -222,3 +223,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("stages: [}")
     with pytest.raises(PipelineError, match="cannot be read"):
         read_pipeline(tmp_path / "bad.yaml")
+
+
+def test_a_file_of_many_levels_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text("stages: " + "[" * 100_000)
+    with pytest.raises(PipelineError, match=r"deep\.yaml: cannot be read: nested more than 100"):
+        read_pipeline(file)
+
+
+def test_a_config_of_many_levels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.yaml").write_text("model: " + "[" * 100_000)
+    with pytest.raises(PipelineError, match=r"tune: .*deep\.yaml: nested more than 100 levels"):
+        read_data_module("tune", ["--config", str(tmp_path / "deep.yaml")])

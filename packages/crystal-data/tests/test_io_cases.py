@@ -13,7 +13,7 @@ import spglib
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.structure_matcher import StructureMatcher
 
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidCrystalError, Reason, Rejection
 from crystal_data.io.cif import parse_cif
 from crystal_data.io.cif.settings import number_of_schoenflies, settings_of_name
 from crystal_data.io.formula import Fit, Formula, formula_text, parse_formula
@@ -245,6 +245,43 @@ def same(crystal, structure):
     return len(structure) == crystal.num_atoms and matcher.fit(to_pymatgen(crystal), structure)
 
 
+REFUSED = [case for case in CASES if isinstance(case.outcome, Reason)]
+LONG = "C148 H124 N16 O41 S8 F12 P4 Cl8 Br4 Cu8 Zn4 Zr6"
+LONG_SITES = [
+    f"{word.rstrip('0123456789')}{i} {word.rstrip('0123456789')} 0 0 {i / 99} 1"
+    for i, word in enumerate(LONG.split())
+]
+LONG_CASES = [
+    Case("many elements, atoms missing", cif(
+        formula=LONG, sites=LONG_SITES), Reason.UNREADABLE),
+    Case("many elements, group contradicts", cif(
+        "_symmetry_space_group_name_H-M 'P 4/n 21/m 2/m:2'", formula=LONG, sites=LONG_SITES,
+        cell=(20, 20, 30, 90, 90, 90)), Reason.UNREADABLE),
+    Case("many elements, label of none", cif(
+        CUBIC, formula=LONG, tags=LABEL_TAGS, sites=("WAT1 0 0 0", "C1 .5 .5 .5")),
+        Reason.UNKNOWN_ELEMENT),
+    Case("long unknown group", cif(
+        f"_space_group_name_H-M_alt '{'F everywhere ' * 20}'"), Reason.UNREADABLE),
+    Case("many settings", cif(
+        "_symmetry_Int_Tables_number 15", formula="", units="", cell=(5, 6, 7, 90, 104, 90),
+        sites=("Mg1 Mg 0.11 0.21 0.32 1",)), Reason.UNREADABLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*REFUSED, *LONG_CASES], ids=lambda case: case.name)
+def test_the_remedy_is_not_cut_off(case):
+    """The detail of a refusal is one line of ``rejected.csv``, which is cut at 200 characters."""
+    with pytest.raises(InvalidCrystalError) as caught:
+        parse_cif(case.text, "case")
+    detail = caught.value.detail
+    assert len(detail) <= 200
+    row = Rejection("case", "case.cif", "read", caught.value.reason, detail)
+    assert row.detail == detail
+    remedies = ("add", "complete", "correct", "remove", "convert", "list")
+    assert detail.rpartition("; ")[2].split()[0] in remedies
+    assert caught.value.reason == case.outcome
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case):
     if isinstance(case.outcome, Reason):
@@ -306,7 +343,9 @@ def test_half_of_the_named_operations_gives_way_to_the_formula_units():
 
 def test_one_of_several_formula_units_is_no_cell_unless_p1_is_stated():
     sites = {"cell": BADDELEYITE_CELL, "sites": BADDELEYITE_SITES}
-    with pytest.raises(InvalidCrystalError, match="atoms are missing, or the symmetry"):
+    with pytest.raises(
+        InvalidCrystalError, match="atoms or symmetry are missing; add _space_group"
+    ):
         parse_cif(cif(formula="Zr O2", units="4", **sites))
     assert parse_cif(cif(formula="Zr O2", units="", **sites)).num_atoms == 3
     stated = cif("_symmetry_space_group_name_H-M 'P 1'", formula="Zr O2", units="4", **sites)

@@ -540,3 +540,33 @@ def test_ema_is_what_is_tested_and_handed_on():
     more = ["--ckpt_path", "last", "--trainer.max_epochs", "6"]
     assert main(["fit", "--config", "toy.yaml", *more]) == 0
     assert main(["test", "--config", "toy.yaml"]) == 0
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("text", [f"model: {DEEP}", f"trainer: {{max_epochs: {DEEP}}}"])
+def test_a_config_of_many_levels_is_one_line(text, capsys):
+    """The parser works by recursion, and such a text ended the interpreter."""
+    Path("deep.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "deep.yaml"])
+    assert "deep.yaml: nested more than 100 levels deep; remove" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    "option", [["--trainer.max_epochs", DEEP], [f"--data.init_args.batch_size={DEEP}"]]
+)
+def test_an_option_of_many_levels_is_one_line(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "toy.yaml", *option])
+    name = option[0].partition("=")[0]
+    assert f"error: {name}: nested more than 100 levels deep" in one_error(capsys)
+
+
+def test_a_quoted_value_of_many_levels_is_one_short_line(capsys):
+    """The parser reads a text once more where a number is expected."""
+    write(changed(data__init_args__batch_size=DEEP))
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "toy.yaml"])
+    assert len(one_error(capsys)) < 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser
 from typing_extensions import override
 
 from crystal_apps.pipeline.spec import PipelineError
@@ -19,15 +20,16 @@ class _ParsedOnly(CrystalCLI):
     """Stops before anything is built: the files that a model starts from may not be there yet."""
 
     @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        self.config["seed_everything"] = False  # to read a config changes no random numbers
+
+    @override
     def instantiate_classes(self) -> None:
         return
 
     @override
     def after_instantiate_classes(self) -> None:
-        return
-
-    @override
-    def _set_seed(self) -> None:
         return
 
 

@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crystal_apps.pipeline.spec import PipelineError, Run
-from crystal_data.io import write_text
+from crystal_data.io import read_yaml, write_text
 
 RECORD = "stage.json"
 _ARTIFACT = ("model.safetensors", "config.json")
@@ -67,7 +65,7 @@ class Task:
         """
         digest = hashlib.sha256()
         # Not the files' text, whose comments may change.
-        configs = [yaml.safe_load(config.read_bytes()) for config in self.run.configs]
+        configs = [read_yaml(config) for config in self.run.configs]
         options = dict(self.run.options)
         said = [configs, options, self.run.seed, self.run.commands, data_fingerprint]
         # Where the pipeline's folder is does not matter; what is in it does.

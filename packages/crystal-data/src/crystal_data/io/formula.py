@@ -151,6 +151,11 @@ def counted(atomic_numbers: Iterable[int], amounts: Iterable[float] | None = Non
     return found
 
 
+def shortened(text: str, longest: int = 40) -> str:
+    """The start of a formula or a name, for messages of limited length whose end is the remedy."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def formula_text(found: Amounts) -> str:
     """Atoms as a formula sum, such as ``"Mg4 O4"``."""
     order = sorted(found, key=lambda z: (ELECTRONEGATIVITY[SYMBOLS[z]], z))

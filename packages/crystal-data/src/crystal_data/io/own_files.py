@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from crystal_data.io.csv_cells import read_cell
+from crystal_data.io.yaml_text import NestingError, load_yaml
 
 
 class DamagedFileError(ValueError):
@@ -45,7 +46,7 @@ def read_yaml(path: Path) -> Any:
     Raises:
         DamagedFileError: If it is not one.
     """
-    return _parsed(path, yaml.safe_load, (yaml.YAMLError, ValueError, RecursionError), "not YAML")
+    return _parsed(path, load_yaml, (yaml.YAMLError, ValueError, RecursionError), "not YAML")
 
 
 def read_rows(path: Path, columns: tuple[str, ...] = ()) -> list[dict[str, str]]:
@@ -82,6 +83,8 @@ def _parsed(
     text = _text(path)
     try:
         return parse(text)
+    except NestingError as error:
+        raise DamagedFileError(path, str(error)) from error
     except errors as error:
         raise DamagedFileError(path, f"{what}: {error}") from error
 

@@ -18,6 +18,7 @@ from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
 from crystal_data.io.rejected import read_rejected, write_rejected
+from crystal_data.lightning_internals import uses_distributed_sampler
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.groups import RowGroups
@@ -388,8 +389,7 @@ class CrystalDataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
-        connector = self.trainer._accelerator_connector
-        if self.trainer.world_size > 1 and connector.use_distributed_sampler:
+        if self.trainer.world_size > 1 and uses_distributed_sampler(self.trainer):
             raise ValueError(
                 "CrystalDataModule deals the rows out to the devices itself; "
                 "pass use_distributed_sampler=False to the Trainer"

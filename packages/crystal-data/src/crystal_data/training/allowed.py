@@ -5,11 +5,10 @@ A config is a file that people download and pass on. The parser imports what it 
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
-from jsonargparse import _actions, _typehints
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.accelerators import Accelerator
@@ -22,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from crystal_data.artifacts.registry import PACKAGES
+from crystal_data.training.jsonargparse_internals import checked_imports
 
 OPTION = "--allow-module"
 _LIBRARIES = ("torch", "lightning", "torchmetrics")
@@ -43,7 +43,6 @@ _KINDS = (
     CheckpointIO,
     ClusterEnvironment,
 )
-_IMPORT = "import_object"  # the parser's function that resolves class paths
 _PUBLISHED = "published"  # the second constructor that some of our models have
 
 
@@ -124,27 +123,9 @@ class Allowed:
         """The refusal that a message of the parser was made from; None if it has another cause."""
         return next((one for one in self.refusals.values() if one in message), None)
 
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Within the block the parser imports nothing else.
-
-        jsonargparse resolves the class paths of configs and command lines by one function; no
-        public setting of it can tell a class from a function.
-        """
-        original = vars(_typehints)[_IMPORT]
-
-        def import_object(path: Any, *args: Any, **options: Any) -> Any:
-            if isinstance(path, str):
-                self.check_path(path)
-            found = original(path, *args, **options)
-            self.check_object(path, found)
-            return found
-
-        _set_import(import_object)
-        try:
-            yield
-        finally:
-            _set_import(original)
+    def in_force(self) -> AbstractContextManager[None]:
+        """A block within which the parser imports nothing else."""
+        return checked_imports(self.check_path, self.check_object)
 
     def _is_added(self, path: str) -> bool:
         return any(f"{path}.".startswith(f"{name}.") for name in self._modules)
@@ -185,8 +166,3 @@ def _is_published(found: Any) -> bool:
         and inspect.isclass(owner)
         and {owner.__module__.partition(".")[0], found.__module__.partition(".")[0]} <= {*PACKAGES}
     )
-
-
-def _set_import(function: Any) -> None:
-    for module in (_actions, _typehints):
-        setattr(module, _IMPORT, function)

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from crystal_data.artifacts.artifact import ARTIFACT
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.lightning_internals import num_trained_epochs
 from crystal_data.metrics.result import (
     MetricResult,
     read_results,
@@ -185,7 +186,7 @@ class ResultsFile(Callback):
             parameters = {
                 "unit": units.get(name.rpartition("/")[2], ""),
                 "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
-                "epochs": _epochs(trainer),
+                "epochs": num_trained_epochs(trainer),
             }
             results.append(
                 MetricResult(
@@ -210,12 +211,6 @@ def _num_labels(module: LightningModule, metrics: dict[str, float]) -> dict[str,
     return {name: int(found[name]) for name in metrics if name in found}
 
 
-def _epochs(trainer: Trainer) -> int:
-    # Finished epochs; current_epoch is one behind if a finished training was resumed.
-    progress: Any = trainer.fit_loop.epoch_progress.current
-    return int(progress.processed)
-
-
 def best_checkpoint(trainer: Trainer) -> Path | None:
     """File of the best weights, or the last ones if nothing was compared."""
     for callback in trainer.checkpoint_callbacks:
@@ -237,7 +232,7 @@ def artifact_metadata(trainer: Trainer) -> dict[str, Any]:
         "data": data_description(trainer),
         "training": _training_domain(trainer),
         "metrics": metrics,
-        "epochs": _epochs(trainer),
+        "epochs": num_trained_epochs(trainer),
     }
 
 

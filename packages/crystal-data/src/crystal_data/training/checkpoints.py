@@ -7,11 +7,16 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.io.files import atomic_path
+from crystal_data.lightning_internals import (
+    begin_next_epoch,
+    metrics_to_log,
+    num_logged_steps,
+    num_trained_epochs,
+)
 from crystal_data.training.checkpoint_file import read_checkpoint
 from crystal_data.training.runs import MetricsTable
 
@@ -100,8 +105,7 @@ class ExactResume(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        epochs: Any = trainer.fit_loop.epoch_progress.current
-        if epochs.processed == epochs.completed:
+        if num_trained_epochs(trainer) == trainer.current_epoch:
             return  # the epoch goes on
         metrics = trainer.callback_metrics
         monitors = {str(config.monitor) for config in trainer.lr_scheduler_configs}
@@ -130,24 +134,11 @@ class ExactResume(Callback):
         monitored, self._monitored = self._monitored, None
         if monitored is None:
             return
-        _begin_epoch(trainer)
+        begin_next_epoch(trainer)
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0 and config.interval == "epoch"
             if config.reduce_on_plateau and due and config.monitor in monitored:
                 pl_module.lr_scheduler_step(config.scheduler, monitored[config.monitor])
-
-
-def _begin_epoch(trainer: Trainer) -> None:
-    """Makes Lightning forget that it resumes.
-
-    With ``max_steps`` it would end the epoch of the checkpoint a second time. And it would keep the
-    loader's iterator that it made before it told the sampler which epoch it is: workers have
-    already asked for the batches of epoch 0.
-    """
-    loop: Any = trainer.fit_loop
-    loop.epoch_progress.current.completed = loop.epoch_progress.current.processed
-    _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
-    loop.on_iteration_done()
 
 
 def _tables(trainer: Trainer) -> list[MetricsTable]:
@@ -155,8 +146,5 @@ def _tables(trainer: Trainer) -> list[MetricsTable]:
 
 
 def _epoch_numbers(trainer: Trainer) -> dict[str, float]:
-    # Not trainer.logged_metrics, which has numbers of earlier epochs too.
-    logged = trainer._logger_connector.metrics["log"]
-    step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
-    numbers = {name: float(value) for name, value in logged.items()}
-    return {"epoch": trainer.current_epoch, "step": step, **numbers}
+    step = num_logged_steps(trainer) - 1
+    return {"epoch": trainer.current_epoch, "step": step, **metrics_to_log(trainer)}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentError, Namespace
+import yaml
+from jsonargparse import ArgumentError, Namespace, get_loader, set_loader
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -19,6 +20,8 @@ from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
+from crystal_data.io.yaml_text import check_nesting
+from crystal_data.lightning_internals import subcommand_parsers
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
@@ -33,6 +36,7 @@ from crystal_data.training.callbacks import (
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
 from crystal_data.training.freezing import Freeze
+from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
@@ -60,6 +64,7 @@ _EPILOG = (
     f"{OPTION} NAME, which may be repeated, lets configs name classes and functions of a further "
     "module. It can be given on the command line alone."
 )
+_PARSER_MODE = "shallow_yaml"
 _TRAINER_DEFAULTS = {
     # Our sampler deals out batches by rank; Lightning's would repeat samples.
     "use_distributed_sampler": False,
@@ -128,7 +133,13 @@ class CrystalCLI(LightningCLI):
         except ConfigError as error:
             _refuse(f"--config: {error}")
         self._allowed = Allowed(allow_modules)
-        options = {"exit_on_error": False, "default_env": False, "epilog": _EPILOG}
+        set_loader(_PARSER_MODE, load_value, exceptions=(yaml.YAMLError,))
+        options = {
+            "exit_on_error": False,
+            "default_env": False,
+            "epilog": _EPILOG,
+            "parser_mode": _PARSER_MODE,
+        }
         with self._allowed.in_force():
             super().__init__(
                 LightningModule,
@@ -186,9 +197,9 @@ class CrystalCLI(LightningCLI):
             chosen = self.config[subcommand] if subcommand else self.config
             self._allowed.check_config(chosen.as_dict())
         except (ArgumentError, NotAllowedError, UnicodeError, RecursionError) as error:
-            parsers = getattr(self, "_subcommand_parsers", {})
-            chosen = parsers.get(next((arg for arg in args if arg in parsers), None), parser)
-            known = [action.dest for action in chosen._actions]
+            parsers = subcommand_parsers(self)
+            chosen = next((parsers[arg] for arg in args if arg in parsers), parser)
+            known = option_names(chosen)
             said = str(error)
             message = explain(config_files(args), args, known, self._allowed)
             if message is None and (refusal := self._allowed.refusal_in(said)):
@@ -300,6 +311,16 @@ class CrystalCLI(LightningCLI):
             if self.subcommand == "fit":
                 remove_unfinished(folder)
             print(f"run: {folder}", flush=True)
+
+
+def load_value(text: str) -> Any:
+    """A config, or the value of an option, as the parser reads it.
+
+    Raises:
+        NestingError: If it has so many levels that the parser might end the interpreter.
+    """
+    check_nesting(text)
+    return get_loader("yaml")(text)
 
 
 def configs_first(args: Sequence[str]) -> list[str]:

@@ -8,6 +8,8 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.lightning_internals import average_model
+
 
 class EMA(WeightAveraging):
     """Keeps a moving average of all weights; validation, checkpoints and the artifact use it.
@@ -36,13 +38,14 @@ class EMA(WeightAveraging):
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The average is made before the model moves to its device, and would stay behind.
-        if self._average_model is not None:
-            self._average_model.to(pl_module.device)
+        average = average_model(self)
+        if average is not None:
+            average.to(pl_module.device)
 
     @override
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         # Outside of fit the average was loaded as the model's own weights, as it should be.
-        if self._average_model is not None:
+        if average_model(self) is not None:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -11,11 +11,13 @@ from copy import deepcopy
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from crystal_data.io.yaml_text import NestingError, check_nesting, load_yaml
 from crystal_data.training.allowed import Allowed, NotAllowedError
 
 _CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
@@ -37,9 +39,11 @@ def explain(
     merged: dict[str, Any] = {}
     for config in configs:
         try:
-            content = yaml.safe_load(config.read_text(encoding="utf-8"))
+            content = load_yaml(config.read_text(encoding="utf-8"))
         except OSError as error:
             return f"{config}: {error.strerror}"
+        except NestingError as error:
+            return f"{config}: {error}"
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             return f"{config}: not YAML: {' '.join(str(error).split())}"
         if not isinstance(content, dict):
@@ -48,7 +52,17 @@ def explain(
         lines += [f"{config}: {line}" for line in _check_root(content, known, allowed)]
     given = _with_arguments(merged, args)
     lines += [line for line in _check_root(given, known, allowed) if line not in "\n".join(lines)]
-    return "\n".join(lines) or None
+    return "\n".join(lines) or _nested_argument(args)
+
+
+def _nested_argument(args: Sequence[str]) -> str | None:
+    for before, arg in pairwise(["", *args]):
+        option, _, value = arg.partition("=") if arg.startswith("--") else (before, "", arg)
+        try:
+            check_nesting(value)
+        except NestingError as error:
+            return f"{option}: {error}"
+    return None
 
 
 def _check_root(

@@ -9,6 +9,7 @@ _OTHER_CLASS = re.compile(
     r"(<class '.+?'>|\w+)"
 )
 _GOT = re.compile(r"(?:Got|Given) value: (.*)")
+_MAX_VALUE = 500  # characters of a value that are shown
 _NAMES = (
     (re.compile(r"typing\.Literal\[(.*)\]"), r"\1"),
     (re.compile(r"<class 'NoneType'>"), "null"),
@@ -32,7 +33,7 @@ def condense(message: str) -> str:
     expected, got = _EXPECTED.findall(block), _GOT.search(block)
     if not expected or got is None:
         return f"{path}: {' '.join(block.removeprefix(':').split())}"
-    return f"{path}: expected {' or '.join(map(_readable, expected))}, got {got[1]}"
+    return f"{path}: expected {' or '.join(map(_readable, expected))}, got {got[1]:.{_MAX_VALUE}}"
 
 
 def place_of(message: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif.block import CifBlock, as_number, as_text
-from crystal_data.io.formula import Formula
+from crystal_data.io.formula import Formula, shortened
 from crystal_data.io.symbols import (
     atomic_number_of_label,
     elements_of_type,
@@ -212,7 +212,8 @@ def _readings(
     if not choices:
         return [np.array(numbers, dtype=np.int64)]
     if prod(map(len, choices.values())) > _MAX_READINGS:
-        detail = f"the labels {', '.join(choices)} may mean several elements; add _{_TYPE}"
+        some = shortened(", ".join(choices))
+        detail = f"the labels {some} may mean several elements; add _{_TYPE}"
         raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
     readings = []
     for chosen in product(*choices.values()):
@@ -244,16 +245,16 @@ def _unknown(atom: int, written: str, formula: Formula, identifier: str) -> Inva
     symbol = cif.as_string(written).strip()
     if len(elements_of_type(symbol)) > 1:
         detail = (
-            f"atom {atom} is {symbol!r}: several elements on one site without occupancies; "
-            f"list each with its _{_OCCUPANCY}"
+            f"atom {atom} is {shortened(symbol)!r}: several elements on one site without "
+            f"occupancies; list each with its _{_OCCUPANCY}"
         )
         return InvalidCrystalError(identifier, Reason.DISORDERED, detail)
     what = (
-        f"names no element of the formula {formula.text!r}"
+        f"names no element of the formula {shortened(formula.text)!r}"
         if formula.amounts
         else ("names no element")
     )
-    detail = f"atom {atom} is {symbol!r}, which {what} for certain; add _{_TYPE}"
+    detail = f"atom {atom} is {shortened(symbol)!r}, which {what} for certain; add _{_TYPE}"
     return InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)
 
 

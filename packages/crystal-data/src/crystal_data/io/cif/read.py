@@ -11,7 +11,7 @@ from crystal_data.io.cif.stated import StatedSymmetry, stated_symmetry
 from crystal_data.io.cif.symmetry import Atoms, all_atoms
 from crystal_data.io.disorder import resolve_disorder
 from crystal_data.io.distances import check_distances
-from crystal_data.io.formula import Fit, Formula, parse_formula
+from crystal_data.io.formula import Fit, Formula, parse_formula, shortened
 from crystal_data.io.options import DEFAULT, ReadOptions
 
 
@@ -78,7 +78,8 @@ def _crystal(block: CifBlock, options: ReadOptions, *, is_whole: bool) -> Crysta
     atoms = _readings(listed, lattice, stated, formula, block.identifier, options)
     is_formula_needed = not is_whole and options.on_formula == "error"
     if is_formula_needed and formula.fit(atoms.counted()) == Fit.CONTRADICTS:
-        detail = f"the text stops within a line, and its atoms are not the formula's {formula}"
+        said = shortened(str(formula))
+        detail = f"the text stops within a line, and its atoms are not the formula's {said}"
         raise InvalidCrystalError(block.identifier, Reason.UNREADABLE, detail)
     crystal = Crystal(
         lattice, atoms.frac_coords, atoms.atomic_numbers, block.identifier, notes=atoms.notes
@@ -125,7 +126,7 @@ def _readings(
     if len(fitting) == 1:
         return fitting[0].noted(f"labels were read so that they make the formula {formula.text!r}")
     detail = (
-        f"labels such as {', '.join(listed.names[:3])} may mean several elements, and the formula "
-        f"{formula.text!r} does not decide; add _atom_site_type_symbol"
+        f"labels such as {shortened(', '.join(listed.names[:3]))} may mean several elements, and "
+        f"the formula {shortened(formula.text)!r} does not decide; add _atom_site_type_symbol"
     )
     raise InvalidCrystalError(identifier, Reason.UNKNOWN_ELEMENT, detail)

@@ -94,7 +94,9 @@ def _stated(tags: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) -> Stat
         if len(column) == 1 and not is_null(column[0])
     }
     if any("_ssg_" in tag for tag in tags) or as_number(texts.get(_MODULATION, "?")) > 0.0:
-        raise OperationsError("a modulated structure in superspace, whose atoms are no crystal's")
+        raise OperationsError(
+            "modulated structures in superspace are not read; convert it to a supercell"
+        )
     listed = _listed_operations(told)
     named, text = _named({tag: texts[tag] for tag in _NAMING if tag in texts})
     # A magnetic name says that there is symmetry, and not which.

@@ -16,10 +16,12 @@ from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.cif.operations import Operations, expand, is_closed, metric_allows
 from crystal_data.io.cif.stated import Named, StatedSymmetry
 from crystal_data.io.distances import check_ranges, close_pair
-from crystal_data.io.formula import Amounts, Fit, Formula, counted, formula_text
+from crystal_data.io.formula import Amounts, Fit, Formula, counted, formula_text, shortened
 from crystal_data.io.options import ReadOptions
 
-_REMEDY = "add the operations as _space_group_symop_operation_xyz"
+_LONGEST_NAME = 25  # of a space group in a message, characters
+_MAX_SETTINGS = 4  # that a message names
+_REMEDY = "add _space_group_symop_operation_xyz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +138,8 @@ class _Decision:
             factor = self.formula.factor(found)
             is_part = factor is not None and factor < 1.0
             if is_part or not is_stated or self.formula.amounts.keys() - found.keys():
-                what = "atoms are missing, or the symmetry that makes them"
-                raise self._refused(f"{_difference(atoms, self.formula)}: {what}; {_REMEDY}")
+                difference = self._contradiction(atoms)
+                raise self._refused(f"{difference}; atoms or symmetry are missing; {_REMEDY}")
             notes = (*notes, _difference(atoms, self.formula))
         elif self.formula.lacks_hydrogen(found):
             notes = (*notes, self._hydrogen_note())
@@ -159,7 +161,10 @@ class _Decision:
         if not operations.is_group:
             return self._by_larger_group(operations, "are no group")
         if not metric_allows(self.listed.lattice, operations):
-            detail = "the cell's lengths and angles do not have the symmetry of the operations"
+            detail = (
+                "the cell's lengths and angles do not have the symmetry of the operations; "
+                "correct one of them"
+            )
             raise InvalidCrystalError(self.identifier, Reason.BAD_CELL, detail)
         atoms = self.listed.expanded(operations)
         if len(atoms.source) > len(self.listed.source) and self._is_closed(self.listed, operations):
@@ -168,15 +173,16 @@ class _Decision:
         larger = [one for one in self.stated.named if operations.rows < one.operations.rows]
         # A part of the named group, such as half of it, is a group as well.
         if any(self._fit(made) > max(fit, Fit.NO_EVIDENCE) for _, made in self._fitting(larger)):
-            return self._by_larger_group(operations, f"make {formula_text(atoms.counted())}")
+            made = shortened(formula_text(atoms.counted()))
+            return self._by_larger_group(operations, f"make {made}")
         lacking = [one for one in larger if operations.lacks_centering_of(one.operations)]
         if fit == Fit.NO_EVIDENCE and any(
             not self._is_closed(atoms, one.operations) for one in lacking
         ):
             detail = (
-                f"the operations lack the centering of the named group {self.stated.text!r}, and "
-                f"no formula says whether it was left out; add _chemical_formula_sum, or "
-                f"{_REMEDY.removeprefix('add ')}"
+                f"the operations lack the centering of {self._name!r}, and there is no formula to "
+                "compare with; add _chemical_formula_sum or complete "
+                "_space_group_symop_operation_xyz"
             )
             raise InvalidCrystalError(self.identifier, Reason.UNREADABLE, detail)
         named = {one.operations.rows for one in self.stated.named}
@@ -192,7 +198,7 @@ class _Decision:
         if len(fitting) != 1 or self.formula.fit(fitting[0][1].counted()) <= Fit.NO_EVIDENCE:
             detail = (
                 f"the {len(operations)} listed symmetry operations {what}, and no named group "
-                f"that has them agrees with the formula; {_REMEDY}"
+                "that has them agrees with the formula; complete _space_group_symop_operation_xyz"
             )
             raise InvalidCrystalError(self.identifier, Reason.UNREADABLE, detail)
         [(named, atoms)] = fitting
@@ -208,13 +214,16 @@ class _Decision:
         name = self.stated.text
         if not named:
             if not has_identity and fit != Fit.EXACT:
-                detail = f"space group {name!r} is unknown and no symmetry operations are listed"
-                raise self._unreadable(f"{detail}; {_REMEDY}")
+                raise self._unreadable(
+                    f"space group {self._name!r} is unknown and no symmetry operations are listed; "
+                    f"{_REMEDY}"
+                )
             return self._complete(listed, f"the space group {name!r} is unknown")
         allowed = [one for one in named if metric_allows(listed.lattice, one.operations)]
         if not allowed:
             detail = f"the cell's lengths and angles do not allow the space group {name!r}"
             if not has_identity and fit <= Fit.NO_EVIDENCE:
+                detail = f"{detail}; correct one of them"
                 raise InvalidCrystalError(self.identifier, Reason.BAD_CELL, detail)
             return self._complete(listed, f"{detail}, so every atom is listed")
         if any(self._is_closed(listed, one.operations) for one in allowed):
@@ -226,9 +235,8 @@ class _Decision:
             return self._complete(listed, note)
         if has_identity and fitting and fit == self._fit(fitting[0][1]):
             raise self._unreadable(
-                f"the identity alone is listed, the space group {name!r} is named, and both agree "
-                f"with the rest of the file; {_REMEDY}, or _chemical_formula_sum with "
-                "_cell_formula_units_Z"
+                f"only the identity is listed, the space group {self._name!r} is named, and the "
+                f"file fits both; {_REMEDY}, or _chemical_formula_sum with _cell_formula_units_Z"
             )
         return self._only(fitting, allowed)
 
@@ -241,15 +249,16 @@ class _Decision:
             note = f"of the settings of {name!r}, {named.name!r} agrees with the rest of the file"
             return self._expanded(atoms, *([note] if is_open else []))
         if fitting:
-            names = ", ".join(repr(one.name) for one, _ in fitting)
-            raise self._unreadable(f"{name!r} leaves open which of {names} is meant; {_REMEDY}")
+            names = ", ".join(repr(one.name) for one, _ in fitting[:_MAX_SETTINGS])
+            names += " …" if len(fitting) > _MAX_SETTINGS else ""
+            raise self._unreadable(f"{self._name!r} may mean {names}; {_REMEDY}")
         tried = [self.listed.expanded(one.operations) for one in allowed]
         if all(self._fit(atoms) == Fit.CONTRADICTS for atoms in tried):
-            difference = _difference(tried[0], self.formula)
-            raise self._refused(f"by the space group {name!r} {difference}; {_REMEDY}")
+            difference = self._contradiction(tried[0])
+            raise self._refused(f"by the space group {self._name!r} {difference}; {_REMEDY}")
         if len(tried) == 1:
             return tried[0]  # whose overlap the check of distances names
-        raise self._unreadable(f"atoms overlap in every setting of {name!r}; {_REMEDY}")
+        raise self._unreadable(f"atoms overlap in every setting of {self._name!r}; {_REMEDY}")
 
     def _named(self) -> Iterator[Named]:
         """The named settings; of monoclinic ones with a short symbol, those of the cell's axis."""
@@ -272,6 +281,14 @@ class _Decision:
 
     def _is_closed(self, atoms: Atoms, operations: Operations) -> bool:
         return is_closed(atoms.lattice, atoms.frac_coords, atoms.atomic_numbers, operations)
+
+    @property
+    def _name(self) -> str:
+        return shortened(self.stated.text, _LONGEST_NAME)
+
+    def _contradiction(self, atoms: Atoms) -> str:
+        made, said = formula_text(atoms.counted()), str(self.formula)
+        return f"the atoms are {shortened(made)}, the formula says {shortened(said)}"
 
     def _refused(self, detail: str) -> InvalidCrystalError:
         return FormulaError(self.identifier, Reason.UNREADABLE, detail)
