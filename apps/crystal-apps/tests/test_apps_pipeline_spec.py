@@ -1,9 +1,11 @@
 """Pipeline files: what they mean, and what is said of those that mean nothing."""
 
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from crystal_apps.__main__ import main
@@ -236,3 +238,29 @@ def test_a_config_of_many_levels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deep.yaml").write_text("model: " + "[" * 100_000)
     with pytest.raises(PipelineError, match=r"tune: .*deep\.yaml: nested more than 100 levels"):
         read_data_module("tune", ["--config", str(tmp_path / "deep.yaml")])
+
+
+def test_to_check_a_config_changes_no_random_numbers(tmp_path: Path) -> None:
+    config = {
+        "seed_everything": 3,
+        "model": {
+            "class_path": "crystal_data.training.PropertyModule",
+            "init_args": {
+                "model": {
+                    "class_path": "torch.nn.Linear",
+                    "init_args": {"in_features": 1, "out_features": 1},
+                },
+                "targets": ["energy"],
+            },
+        },
+        "data": {
+            "class_path": "crystal_data.CrystalDataModule",
+            "init_args": {"source": {"class_path": "crystal_data.BuiltinSource"}, "seed": 5},
+        },
+    }
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(config))
+    before = torch.random.get_rng_state(), random.getstate()
+    data = read_data_module("tune", ["--config", str(tmp_path / "model.yaml")])
+    assert data.seed == 5
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
