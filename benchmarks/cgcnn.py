@@ -4,11 +4,11 @@
         [--atoms 10] [--threads 1] [--compile] [--out FILE]
 
 Both get the same weights and the same crystals, and must agree to 1e-5. Random crystals (cubic
-cells at 0.05 atoms/Å³, the twelve nearest neighbours) have no two atoms alike, so that every atom
+cells at 0.05 atoms/Å³, the twelve nearest neighbors) have no two atoms alike, so that every atom
 and edge is computed; rows of MP-20 (with whole shells) are as symmetric as crystals are. Steps
 alternate and the median of their ratios counts, so that a busy machine slows both alike. The
 elementwise floor is a step in which ours does everything but multiply matrices: look-ups,
-normalisation, gate, sum over neighbours, softplus. It bounds what runs operation by operation on
+normalization, gate, sum over neighbors, softplus. It bounds what runs operation by operation on
 random crystals; a compiled model, which joins operations, may pass it.
 """
 

@@ -1,4 +1,4 @@
-"""Structures per CPU second of our neighbour lists and pymatgen's, on one core, in one run.
+"""Structures per CPU second of our neighbor lists and pymatgen's, on one core, in one run.
 
     python benchmarks/neighbors.py [--data-root FOLDER] [--count 1000] [--batch-size 256]
 

@@ -36,7 +36,7 @@ NEIGHBORS = 12
 
 
 def pymatgen_graphs(texts: list[str]) -> int:
-    """What CGCNN and CDVAE do first with a CIF; the number of neighbours."""
+    """What CGCNN and CDVAE do first with a CIF; the number of neighbors."""
     from pymatgen.core import Structure
 
     count = 0

@@ -43,7 +43,7 @@ STAGES: tuple[tuple[str, str | None], ...] = (
     ("PropertyModule.optimizer_step", None),
     ("save_checkpoint", None),
     ("transfer_batch_to_device", None),
-    ("optimizer_zero_grad", None),  # in the optimiser step
+    ("optimizer_zero_grad", None),  # in the optimizer step
     ("training_step", "forward, loss, training metrics"),
     ("SingleDeviceStrategy.backward", "backward"),
     ("train_dataloader_next", "loading of training batches"),
@@ -93,7 +93,7 @@ def stages_of(recorded: Mapping[str, list[float]], epochs: int) -> dict[str, flo
         # Of each epoch but the first there are equally many entries.
         share = times[len(times) // epochs :]
         seconds[stage] = seconds.get(stage, 0.0) + sum(share) / (epochs - 1)
-    seconds["optimiser step"] = (
+    seconds["optimizer step"] = (
         _per_epoch(recorded, "PropertyModule.optimizer_step", epochs)
         - seconds["forward, loss, training metrics"]
         - seconds["backward"]

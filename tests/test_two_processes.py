@@ -222,7 +222,7 @@ def kept(place: Path, rank: int) -> dict[str, Any]:
 def worst_gradient(alone: Path, together: Path, floor: float, min_rows: int = 1) -> float:
     """Largest difference of a parameter's gradient over its norm, or ``floor`` of the whole one.
 
-    A bias in front of batch normalisation has no gradient but rounding; the floor is for those.
+    A bias in front of batch normalization has no gradient but rounding; the floor is for those.
     """
     worst = 0.0
     for rank in range(2):
@@ -248,7 +248,7 @@ def test_gradients_are_those_of_one_process(one: Place, two: Place, case: str) -
 @pytest.mark.parametrize("case", SINGLE)
 def test_gradients_in_single_precision(one: Place, two: Place, case: str) -> None:
     # Twice what one process alone differs from double precision by: two do not differ more.
-    # Atoms of one crystal hardly differ, so that batch normalisation of one alone divides by
+    # Atoms of one crystal hardly differ, so that batch normalization of one alone divides by
     # little more than rounding; in double precision such a step is compared, too.
     name = f"{case}-32-true"
     min_rows = 1 if case == "transformer" else 2

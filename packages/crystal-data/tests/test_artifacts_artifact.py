@@ -272,7 +272,7 @@ def test_report_of_a_partial_load(model):
     report = load_state_report(model, other.state_dict() | {"extra": torch.zeros(1)})
     assert report.loaded == ("table.weight",)
     assert set(report.skipped) == {"head.weight", "head.bias", "extra"}
-    assert report.initialised == ("head.weight", "head.bias")
+    assert report.initialized == ("head.weight", "head.bias")
     assert torch.equal(model.table.weight, other.table.weight)
     with pytest.raises(ArtifactError, match="none of the 1 given tensors fits"):
         load_state_report(model, {"extra": torch.zeros(1)})

@@ -35,8 +35,8 @@ def test_prototype_is_what_its_name_says(prototype: Prototype) -> None:
     distance = image_distances(prototype.lattice, prototype.frac_coords, 2.5)
     for atom in np.flatnonzero(~negative):
         slot = prototype.slots[slots[atom]]
-        neighbours = np.sort(distance[:, atom, negative].ravel())
-        assert (neighbours < 1.27 * neighbours[0]).sum() == slot.coordination, slot.name
+        neighbors = np.sort(distance[:, atom, negative].ravel())
+        assert (neighbors < 1.27 * neighbors[0]).sum() == slot.coordination, slot.name
 
 
 def test_many_crystals_elements_and_types(records: list[Record]) -> None:

@@ -1,4 +1,4 @@
-"""Neighbour lists against pymatgen's, which finds them by another algorithm."""
+"""Neighbor lists against pymatgen's, which finds them by another algorithm."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def edges_of(crystals, spec) -> NeighborList:
 
 
 def rows_of(edges):
-    """(centre, neighbour, shift) in order, and the lengths in the same order."""
+    """(centre, neighbor, shift) in order, and the lengths in the same order."""
     keys = np.column_stack([edges.edge_index[1], edges.edge_index[0], edges.edge_shift])
     order = np.lexsort(keys.T[::-1])
     return keys[order], edges.edge_length.numpy()[order]

@@ -17,7 +17,7 @@ SPECS = [
     GraphSpec(cutoff=4.0, max_neighbors=None),
     GraphSpec(cutoff=6.0, max_neighbors=8, ties="cut"),
     GraphSpec(max_neighbors=3, line_graph=True),
-    GraphSpec(cutoff=0.2, max_neighbors=None),  # nobody has neighbours
+    GraphSpec(cutoff=0.2, max_neighbors=None),  # nobody has neighbors
 ]
 
 

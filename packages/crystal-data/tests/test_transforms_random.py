@@ -55,7 +55,7 @@ def test_uniform_is_uniform():
     assert draws.max() < 1.0
     for column in draws.T:
         assert stats.kstest(column, "uniform").pvalue > 1e-3
-    # In the plane too: 10 × 10 boxes of two neighbouring components, and of two neighbouring rows.
+    # In the plane too: 10 × 10 boxes of two neighboring components, and of two neighboring rows.
     for x, y in ((draws[:, 0], draws[:, 1]), (draws[:-1, 0], draws[1:, 0])):
         counts = np.histogram2d(x, y, bins=10, range=((0, 1), (0, 1)))[0].ravel()
         assert stats.chisquare(counts).pvalue > 1e-3

@@ -57,7 +57,7 @@ def normalized(norm, vectors):
 
 
 def direct_convolution(conv, nodes, edges, pairs):
-    """The equations, node by node and edge by edge; ``pairs`` lists (neighbour, centre)."""
+    """The equations, node by node and edge by edge; ``pairs`` lists (neighbor, centre)."""
     opening = [
         linear(conv.neighbor_gate, nodes[j])
         + linear(conv.center_gate, nodes[i])
@@ -170,7 +170,7 @@ def test_model_is_the_published_one():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_bonds_without_angles(training):
-    """Each atom's nearest neighbour may be one that has another nearest of its own."""
+    """Each atom's nearest neighbor may be one that has another nearest of its own."""
     model = small().train(training)
     batch = batch_for(model, [Crystal(np.eye(3) * 20, [[0, 0, 0], [0.1, 0, 0]], [3, 9])])
     batch.edge_index, batch.edge_shift = torch.tensor([[0], [1]]), torch.zeros(1, 3).long()

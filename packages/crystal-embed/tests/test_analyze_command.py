@@ -58,7 +58,7 @@ def test_tables_are_asked_for_the_same_elements(analysis):
     assert radius.mean == pytest.approx(sum(radius.by_seed) / 2)
     assert radius.std == pytest.approx(abs(np.subtract(*radius.by_seed)) / 2**0.5)
     study = analysis.studies["mine <1>"]
-    assert "Nd" not in study.neighbours
+    assert "Nd" not in study.neighbors
     assert [len(one.order) for one in study.attributions] == [5] * 6
 
 
@@ -85,7 +85,7 @@ def test_files_hold_the_numbers(analysis, written):
         for row in clusters
         if row["num_clusters"] == str(best) and row["cluster"] == "1"
     ]
-    with (written / "neighbours.csv").open() as file:
+    with (written / "neighbors.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 58 * 5
     with (written / "dimensions.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6 * 5

@@ -35,7 +35,7 @@ class TestCGCNNSum(GraphModelContract):
 def test_published_preset_depends_on_the_order_of_atoms():
     """It cuts a shell of equal distances; which edges remain is up to the order. Ours keeps all.
 
-    Oxygen in a perovskite has eight oxygen and four A neighbours at one distance, of which the
+    Oxygen in a perovskite has eight oxygen and four A neighbors at one distance, of which the
     twelve nearest hold ten. The change was measured as 0.08, predictions spread over 0.6.
     """
     torch.manual_seed(0)
@@ -80,7 +80,7 @@ def test_convolution_is_the_published_one(training):
     norms = [torch.nn.BatchNorm1d(32).train(training), torch.nn.BatchNorm1d(16).train(training)]
     atoms = torch.randn(9, 16, requires_grad=True)
     edges = torch.rand(40, 41)
-    edge_index = torch.randint(0, 8, (2, 40))  # atom 8 has no neighbour
+    edge_index = torch.randint(0, 8, (2, 40))  # atom 8 has no neighbor
     weights = torch.randn(9, 16)
     parameters = [atoms, conv.linear.weight, conv.linear.bias]
     results = []

@@ -101,7 +101,7 @@ def test_numbers_of_rock_salt():
 def chain(end=6):
     """Nine atoms in a row, whose inner ones look alike to few layers; more see its ends.
 
-    Means over neighbours see the ends by their element alone.
+    Means over neighbors see the ends by their element alone.
     """
     frac_coords = [[0.05 + 0.1 * i, 0, 0] for i in range(9)]
     return Crystal(np.diag([25.0, 40, 40]), frac_coords, [end, *[6] * 7, end])
@@ -132,7 +132,7 @@ def test_few_layers_of_the_periodic_transformer_on_a_chain(layers):
         element_width=16, num_layers=layers, num_heads=2, geometry="periodic", cutoff=2.6
     )
     model.double().eval()
-    # First weights of attention to neighbours are so small that far environments hardly count.
+    # First weights of attention to neighbors are so small that far environments hardly count.
     torch.nn.init.normal_(model.position.near, std=3.0)
     batch = batch_for(model, [chain()])
     joined, separate = model.encode_atoms(batch), model.encode_atoms(apart(batch))

@@ -28,7 +28,7 @@ each_network = pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
 
 
 def within(cutoff, build):
-    """All neighbours in a radius, of which an atom may have none."""
+    """All neighbors in a radius, of which an atom may have none."""
     line_graph = build().graph_spec.line_graph
     return GraphSpec(cutoff=cutoff, max_neighbors=None, line_graph=line_graph)
 

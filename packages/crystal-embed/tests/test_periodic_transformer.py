@@ -21,7 +21,7 @@ def small(**options):
 
 
 def trained(model):
-    """A few steps, so that no weight is as it began; normalised to a spread of 1."""
+    """A few steps, so that no weight is as it began; normalized to a spread of 1."""
     batch = batch_for(model, random_crystals(24, seed=1, max_atoms=8))
     label = batch.atomic_numbers.new_zeros(batch.num_crystals).float()
     label = label.index_add(0, batch.batch, batch.atomic_numbers.float()) / batch.num_atoms
@@ -126,7 +126,7 @@ def test_distances_and_far_atoms_matter(model):
 
 
 def test_a_hidden_element_is_seen_by_nobody(model):
-    """What a masked atom was cannot be read off its neighbours."""
+    """What a masked atom was cannot be read off its neighbors."""
     crystal = rock_salt()
     encoded = []
     for hidden in (11, 55):

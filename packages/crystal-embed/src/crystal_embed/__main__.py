@@ -30,7 +30,7 @@ COMMANDS = {
         "crystal_embed.commands.export_table:main",
     ),
     "analyze": Command(
-        "clusters, neighbours and properties of element vectors, with figures",
+        "clusters, neighbors and properties of element vectors, with figures",
         "crystal_embed.commands.analyze:main",
     ),
 }

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from crystal_apps.benchmark.convergence import UNCONVERGED_MARK
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
-from crystal_embed.analysis import COLOURS
+from crystal_embed.analysis import COLORS
 
 _DODGE = 0.02
 _WIDTH, _ROW_HEIGHT, _CURVE_HEIGHT = 7.0, 0.34, 3.2  # inches
@@ -52,10 +52,10 @@ def _row_label(table: ResultTable, row: Row) -> str:
 
 def _draw_rows(panel: Any, table: ResultTable) -> None:
     for place, row in enumerate(table.rows):
-        colour = COLOURS[place % len(COLOURS)]
+        color = COLORS[place % len(COLORS)]
         seeds = list(row.by_seed.values())
-        panel.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.45, markersize=5)
-        panel.plot([row.mean], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
+        panel.plot(seeds, [place] * len(seeds), "o", color=color, alpha=0.45, markersize=5)
+        panel.plot([row.mean], [place], "|", color=color, markersize=15, markeredgewidth=2.5)
     panel.set_yticks(range(len(table.rows)), [_row_label(table, row) for row in table.rows])
     panel.set_ylim(len(table.rows) - 0.5, -0.5)
     panel.set_xlabel(table.label)
@@ -73,12 +73,12 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         # Side by side, so that the error bars of different lines can be told apart.
         shift = 1 + _DODGE * (place - (len(lines) - 1) / 2)
         counts = [shift * int(row.variant[sizes]) for row in rows]
-        colour = COLOURS[place % len(COLOURS)]
+        color = COLORS[place % len(COLORS)]
         panel.errorbar(
             counts,
             [row.mean for row in rows],
             yerr=[row.std or 0.0 for row in rows],
-            color=colour,
+            color=color,
             marker="o",
             markersize=4,
             linewidth=1.2,
@@ -87,7 +87,7 @@ def _draw_curves(panel: Any, table: ResultTable) -> None:
         )
         for count, row in zip(counts, rows, strict=True):
             if row.unconverged:
-                panel.plot(count, row.mean, "o", color=colour, markerfacecolor="white", zorder=3)
+                panel.plot(count, row.mean, "o", color=color, markerfacecolor="white", zorder=3)
     if any(row.unconverged for row in table.rows):
         panel.plot([], [], "o", color="black", markerfacecolor="white", label="unconverged")
     _log_axes(panel, sorted({int(row.variant[sizes]) for row in table.rows}))

@@ -1,4 +1,4 @@
-"""Geometry of the report's figures; the template draws it as SVG in the colours of the page."""
+"""Geometry of the report's figures; the template draws it as SVG in the colors of the page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from crystal_embed.analysis import pushed_apart
 
 Values = NDArray[np.float64]
 
-NUM_COLOURS = 8  # of the style sheet's palette
+NUM_COLORS = 8  # of the style sheet's palette
 _MARKED = 12  # points of a parity plot that say what they are
 
 
@@ -60,7 +60,7 @@ class Line:
 
     path: str
     label: str
-    colour: int
+    color: int
     dashed: bool
     end: tuple[float, float]
     label_y: float
@@ -85,7 +85,7 @@ class Series:
     """Values over epochs, to be drawn."""
 
     label: str
-    colour: int
+    color: int
     epochs: Values
     values: Values
     dashed: bool = False
@@ -99,7 +99,7 @@ class Mark:
     y: float
     title: str
     label: str = ""
-    colour: int = 0
+    color: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Scatter:
 
     title: str
     caption: str
-    colour: int
+    color: int
     path: str
     marks: tuple[Mark, ...]
     x_ticks: tuple[Tick, ...]
@@ -136,7 +136,7 @@ def line_chart(title: str, y_label: str, series: Sequence[Series]) -> LineChart:
         drawn.append((one, _path(px, py), (float(px[-1]), float(py[-1]))))
     label_ys = _spread([end[1] for _, _, end in drawn], gap=14.0, low=top, high=bottom)
     lines = (
-        Line(path, one.label, one.colour, one.dashed, end, label_y)
+        Line(path, one.label, one.color, one.dashed, end, label_y)
         for (one, path, end), label_y in zip(drawn, label_ys, strict=True)
     )
     whole = tuple(tick for tick in x.ticks() if "." not in tick.label)
@@ -148,7 +148,7 @@ def parity(
     *,
     title: str,
     caption: str,
-    colour: int,
+    color: int,
     unit: str,
     target: Values,
     prediction: Values,
@@ -173,13 +173,13 @@ def parity(
         for row in worst
     )
     return Scatter(
-        title, caption, colour, _dots(px, py), tuple(marks), x.ticks(7), y.ticks(7), size, size,
+        title, caption, color, _dots(px, py), tuple(marks), x.ticks(7), y.ticks(7), size, size,
         (left, top, right, bottom), unit,
     )  # fmt: skip
 
 
 def element_map(
-    coords: Values, labels: Sequence[str], colours: Sequence[int], titles: Sequence[str]
+    coords: Values, labels: Sequence[str], colors: Sequence[int], titles: Sequence[str]
 ) -> Scatter:
     """Elements as their symbols at ``[num_elements, 2]`` coordinates, pushed apart to be read."""
     width, height, margin = 520, 430, 16.0
@@ -190,8 +190,8 @@ def element_map(
     low, high = np.array([margin, margin]), np.array([width - margin, height - margin])
     places = np.clip(places, low, high)
     marks = (
-        Mark(float(a), float(b), title, label, colour)
-        for (a, b), title, label, colour in zip(places, titles, labels, colours, strict=True)
+        Mark(float(a), float(b), title, label, color)
+        for (a, b), title, label, color in zip(places, titles, labels, colors, strict=True)
     )
     box = (0.0, 0.0, float(width), float(height))
     return Scatter("", "", 0, "", tuple(marks), (), (), width, height, box, "")

@@ -10,7 +10,7 @@ import numpy as np
 
 from crystal_apps.report.element_tables import element_table
 from crystal_apps.report.figures import (
-    NUM_COLOURS,
+    NUM_COLORS,
     LineChart,
     Scatter,
     Series,
@@ -36,7 +36,7 @@ class ResultRow:
     """
 
     run: Run
-    colour: int
+    color: int
     target: str
     unit: str
     test: Predictions
@@ -133,7 +133,7 @@ def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
             rows.append(
                 ResultRow(
                     run=run,
-                    colour=place % NUM_COLOURS,
+                    color=place % NUM_COLORS,
                     target=target,
                     unit=run.unit(target),
                     test=test,
@@ -155,7 +155,7 @@ def _charts(runs: Sequence[Run]) -> list[LineChart]:
         having = [(place, run) for place, run in enumerate(runs) if name in run.curves]
         target = name.removeprefix("val/mae").strip("/")
         series = [
-            Series(run.name, place % NUM_COLOURS, run.curves[name].epochs, run.curves[name].values)
+            Series(run.name, place % NUM_COLORS, run.curves[name].epochs, run.curves[name].values)
             for place, run in having
         ]
         if len(having) == 1:
@@ -164,7 +164,7 @@ def _charts(runs: Sequence[Run]) -> list[LineChart]:
             train = run.curves.get(name.replace("val/", "train/"))
             if train is not None:
                 series.append(
-                    Series("training", place % NUM_COLOURS, train.epochs, train.values, dashed=True)
+                    Series("training", place % NUM_COLORS, train.epochs, train.values, dashed=True)
                 )
         unit = next((u for _, run in having if (u := run.unit(target))), "")
         label = f"MAE, {unit}" if unit else "MAE"
@@ -184,7 +184,7 @@ def _parities(rows: Sequence[ResultRow]) -> list[tuple[str, list[Scatter]]]:
             parity(
                 title=row.run.name,
                 caption=f"MAE {row.test.mae:#.3g} {row.unit}, R² {row.test.r2:.3f}",
-                colour=row.colour,
+                color=row.color,
                 unit=row.unit,
                 target=row.test.target,
                 prediction=row.test.prediction,
@@ -202,7 +202,7 @@ def _embedding(run: Run) -> Embedding | None:
     if table is None:
         return None
     projection = project(table)
-    clusters = k_means(projection, NUM_COLOURS)
+    clusters = k_means(projection, NUM_COLORS)
     near = {
         symbol: ", ".join(other for other, _ in one.by_cosine)
         for symbol, one in nearest(projection, 4).items()

@@ -39,7 +39,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_fil
 
 @dataclass(frozen=True, slots=True)
 class TargetScale:
-    """How a normalised output becomes a property: ``output * std + mean``, in ``unit``.
+    """How a normalized output becomes a property: ``output * std + mean``, in ``unit``.
 
     Raises:
         ArtifactError: If the mean is not finite, or the deviation is not above zero.
@@ -53,7 +53,7 @@ class TargetScale:
         for value in (self.mean, self.std):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ArtifactError(f"a mean or deviation is {value!r}, not a number")
-        # As the normaliser keeps them: in 32 bits.
+        # As the normalizer keeps them: in 32 bits.
         mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32).tolist()
         if not math.isfinite(mean) or not 0 < std < math.inf:
             raise ArtifactError(

@@ -16,18 +16,18 @@ class StateReport:
     Args:
         loaded: Keys with the same name and shape in both.
         skipped: Keys of the given state that found no place, each with the reason.
-        initialised: Keys of the model that keep their fresh values.
+        initialized: Keys of the model that keep their fresh values.
     """
 
     loaded: tuple[str, ...]
     skipped: Mapping[str, str]
-    initialised: tuple[str, ...]
+    initialized: tuple[str, ...]
 
     def __str__(self) -> str:
         lines = [
-            f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.initialised)} tensors",
+            f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.initialized)} tensors",
             *(f"  skipped  {key}: {reason}" for key, reason in self.skipped.items()),
-            *(f"  new      {key}" for key in self.initialised),
+            *(f"  new      {key}" for key in self.initialized),
         ]
         return "\n".join(lines)
 
@@ -55,5 +55,5 @@ def load_state_report(model: torch.nn.Module, state: Mapping[str, Tensor]) -> St
             f"'{next(iter(own), None)}'"
         )
     model.load_state_dict(fitting, strict=False)
-    initialised = tuple(key for key in own if key not in fitting)
-    return StateReport(tuple(fitting), skipped, initialised)
+    initialized = tuple(key for key in own if key not in fitting)
+    return StateReport(tuple(fitting), skipped, initialized)

@@ -49,11 +49,11 @@ class Ion:
         return atom.atomisation - sum(atom.affinity[: -self.charge])
 
     def takes(self, coordination: int) -> bool:
-        """Whether the ion is known with this number of neighbours; anions take any."""
+        """Whether the ion is known with this number of neighbors; anions take any."""
         return self.charge < 0 or coordination in shannon_radii()[self]
 
     def radius(self, coordination: int) -> float:
-        """Effective ionic radius, Å; interpolated between tabulated numbers of neighbours."""
+        """Effective ionic radius, Å; interpolated between tabulated numbers of neighbors."""
         table = shannon_radii()[self]
         return float(np.interp(coordination, list(table), list(table.values())))
 
@@ -78,7 +78,7 @@ def atoms() -> dict[str, Atom]:
 
 @lru_cache
 def shannon_radii() -> dict[Ion, dict[int, float]]:
-    """Effective ionic radii, Å: ion to number of neighbours (rising) to radius."""
+    """Effective ionic radii, Å: ion to number of neighbors (rising) to radius."""
     table: dict[Ion, dict[int, float]] = {}
     for row in _read("shannon_radii.csv"):
         ion = Ion(row["symbol"], int(row["charge"]))

@@ -28,7 +28,7 @@ class Slot:
 
     Args:
         positions: Those of one primitive cell, in units of the conventional cell.
-        coordination: Nearest neighbours of opposite charge, as radii are tabulated.
+        coordination: Nearest neighbors of opposite charge, as radii are tabulated.
     """
 
     name: str

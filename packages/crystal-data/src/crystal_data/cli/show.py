@@ -136,10 +136,10 @@ def _images(frac: Any) -> Any:
 
 
 def _colors(z: int) -> tuple[str, str]:
-    """Colour of an element as Jmol draws it, and a darker one for its rim."""
+    """Color of an element as Jmol draws it, and a darker one for its rim."""
     from ase.data.colors import jmol_colors
 
-    # The last elements have no colour of their own and share that of the last one that has.
+    # The last elements have no color of their own and share that of the last one that has.
     color = jmol_colors[min(z, len(jmol_colors) - 1)]
     red, green, blue = (round(100 * share) for share in color)
     return (

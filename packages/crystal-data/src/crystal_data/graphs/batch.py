@@ -38,7 +38,7 @@ class CrystalBatch(Data):
     [num_crystals], ``sample_id`` int64 [num_crystals] (the row of the store), ``identifier`` (a
     list of strings) and ``targets`` (name → [num_crystals] or [num_crystals, k], NaN where there is
     no label); ``is_filler`` (the rows are another process's too and only keep this one in step: a
-    loss must not count them). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbour,
+    loss must not count them). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbor,
     row 1 centre; ``edge_shift`` int64 [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å;
     for line graphs ``line_graph_index`` int64 [2, num_angles], pairs of edges that meet in an atom.
     """

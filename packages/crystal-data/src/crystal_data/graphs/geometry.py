@@ -7,17 +7,17 @@ from torch import Tensor
 def edge_vectors(
     lattice: Tensor, frac_coords: Tensor, edge_index: Tensor, edge_shift: Tensor, batch: Tensor
 ) -> Tensor:
-    """Displacement from each central atom to its neighbour, through the periodic image.
+    """Displacement from each central atom to its neighbor, through the periodic image.
 
     Args:
         lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.
         frac_coords: The images that the edges were found for; ``[num_atoms, 3]``, dimensionless.
-        edge_index: Row 0 neighbour, row 1 centre; int64 ``[2, num_edges]``.
-        edge_shift: Cell offset of the neighbour; shape ``[num_edges, 3]``, whole numbers.
+        edge_index: Row 0 neighbor, row 1 centre; int64 ``[2, num_edges]``.
+        edge_shift: Cell offset of the neighbor; shape ``[num_edges, 3]``, whole numbers.
         batch: Crystal of each atom; int64 ``[num_atoms]``.
 
     Returns:
-        ``cart[neighbour] + edge_shift @ lattice - cart[centre]``; shape ``[num_edges, 3]``, Å.
+        ``cart[neighbor] + edge_shift @ lattice - cart[centre]``; shape ``[num_edges, 3]``, Å.
 
     Raises:
         ValueError: If an edge joins atoms of two crystals.

@@ -7,12 +7,12 @@ from torch import Tensor
 def line_graph_index(edge_index: Tensor, num_atoms: int) -> Tensor:
     """Pairs of edges that meet: the first ends at the atom where the second begins.
 
-    An edge runs from its neighbour (row 0) to its centre (row 1), so a pair is u → v, v → w: the
+    An edge runs from its neighbor (row 0) to its centre (row 1), so a pair is u → v, v → w: the
     bond v → w learns from u → v. A bond and its own way back are a pair too (its angle is zero), as
     in the published model.
 
     Args:
-        edge_index: Row 0 neighbour, row 1 centre; int64 ``[2, num_edges]``.
+        edge_index: Row 0 neighbor, row 1 centre; int64 ``[2, num_edges]``.
         num_atoms: Atoms that edges may name.
 
     Returns:
@@ -36,7 +36,7 @@ def bond_cosines(edge_vec: Tensor, line_graph_index: Tensor) -> Tensor:
     """Cosine of the angle at the atom where two edges meet.
 
     Args:
-        edge_vec: From centre to neighbour; shape ``[num_edges, 3]``, Å.
+        edge_vec: From centre to neighbor; shape ``[num_edges, 3]``, Å.
         line_graph_index: Pairs of edges u → v, v → w; int64 ``[2, num_angles]``.
 
     Returns:

@@ -16,7 +16,7 @@ class Candidates(NamedTuple):
 
     per_centre: Tensor  # int64 [num_crystals * num_centres]
     centre: Tensor  # int64 [num_candidates], ascending, row of the centre in ``per_centre``
-    column: Tensor  # int64 [num_candidates], names neighbour and image
+    column: Tensor  # int64 [num_candidates], names neighbor and image
     length: Tensor  # [num_candidates], Å
 
 
@@ -24,7 +24,7 @@ class Selection(NamedTuple):
     """Which candidates become edges."""
 
     chosen: Tensor  # int64 [num_chosen], numbers of candidates, by centre and length
-    is_short: Tensor  # bool [num_crystals], True: lacks neighbours, nothing of it is chosen
+    is_short: Tensor  # bool [num_crystals], True: lacks neighbors, nothing of it is chosen
 
 
 def select_neighbors(
@@ -33,7 +33,7 @@ def select_neighbors(
     """Chooses among all candidates within a radius.
 
     Args:
-        candidates: In the order of their centres, and of neighbour and image below that.
+        candidates: In the order of their centres, and of neighbor and image below that.
         limit: Radius within which the candidates are complete; ``[num_crystals]``, Å.
         is_real: False where a centre only pads; bool ``[num_crystals, num_centres]``.
         spec: How many to keep.
@@ -53,7 +53,7 @@ def select_neighbors(
     is_short = (~is_complete & is_real).any(dim=1) & may_grow
     last = last.masked_fill(is_short.repeat_interleave(is_real.shape[1]), -torch.inf)
     is_kept = length <= (last + tolerance).index_select(0, centre)
-    if spec.ties == "cut":  # of the last shell the first ones by neighbour and image
+    if spec.ties == "cut":  # of the last shell the first ones by neighbor and image
         is_closer = length < (last - tolerance).index_select(0, centre)
         is_tied = is_kept & ~is_closer
         room = spec.max_neighbors - _count_per_row(is_closer, start, count)

@@ -1,4 +1,4 @@
-"""Periodic neighbour lists of many crystals at once, exact for any cell and any image."""
+"""Periodic neighbor lists of many crystals at once, exact for any cell and any image."""
 
 from collections.abc import Iterator
 from math import pi
@@ -21,7 +21,7 @@ from crystal_data.graphs.spec import GraphSpec
 
 # Atoms this close to the cutoff count as within it, so that rounding decides nothing (as pymatgen).
 _CUTOFF_TOLERANCE = 1e-8
-# First radius: the sphere that would hold this many times the wanted neighbours at the crystal's
+# First radius: the sphere that would hold this many times the wanted neighbors at the crystal's
 # density. Larger tests more pairs, smaller repeats more crystals; the optimum is flat.
 _FIRST_VOLUME = 1.8
 _GROWTH = 1.25
@@ -31,10 +31,10 @@ _PORTION = {"cpu": 2**18, "cuda": 2**26}
 
 
 class NeighborList(NamedTuple):
-    """Directed edges of a batch, ordered by centre, then length, then neighbour and image."""
+    """Directed edges of a batch, ordered by centre, then length, then neighbor and image."""
 
-    edge_index: Tensor  # int64 [2, num_edges], row 0 neighbour, row 1 centre
-    edge_shift: Tensor  # int64 [num_edges, 3], whole cells from the home image to the neighbour's
+    edge_index: Tensor  # int64 [2, num_edges], row 0 neighbor, row 1 centre
+    edge_shift: Tensor  # int64 [num_edges, 3], whole cells from the home image to the neighbor's
     edge_length: Tensor  # float64 [num_edges], Å
 
 
@@ -42,18 +42,18 @@ class NeighborList(NamedTuple):
 def neighbor_list(
     lattice: Tensor, frac_coords: Tensor, num_atoms: Tensor, spec: GraphSpec
 ) -> NeighborList:
-    """Finds the neighbours of every atom through periodic images, for all crystals together.
+    """Finds the neighbors of every atom through periodic images, for all crystals together.
 
-    An image of the atom itself is a neighbour like any other; the atom itself is not. With
+    An image of the atom itself is a neighbor like any other; the atom itself is not. With
     ``spec.max_neighbors`` the radius starts from the density and grows for those crystals that
-    still lack neighbours, so none are made up. Everything is computed in float64; what a crystal
+    still lack neighbors, so none are made up. Everything is computed in float64; what a crystal
     gets does not depend on the others in the batch.
 
     Args:
         lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.
         frac_coords: Any image; shape ``[num_atoms, 3]``, dimensionless.
         num_atoms: Atoms of each crystal; int64 ``[num_crystals]``.
-        spec: Which neighbours count.
+        spec: Which neighbors count.
 
     Returns:
         Edges on the device of ``lattice``; there may be none.
@@ -142,7 +142,7 @@ def _portions(cells: _Cells, radius: Tensor) -> list[Tensor]:
 
 
 def _neighbors(cells: _Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> NeighborList:
-    """Edges of a run of crystals; the radius grows for those that lack neighbours."""
+    """Edges of a run of crystals; the radius grows for those that lack neighbors."""
     found: list[_Edges] = []
     pending = crystals
     while len(pending):
@@ -187,10 +187,10 @@ def _padded(
 def _search(
     cells: _Cells, group: _Group, radius: Tensor, spec: GraphSpec, found: list[_Edges]
 ) -> Tensor:
-    """Adds the edges of a group to ``found``, except of crystals that lack neighbours.
+    """Adds the edges of a group to ``found``, except of crystals that lack neighbors.
 
     Returns:
-        The crystals that lack neighbours; bool ``[size]``.
+        The crystals that lack neighbors; bool ``[size]``.
     """
     num_atoms = cells.num_atoms[group.crystal]
     rank = torch.arange(group.width, device=num_atoms.device)

@@ -82,7 +82,7 @@ def squared_norms(vectors: Tensor) -> Tensor:
 
 
 def plane_spacings(lattice: Tensor) -> Tensor:
-    """Distance between neighbouring lattice planes (100), (010), (001).
+    """Distance between neighboring lattice planes (100), (010), (001).
 
     Args:
         lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.

@@ -9,10 +9,10 @@ _MAX_CUTOFF, _MAX_NEIGHBORS = 100.0, 10_000
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """Which neighbours become edges.
+    """Which neighbors become edges.
 
     With ``max_neighbors`` alone the search radius grows until every atom has that many, so no
-    atom is ever without neighbours. With ``cutoff`` alone every image within it counts. With both,
+    atom is ever without neighbors. With ``cutoff`` alone every image within it counts. With both,
     the nearest ``max_neighbors`` among those within ``cutoff``.
 
     Args:

@@ -161,7 +161,7 @@ def nearest_distances(
 
 
 def plane_spacings(lattice: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Distance between neighbouring lattice planes along each axis, Å."""
+    """Distance between neighboring lattice planes along each axis, Å."""
     # Plain numbers: three cross products take NumPy five times as long.
     a, b, c = lattice.tolist()
     ab, bc, ca = _cross(a, b), _cross(b, c), _cross(c, a)

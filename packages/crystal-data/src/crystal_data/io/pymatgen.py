@@ -221,7 +221,7 @@ def _properties(crystal: Crystal) -> dict[str, Any]:
     return {"identifier": crystal.identifier, **values} if crystal.identifier else values
 
 
-def symmetrised_cif(crystal: Crystal, symprec: float) -> str:
+def symmetrized_cif(crystal: Crystal, symprec: float) -> str:
     """CIF of the conventional cell's asymmetric unit, by spglib through pymatgen's writer.
 
     Args:

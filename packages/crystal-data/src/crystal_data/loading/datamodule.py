@@ -48,7 +48,7 @@ class CrystalDataModule(LightningDataModule):
 
     Args:
         source: Where the crystals come from.
-        batch_size: Crystals of one optimisation step over all devices; with a bound, a further
+        batch_size: Crystals of one optimization step over all devices; with a bound, a further
             limit. None leaves it to the bounds.
         max_atoms: Most atoms in the batch of one device.
         max_edges: Most edges in the batch of one device.
@@ -284,7 +284,7 @@ class CrystalDataModule(LightningDataModule):
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
-        """Labels of the training rows, NaN where there is none: what normalisers fit on."""
+        """Labels of the training rows, NaN where there is none: what normalizers fit on."""
         return self.store.targets(self.targets, self.sample_ids("train"))
 
     def training_domain(self) -> dict[str, Any]:

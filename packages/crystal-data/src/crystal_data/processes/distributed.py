@@ -75,12 +75,12 @@ def without_statistics(is_filler: bool) -> Iterator[None]:
 
 
 class GlobalBatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation with the statistics of the batch of all processes.
+    """Batch normalization with the statistics of the batch of all processes.
 
     The same as ``nn.BatchNorm1d`` in one process, and equal to it in several, where torch's own
     ``SyncBatchNorm`` works only on GPUs. Rows may differ in number between processes; one may even
     have none, or a filler (:func:`without_statistics`). A single row has no variance: it is
-    normalised by the running statistics, where torch raises. Input of shape
+    normalized by the running statistics, where torch raises. Input of shape
     ``[num_rows, num_features]``. Where many rows are alike, one of each is enough, with
     ``counts`` ``[num_rows]`` of how many it stands for.
     """

@@ -32,7 +32,7 @@ def ensure_edges(store: Path, spec: GraphSpec, num_workers: int | None = None) -
 
     Args:
         store: Folder of the store.
-        spec: Which neighbours become edges.
+        spec: Which neighbors become edges.
         num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
     """
     folder = edge_folder(store, spec)
@@ -78,7 +78,7 @@ def _chunks(
     def task(span: tuple[int, int]) -> _Task:
         return _Task(store, *span, spec)
 
-    with progress("finding neighbours", total=len(offsets) - 1) as advance:
+    with progress("finding neighbors", total=len(offsets) - 1) as advance:
         pairs = map_in_order(
             _edges_of,
             _spans(offsets),

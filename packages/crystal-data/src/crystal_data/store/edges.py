@@ -33,7 +33,7 @@ class EdgeColumns:
     """Edges end to end, those of one structure together; atoms are counted from its first.
 
     Args:
-        edge_index: Neighbour and centre within the structure; shape ``[num_edges, 2]``.
+        edge_index: Neighbor and centre within the structure; shape ``[num_edges, 2]``.
         edge_shift: Whole cells; shape ``[num_edges, 3]``.
         edge_length: Å; float32 ``[num_edges]``.
         offsets: First edge of each structure and the end; int64 ``[num_crystals + 1]``.
@@ -127,7 +127,7 @@ def find_edges(
     crystal = np.repeat(np.arange(len(num_atoms)), num_atoms)
     first_atom = np.cumsum(num_atoms) - num_atoms
     edge_index = edges.edge_index.numpy()
-    owner = crystal[edge_index[1]]  # ascending: neighbour lists are ordered by centre
+    owner = crystal[edge_index[1]]  # ascending: neighbor lists are ordered by centre
     local = edge_index - first_atom[owner]
     shift = edges.edge_shift.numpy()
     return EdgeChunk(

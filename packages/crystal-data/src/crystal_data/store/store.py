@@ -311,7 +311,7 @@ class CrystalStore:
         """Computes the edges of all crystals once, for this store and all later runs.
 
         Args:
-            graph_spec: Which neighbours become edges.
+            graph_spec: Which neighbors become edges.
             num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
         """
         if self.path is not None:

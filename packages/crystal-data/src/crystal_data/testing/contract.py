@@ -95,7 +95,7 @@ class InvariantModelContract:
         self._compare("batch", self._predict(crystals), alone, crystals)
 
     def test_isolated_atoms(self) -> None:
-        """Atoms without any neighbour in reach work: alone, together, and beside others."""
+        """Atoms without any neighbor in reach work: alone, together, and beside others."""
         lone, crystal = isolated_atom(), rock_salt()
         expected = self._predict([crystal])
         self._predict([lone])

@@ -29,7 +29,7 @@ def masked_loss(
         prediction: Shape ``[num_crystals, num_targets]``.
         label: NaN where there is none; the same shape.
         loss: ``huber`` turns from square to absolute at 1, which is one standard deviation where
-            labels are normalised.
+            labels are normalized.
         weight: One factor for each target; shape ``[num_targets]``.
 
     Returns:

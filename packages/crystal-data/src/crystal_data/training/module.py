@@ -41,10 +41,10 @@ class PropertyModule(LightningModule):
     mean over targets of the error divided by the target's standard deviation in training.
 
     Args:
-        model: Maps a batch to ``[num_crystals, num_targets]``, normalised; knows its
+        model: Maps a batch to ``[num_crystals, num_targets]``, normalized; knows its
             ``graph_spec``.
         targets: Columns of the data set, in the order of the model's outputs.
-        loss: Compared with normalised labels; missing labels do not count.
+        loss: Compared with normalized labels; missing labels do not count.
         target_weights: Factor of a target in the loss, 1 for those that are not named; or
             ``uncertainty``, which learns them: ``crystal_data.training.UncertaintyLoss``.
         optimizer: Called with the parameters.
@@ -94,7 +94,7 @@ class PropertyModule(LightningModule):
         if stage == "fit":
             if datamodule is None or not hasattr(datamodule, "train_targets"):
                 raise TypeError(
-                    "labels are normalised by the training split, which only a data module can "
+                    "labels are normalized by the training split, which only a data module can "
                     "name: give fit() a CrystalDataModule, not loaders"
                 )
             self.normalizer.fit(datamodule.train_targets())
@@ -174,7 +174,7 @@ class PropertyModule(LightningModule):
         _check_same_weights(checkpoint["state_dict"], self.state_dict())
 
     def scales(self) -> dict[str, TargetScale]:
-        """What turns each normalised output into a property."""
+        """What turns each normalized output into a property."""
         mean, std = self.normalizer.mean.tolist(), self.normalizer.std.tolist()
         return {
             name: TargetScale(mean[i], std[i], self.units.get(name, ""))
@@ -184,7 +184,7 @@ class PropertyModule(LightningModule):
     def save_pretrained(
         self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
     ) -> Path:
-        """Writes model, targets, units and normaliser as an artifact.
+        """Writes model, targets, units and normalizer as an artifact.
 
         Raises:
             ArtifactError: If the model is not a ``PretrainedModel``, or cannot be saved.
@@ -216,7 +216,7 @@ class PropertyModule(LightningModule):
 
         Args:
             path_or_hub_id: Folder or ``owner/name``.
-            strict: For predictions: all weights and targets must fit, and the normaliser is
+            strict: For predictions: all weights and targets must fit, and the normalizer is
                 taken over. Otherwise what fits by name and shape is.
 
         Returns:
@@ -228,7 +228,7 @@ class PropertyModule(LightningModule):
         artifact = Artifact.load(path_or_hub_id)
         report = load_state_report(self.model, artifact.weights)
         if strict:
-            if report.skipped or report.initialised:
+            if report.skipped or report.initialized:
                 raise ArtifactError(f"{path_or_hub_id} does not fit the model:\n{report}")
             if tuple(artifact.targets) != self._targets:
                 raise ArtifactError(

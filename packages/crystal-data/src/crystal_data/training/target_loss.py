@@ -19,7 +19,7 @@ class WeightedLoss(nn.Module):
 
     Args:
         targets: Names; the order is that of the columns.
-        loss: Compared with normalised labels.
+        loss: Compared with normalized labels.
         weights: Factor of a target, 1 for those that are not named.
 
     Raises:

@@ -37,7 +37,7 @@ class RandomRotation(Transform):
     """Turns the crystal, cell and atoms, uniformly over all rotations.
 
     Source:
-        Shoemake, Graphics Gems III (1992): a normalised normal 4-vector as a quaternion.
+        Shoemake, Graphics Gems III (1992): a normalized normal 4-vector as a quaternion.
     """
 
     moves_atoms: ClassVar[bool] = False

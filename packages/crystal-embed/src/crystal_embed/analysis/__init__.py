@@ -9,24 +9,24 @@ if TYPE_CHECKING:
     from crystal_embed.analysis.clusters import k_means as k_means
     from crystal_embed.analysis.layout import pushed_apart as pushed_apart
     from crystal_embed.analysis.layout import table_position as table_position
-    from crystal_embed.analysis.neighbours import nearest as nearest
+    from crystal_embed.analysis.neighbors import nearest as nearest
     from crystal_embed.analysis.projection import Projection as Projection
     from crystal_embed.analysis.projection import project as project
     from crystal_embed.analysis.run import Analysis as Analysis
     from crystal_embed.analysis.run import AnalysisSettings as AnalysisSettings
     from crystal_embed.analysis.run import analyze as analyze
-    from crystal_embed.analysis.style import COLOURS as COLOURS
+    from crystal_embed.analysis.style import COLORS as COLORS
     from crystal_embed.analysis.write import write_analysis as write_analysis
 
 _EXPORTS = {
     "Analysis": "crystal_embed.analysis.run",
     "AnalysisSettings": "crystal_embed.analysis.run",
-    "COLOURS": "crystal_embed.analysis.style",
+    "COLORS": "crystal_embed.analysis.style",
     "Clusters": "crystal_embed.analysis.clusters",
     "Projection": "crystal_embed.analysis.projection",
     "analyze": "crystal_embed.analysis.run",
     "k_means": "crystal_embed.analysis.clusters",
-    "nearest": "crystal_embed.analysis.neighbours",
+    "nearest": "crystal_embed.analysis.neighbors",
     "project": "crystal_embed.analysis.projection",
     "pushed_apart": "crystal_embed.analysis.layout",
     "table_position": "crystal_embed.analysis.layout",

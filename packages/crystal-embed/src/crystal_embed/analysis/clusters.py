@@ -86,12 +86,12 @@ def tree(projection: Projection) -> NDArray[np.float64]:
     """Hierarchy of the elements, as SciPy's ``linkage`` writes it; shape ``[num_elements - 1, 4]``.
 
     Averages of the cosine distance between standardised vectors join first what is most alike;
-    leaves are ordered so that neighbours are.
+    leaves are ordered so that neighbors are.
     """
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
-    from crystal_embed.analysis.neighbours import similarity
+    from crystal_embed.analysis.neighbors import similarity
 
     distance = np.clip(1 - similarity(projection), 0, None)
     np.fill_diagonal(distance, 0.0)

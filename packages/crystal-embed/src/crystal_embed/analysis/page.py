@@ -38,7 +38,7 @@ def render(
     analysis: Analysis,
     record: Mapping[str, Any],
     pictures: Sequence[Picture],
-    neighbours_of: Sequence[str],
+    neighbors_of: Sequence[str],
 ) -> str:
     """The page's HTML.
 
@@ -46,7 +46,7 @@ def render(
         analysis: What was found.
         record: Content of ``analysis.json``.
         pictures: All figures.
-        neighbours_of: Elements whose neighbours are shown first.
+        neighbors_of: Elements whose neighbors are shown first.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -62,5 +62,5 @@ def render(
         analysis=analysis,
         record=record,
         pictures={picture.name: picture for picture in pictures},
-        neighbours_of=list(neighbours_of),
+        neighbors_of=list(neighbors_of),
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crystal_embed.analysis.run import Analysis, Attribution, PropertyScores
-from crystal_embed.analysis.style import COLOURS, INK, SOFT
+from crystal_embed.analysis.style import COLORS, INK, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,18 +35,18 @@ def _r2_panel(panel: Any, one: PropertyScores) -> None:
     lines = {**one.scores, **{f"{name}, shuffled": s for name, s in one.shuffled.items()}}
     for place, (label, score) in enumerate(lines.items()):
         analysed = label in one.shuffled
-        colour = COLOURS[0] if analysed else SOFT
+        color = COLORS[0] if analysed else SOFT
         seeds = np.clip(score.by_seed, -0.49, None)
-        panel.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.4, markersize=4)
+        panel.plot(seeds, [place] * len(seeds), "o", color=color, alpha=0.4, markersize=4)
         mean = max(score.mean, -0.49)
-        panel.plot([mean], [place], "|", color=colour, markersize=12, markeredgewidth=2.2)
+        panel.plot([mean], [place], "|", color=color, markersize=12, markeredgewidth=2.2)
     panel.axvline(0, color=INK, linewidth=0.8)
     if one.target.published_r2 is not None:
-        panel.axvline(one.target.published_r2, color=COLOURS[1], linestyle="--", linewidth=1)
+        panel.axvline(one.target.published_r2, color=COLORS[1], linestyle="--", linewidth=1)
         panel.annotate(
             f"paper {one.target.published_r2:.2f}", (one.target.published_r2, 1),
             xycoords=("data", "axes fraction"), xytext=(-3, -2), textcoords="offset points",
-            ha="right", va="top", fontsize=7, color=COLOURS[1],
+            ha="right", va="top", fontsize=7, color=COLORS[1],
         )  # fmt: skip
     panel.set_yticks(range(len(lines)), lines)
     panel.set_title(one.target.label)
@@ -62,7 +62,7 @@ def beeswarm(attribution: Attribution) -> "Figure":
     order = attribution.order[:SHOWN_DIMENSIONS]
     figure = Figure(figsize=(7, 1.1 + 0.36 * len(order)), layout="constrained")
     panel = figure.subplots()
-    low_to_high = LinearSegmentedColormap.from_list("", [COLOURS[0], "#d9dde2", COLOURS[1]])
+    low_to_high = LinearSegmentedColormap.from_list("", [COLORS[0], "#d9dde2", COLORS[1]])
     shap = attribution.shap[:, order]
     # By rank, since a dimension's numbers mean nothing by themselves.
     rank = attribution.vectors[:, order].argsort(axis=0, kind="stable").argsort(axis=0)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_embed.analysis.clusters import ClusterScan, scan_clusters
-from crystal_embed.analysis.neighbours import Neighbours, nearest
+from crystal_embed.analysis.neighbors import Neighbors, nearest
 from crystal_embed.analysis.prediction import Regressor, cross_validated_r2, shap_values
 from crystal_embed.analysis.projection import Projection, project
 from crystal_embed.analysis.properties import ElementProperty, element_properties
@@ -118,7 +118,7 @@ class TableStudy:
     table: ElementTable
     projection: Projection
     scan: ClusterScan
-    neighbours: Mapping[str, Neighbours]
+    neighbors: Mapping[str, Neighbors]
     attributions: tuple[Attribution, ...]
 
     @property
@@ -169,7 +169,7 @@ def analyze(
     known = element_properties()
     studies = {}
     for label in tables:
-        on_step(f"{label}: components, clusters, neighbours, SHAP values")
+        on_step(f"{label}: components, clusters, neighbors, SHAP values")
         studies[label] = _study(trained[label], known, regressor, settings)
     scored = []
     for one in known:

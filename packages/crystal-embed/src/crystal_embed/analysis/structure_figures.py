@@ -7,9 +7,9 @@ import numpy as np
 from crystal_data import SYMBOLS
 from crystal_embed.analysis.clusters import Clusters, tree
 from crystal_embed.analysis.layout import pushed_apart, table_position
-from crystal_embed.analysis.neighbours import similarity
+from crystal_embed.analysis.neighbors import similarity
 from crystal_embed.analysis.run import TableStudy
-from crystal_embed.analysis.style import CLUSTER_COLOURS, COLOURS, FAINT, INK, SOFT
+from crystal_embed.analysis.style import CLUSTER_COLORS, COLORS, FAINT, INK, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,8 +23,8 @@ def components(study: TableStudy) -> "Figure":
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
     explained = 100 * study.projection.explained
     places = np.arange(1, len(explained) + 1)
-    left.bar(places, explained, color=COLOURS[0], label="each")
-    left.plot(places, explained.cumsum(), color=COLOURS[1], marker="o", markersize=3, label="sum")
+    left.bar(places, explained, color=COLORS[0], label="each")
+    left.plot(places, explained.cumsum(), color=COLORS[1], marker="o", markersize=3, label="sum")
     left.set(xlabel="principal component", ylabel="explained variance, %", ylim=(0, 103))
     left.set_title(f"{explained.sum():.0f} % in {len(explained)} components")
     left.grid(axis="y")
@@ -43,7 +43,7 @@ def _element_map(panel: Any, study: TableStudy) -> None:
     for (x, y), symbol, label in zip(places, clusters.symbols, clusters.labels, strict=True):
         panel.text(
             x, y, symbol, ha="center", va="center", fontsize=8, fontweight="bold",
-            color=CLUSTER_COLOURS[label],
+            color=CLUSTER_COLORS[label],
         )  # fmt: skip
     for limits, (first, last) in (
         (panel.set_xlim, (places[:, 0].min(), places[:, 0].max())),
@@ -53,7 +53,7 @@ def _element_map(panel: Any, study: TableStudy) -> None:
         limits(first - room, last + room)
     panel.set_xlabel(f"first component ({100 * shares[0]:.0f} %)")
     panel.set_ylabel(f"second component ({100 * shares[1]:.0f} %)")
-    panel.set_title(f"elements, coloured by {study.scan.best} clusters")
+    panel.set_title(f"elements, colored by {study.scan.best} clusters")
     panel.grid()
     panel.set_axisbelow(True)
 
@@ -70,8 +70,8 @@ def cluster_curves(study: TableStudy) -> "Figure":
         (left, inertia, "inertia (squared distance to centres)"),
         (right, dict(scan.silhouette), "mean silhouette"),
     ):
-        panel.plot(list(values), list(values.values()), color=COLOURS[0], marker="o", markersize=4)
-        panel.axvline(scan.best, color=COLOURS[1], linestyle="--", linewidth=1)
+        panel.plot(list(values), list(values.values()), color=COLORS[0], marker="o", markersize=4)
+        panel.axvline(scan.best, color=COLORS[1], linestyle="--", linewidth=1)
         panel.set(xlabel="number of clusters", ylabel=label)
         panel.set_xticks(list(inertia))
         panel.set_ylim(0 if panel is left else None, None)
@@ -82,7 +82,7 @@ def cluster_curves(study: TableStudy) -> "Figure":
 
 
 def periodic_table(clusters: Clusters) -> "Figure":
-    """Clusters on the periodic table, by colour and number."""
+    """Clusters on the periodic table, by color and number."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -95,9 +95,9 @@ def periodic_table(clusters: Clusters) -> "Figure":
         line, column = table_position(symbol)
         row = line - 0.6 * (line > 7)  # the f block stands closer
         label = label_of.get(symbol)
-        colour = FAINT if label is None else CLUSTER_COLOURS[label]
+        color = FAINT if label is None else CLUSTER_COLORS[label]
         ink = SOFT if label is None else "white"
-        panel.add_patch(Rectangle((column, row), 0.94, 0.94, color=colour, linewidth=0))
+        panel.add_patch(Rectangle((column, row), 0.94, 0.94, color=color, linewidth=0))
         panel.text(column + 0.06, row + 0.08, str(z), fontsize=6, color=ink, va="top")
         panel.text(
             column + 0.47, row + 0.55, symbol, fontsize=11, color=ink, ha="center", va="center",
@@ -120,8 +120,8 @@ def _key(panel: Any, clusters: Clusters) -> None:
 
     for label, members in enumerate(clusters.members()):
         column, row = 3.4 + 2.5 * (label % 4), 1.0 + 0.72 * (label // 4)
-        colour = CLUSTER_COLOURS[label]
-        panel.add_patch(Rectangle((column, row), 0.5, 0.5, color=colour, linewidth=0))
+        color = CLUSTER_COLORS[label]
+        panel.add_patch(Rectangle((column, row), 0.5, 0.5, color=color, linewidth=0))
         panel.text(
             column + 0.25, row + 0.26, str(label + 1), fontsize=8, color="white", ha="center",
             va="center", fontweight="bold",

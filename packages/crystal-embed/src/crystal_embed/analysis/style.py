@@ -1,4 +1,4 @@
-"""How figures look: light, in few colours that colour-blind readers tell apart."""
+"""How figures look: light, in few colors that color-blind readers tell apart."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Those of all reports.
-COLOURS = ("#0a6ebd", "#d55e00", "#00875f", "#a3459b", "#8a6d00", "#2b8fa3", "#b3324b", "#66717f")
+COLORS = ("#0a6ebd", "#d55e00", "#00875f", "#a3459b", "#8a6d00", "#2b8fa3", "#b3324b", "#66717f")
 # Twelve clusters need more; they also carry numbers.
-CLUSTER_COLOURS = (*COLOURS, "#1b1f24", "#5e8c00", "#5b3fa0", "#a0522d")
+CLUSTER_COLORS = (*COLORS, "#1b1f24", "#5e8c00", "#5b3fa0", "#a0522d")
 INK, SOFT, FAINT = "#1b1f24", "#5b6470", "#e4e7eb"
 
 

@@ -28,7 +28,7 @@ _NUM_DIMENSIONS = 10  # in analysis.json; dimensions.csv has all
 
 
 def write_analysis(
-    analysis: Analysis, folder: str | Path, neighbours_of: Sequence[str] = ()
+    analysis: Analysis, folder: str | Path, neighbors_of: Sequence[str] = ()
 ) -> Path:
     """Writes ``analysis.json``, CSV files, ``figures/`` and ``analysis.html``.
 
@@ -37,7 +37,7 @@ def write_analysis(
     Args:
         analysis: What was found.
         folder: Made if need be; files of these names in it are replaced.
-        neighbours_of: Elements whose neighbours the page shows first.
+        neighbors_of: Elements whose neighbors the page shows first.
 
     Returns:
         The page.
@@ -49,7 +49,7 @@ def write_analysis(
         write_text(folder / name, _csv(header, rows))
     pictures = [_write_figure(folder, name, alt, draw) for name, alt, draw in _figures(analysis)]
     page = folder / "analysis.html"
-    write_text(page, render(analysis, record, pictures, neighbours_of))
+    write_text(page, render(analysis, record, pictures, neighbors_of))
     return page
 
 
@@ -146,9 +146,9 @@ def _tables(analysis: Analysis) -> dict[str, _Rows]:
     return {
         "r2.csv": (("property", "table", "shuffled", "num_elements", "mean", "std"), r2),
         "clusters.csv": (("table", "num_clusters", "element", "cluster"), clusters),
-        "neighbours.csv": (
+        "neighbors.csv": (
             ("table", "element", "rank", "by_cosine", "cosine", "by_distance", "distance"),
-            _neighbour_rows(analysis),
+            _neighbor_rows(analysis),
         ),
         "components.csv": (("table", "element", "component", "value"), components),
         "dimensions.csv": (
@@ -157,9 +157,9 @@ def _tables(analysis: Analysis) -> dict[str, _Rows]:
     }  # fmt: skip
 
 
-def _neighbour_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
+def _neighbor_rows(analysis: Analysis) -> Iterator[Sequence[Any]]:
     for label, study in analysis.studies.items():
-        for symbol, one in study.neighbours.items():
+        for symbol, one in study.neighbors.items():
             pairs = zip(one.by_cosine, one.by_distance, strict=True)
             for place, (alike, near) in enumerate(pairs):
                 yield label, symbol, place + 1, *alike, *near

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             highlight=False,
         )
     if arguments.neighbors_of:
-        console.print(_neighbour_table(analysis, arguments.neighbors_of))
+        console.print(_neighbor_table(analysis, arguments.neighbors_of))
     print(page)
     return 0
 
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "random:128, and the first TABLE with its rows permuted)",
     )
     parser.add_argument(
-        "--neighbors-of", nargs="+", default=[], metavar="ELEMENT", help="show their neighbours"
+        "--neighbors-of", nargs="+", default=[], metavar="ELEMENT", help="show their neighbors"
     )
     parser.add_argument("--seed", type=int, default=0, help="the first seed (default: %(default)s)")
     parser.add_argument(
@@ -144,7 +144,7 @@ def _text(score: "Score") -> str:
     return f"{score.mean:.3f} ± {score.std:.3f}"
 
 
-def _neighbour_table(analysis: "Analysis", symbols: Sequence[str]) -> "Table":
+def _neighbor_table(analysis: "Analysis", symbols: Sequence[str]) -> "Table":
     from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
@@ -154,7 +154,7 @@ def _neighbour_table(analysis: "Analysis", symbols: Sequence[str]) -> "Table":
         shown.add_column(heading)
     for label, study in analysis.studies.items():
         for symbol in symbols:
-            if one := study.neighbours.get(symbol):
+            if one := study.neighbors.get(symbol):
                 pairs = (one.by_cosine, one.by_distance)
                 texts = [", ".join(f"{s} {value:.2f}" for s, value in pair) for pair in pairs]
                 shown.add_row(escape(label), symbol, *texts)

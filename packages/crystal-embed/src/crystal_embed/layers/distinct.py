@@ -3,9 +3,9 @@
 Symmetry makes most of a crystal a repetition: of the atoms of MP-20 every second is the image of
 another, and of the edges to whole shells three of four. A network of invariant messages gives all
 of them the same vectors, so one of each is enough, with the number that it stands for in sums,
-means and batch statistics. Which these are is found by what the network itself sees: colours of
-atoms are refined by the colours of their neighbours, as often as the network has layers (Weisfeiler
-and Leman, 1968). Two atoms of one colour have the same vector behind every layer; no space group
+means and batch statistics. Which these are is found by what the network itself sees: colors of
+atoms are refined by the colors of their neighbors, as often as the network has layers (Weisfeiler
+and Leman, 1968). Two atoms of one color have the same vector behind every layer; no space group
 needs to be known, and nothing has to be symmetric.
 """
 
@@ -22,7 +22,7 @@ _ODD = (0x5851F42D4C957F2D, 0x2545F4914F6CDD1D)  # multipliers that spread bits;
 
 
 class Kinds(NamedTuple):
-    """Members of equal colour, numbered in the order of their first members."""
+    """Members of equal color, numbered in the order of their first members."""
 
     kind: Tensor  # int64 [num_members], the kind of each
     first: Tensor  # int64 [num_kinds], one member of each
@@ -31,7 +31,7 @@ class Kinds(NamedTuple):
     @classmethod
     @torch.compiler.disable  # how many there are depends on values
     def of(cls, color: Tensor) -> Self:
-        """Groups members by colour; int64 ``[num_members]``."""
+        """Groups members by color; int64 ``[num_members]``."""
         ascending, order = color.sort(stable=True)
         is_new = F.pad(ascending[1:] != ascending[:-1], (1, 0), value=True)[: len(color)]
         start = is_new.nonzero()[:, 0]
@@ -75,7 +75,7 @@ class DistinctGraph(NamedTuple):
 
         Args:
             batch: Crystals whose atoms differ by nothing but element and edges.
-            edge_index: Row 0 neighbour, row 1 centre; int64 ``[2, num_edges]``.
+            edge_index: Row 0 neighbor, row 1 centre; int64 ``[2, num_edges]``.
             edge_length: Shape ``[num_edges]``, Å.
             num_layers: How often the network passes messages along edges.
         """
@@ -117,7 +117,7 @@ class DistinctGraph(NamedTuple):
 
 
 def like_values(values: Tensor, crystal: Tensor) -> Tensor:
-    """A colour for each run of values of one crystal that differ by no more than roundings.
+    """A color for each run of values of one crystal that differ by no more than roundings.
 
     Args:
         values: Shape ``[num_values]``, not negative.
@@ -132,12 +132,12 @@ def like_values(values: Tensor, crystal: Tensor) -> Tensor:
 
 
 def first_colors(batch: CrystalBatch) -> Tensor:
-    """Colours of atoms before any message: crystal and element; int64 ``[num_atoms]``."""
+    """Colors of atoms before any message: crystal and element; int64 ``[num_atoms]``."""
     return mixed(batch.batch * 2**8 + batch.atomic_numbers)
 
 
 def refined(color: Tensor, message: Tensor, receiver: Tensor) -> Tensor:
-    """New colours, by the old ones and by all messages that came in, in no order.
+    """New colors, by the old ones and by all messages that came in, in no order.
 
     Args:
         color: Of those who receive; int64 ``[num_receivers]``.
@@ -150,7 +150,7 @@ def refined(color: Tensor, message: Tensor, receiver: Tensor) -> Tensor:
 
 
 def joined(first: Tensor, second: Tensor) -> Tensor:
-    """One colour for pairs of colours, in this order."""
+    """One color for pairs of colors, in this order."""
     return first * _ODD[0] + second
 
 

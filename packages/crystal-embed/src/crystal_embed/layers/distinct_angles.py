@@ -42,7 +42,7 @@ class DistinctLineGraph(NamedTuple):
 
         Args:
             batch: Crystals whose atoms differ by nothing but element, edges and angles.
-            edge_index: Row 0 neighbour, row 1 centre; int64 ``[2, num_edges]``.
+            edge_index: Row 0 neighbor, row 1 centre; int64 ``[2, num_edges]``.
             edge_length: Shape ``[num_edges]``, Å.
             angle_index: Pairs of edges u → v, v → w; int64 ``[2, num_angles]``.
             cosine: Of the angle of each pair; shape ``[num_angles]``.

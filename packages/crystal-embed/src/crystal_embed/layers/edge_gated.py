@@ -33,7 +33,7 @@ class GatedGraph(NamedTuple):
 class EdgeGatedConv(nn.Module):
     """Updates nodes by gated messages, and edges by what opened the gates.
 
-    With nodes h, edges e, and for each node i its neighbours j::
+    With nodes h, edges e, and for each node i its neighbors j::
 
         m_ij = W_s h_j + W_d h_i + W_e e_ij         g_ij = sigmoid(m_ij)
         h_i <- h_i + silu(norm(W_u h_i + sum_j g_ij * (W_v h_j) / (sum_j g_ij + 1e-6)))
@@ -86,7 +86,7 @@ class EdgeGatedConv(nn.Module):
 
 
 class _GatedMean(torch.autograd.Function):
-    """Mean of the neighbours' messages, each feature weighed by how far its gate is open.
+    """Mean of the neighbors' messages, each feature weighed by how far its gate is open.
 
     Written out with its gradient so that of the values for each edge only the gates are kept, and
     each is read few times: memory, not arithmetic, takes the time.

@@ -23,7 +23,7 @@ class PeriodicGeometry(nn.Module):
     """Environments of atoms and biases of attention, out of the distances to all images.
 
     Every pair of atoms of a cell has ``G_ij = Σ_n g(d_ijn) f(d_ijn)``, a sum over the images of
-    neighbour j: ``g`` are Gaussians of the distance, ``f`` falls smoothly to zero at the cutoff.
+    neighbor j: ``g`` are Gaussians of the distance, ``f`` falls smoothly to zero at the cutoff.
     All else is linear in it before it is summed over j, so that a supercell, in which the images
     of j are shared out among its copies, gives what the cell gives.
 

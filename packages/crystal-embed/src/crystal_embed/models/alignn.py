@@ -23,8 +23,8 @@ class ALIGNN(GraphModel):
     the angles between them; GCN layers do the first alone. A mean over atoms and one linear layer
     follow. The line graph, which joins bonds that meet in an atom, is made for each batch.
 
-    Whole shells of neighbours keep predictions the same for every choice of origin, images, atom
-    order, orientation and cell. The public code's neighbours are the same: the twelve nearest and
+    Whole shells of neighbors keep predictions the same for every choice of origin, images, atom
+    order, orientation and cell. The public code's neighbors are the same: the twelve nearest and
     the rest of the last one's shell, its radius of 8 Å growing where there are fewer. It then adds
     the way back to every bond that only one of its two atoms lists; here a bond is there once for
     each atom that lists it. A bond from an atom to its own image goes on to the next image as in a
@@ -44,7 +44,7 @@ class ALIGNN(GraphModel):
         num_gcn_layers: Layers behind them that see bonds alone, at least 1.
         num_length_bins: Gaussians for the length of a bond, 0 to 8 Å.
         num_angle_bins: Gaussians for the cosine of an angle, −1 to 1.
-        graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
+        graph_spec: Which neighbors an atom sees; by default the twelve nearest and the rest of the
             last one's shell. It needs ``line_graph=True``.
 
     Raises:

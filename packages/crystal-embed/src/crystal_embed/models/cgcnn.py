@@ -22,17 +22,17 @@ Aggregation = Literal["mean", "sum"]
 
 
 class CGCNNConv(nn.Module):
-    """One graph convolution: each atom is updated from its neighbours through gated messages.
+    """One graph convolution: each atom is updated from its neighbors through gated messages.
 
-    The published layer multiplies ``[centre, neighbour, edge]`` of every edge by one matrix. Here
-    the same matrix is applied in three parts: to each atom once as centre and once as neighbour,
+    The published layer multiplies ``[centre, neighbor, edge]`` of every edge by one matrix. Here
+    the same matrix is applied in three parts: to each atom once as centre and once as neighbor,
     and to the edge alone, which saves most of the multiplications. Atoms and edges that are alike
     are there once.
 
     Args:
         width: Length of an atom's vector.
         edge_width: Length of an edge's vector.
-        aggregation: ``sum`` over neighbours as published, or ``mean``.
+        aggregation: ``sum`` over neighbors as published, or ``mean``.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018), equation 5.
@@ -80,9 +80,9 @@ class CGCNNConv(nn.Module):
 class CGCNN(GraphModel):
     """Crystal graph convolutional neural network.
 
-    Whole shells of neighbours and a true mean over atoms keep predictions the same for every
+    Whole shells of neighbors and a true mean over atoms keep predictions the same for every
     choice of origin, images, atom order and cell, unless ``with_coordinates``. As published,
-    ``CGCNN.published``, a shell is cut at twelve neighbours, by which a supercell may get other
+    ``CGCNN.published``, a shell is cut at twelve neighbors, by which a supercell may get other
     edges than its cell.
 
     Args:
@@ -95,9 +95,9 @@ class CGCNN(GraphModel):
         num_convolutions: Number of convolutions.
         hidden_width: Length of a crystal's vector in the hidden layers.
         num_hidden_layers: Number of hidden layers behind the mean over atoms.
-        aggregation: How a convolution combines the messages of an atom's neighbours. The number of
-            neighbours varies with whole shells; a mean does not see it, a sum does.
-        graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
+        aggregation: How a convolution combines the messages of an atom's neighbors. The number of
+            neighbors varies with whole shells; a mean does not see it, a sum does.
+        graph_spec: Which neighbors an atom sees; by default the twelve nearest and the rest of the
             last one's shell.
         with_coordinates: Adds to each element's vector that of the atom's Cartesian position, out
             of the CrystalTransformer that ``element_table`` is the artifact of; trained if the

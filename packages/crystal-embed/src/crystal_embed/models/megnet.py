@@ -47,8 +47,8 @@ class _Sums:
 class MEGNetBlock(nn.Module):
     """One update of edges, then atoms, then the crystal's state, each added to what came in.
 
-    The published layers multiply ``[centre, neighbour, edge, state]`` of every edge by one matrix.
-    Here the same matrix is applied in parts: to each atom once as centre and once as neighbour, to
+    The published layers multiply ``[centre, neighbor, edge, state]`` of every edge by one matrix.
+    Here the same matrix is applied in parts: to each atom once as centre and once as neighbor, to
     each state once, and to the edge alone. Atoms and edges that are alike are there once. A
     crystal's mean over its edges is taken through the sums over those of each atom.
 
@@ -68,7 +68,7 @@ class MEGNetBlock(nn.Module):
         self.dense = nn.ModuleDict(
             {name: MLP(dense) if has_dense else nn.Identity() for name in _STREAMS}
         )
-        # Columns: centre, neighbour, edge, state; mean over edges, atom, state; mean over edges,
+        # Columns: centre, neighbor, edge, state; mean over edges, atom, state; mean over edges,
         # mean over atoms, state.
         self.edge_input = nn.Linear(4 * width, hidden_width)
         self.atom_input = nn.Linear(3 * width, hidden_width)
@@ -131,7 +131,7 @@ class MEGNet(GraphModel):
     """Materials graph network: vectors of edges, atoms and a crystal's state update each other.
 
     All means are true means and the readout weighs by softmax, so that with whole shells of
-    neighbours, or all within a cutoff, predictions are the same for every choice of origin, images,
+    neighbors, or all within a cutoff, predictions are the same for every choice of origin, images,
     atom order and cell. A crystal without edges is one like any other. The published state, two
     zeros for every crystal and two dense layers behind, is one vector for all crystals; here it is
     that vector, which is trained.
@@ -151,7 +151,7 @@ class MEGNet(GraphModel):
         num_gaussians: Numbers that stand for an edge's length.
         gaussian_stop: Centre of the last Gaussian; the first is at 0, Å.
         gaussian_width: Width of the Gaussians, Å.
-        graph_spec: Which neighbours an atom sees; by default the twelve nearest and the rest of the
+        graph_spec: Which neighbors an atom sees; by default the twelve nearest and the rest of the
             last one's shell.
 
     Source:

@@ -108,7 +108,7 @@ class PretrainingModule(LightningModule):
 
     @property
     def graph_spec(self) -> GraphSpec | None:
-        """Edges of the corrupted crystals: those of the model, or the nearest neighbours."""
+        """Edges of the corrupted crystals: those of the model, or the nearest neighbors."""
         model: Any = self.model
         spec: GraphSpec | None = model.graph_spec
         return _EDGES if spec is None and "length" in self.heads else spec

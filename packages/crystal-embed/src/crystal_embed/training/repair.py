@@ -102,7 +102,7 @@ def _last_layer(width: int) -> nn.Linear:
 def near_edges(batch: CrystalBatch) -> CrystalBatch:
     """A copy with those edges alone that are at most 1.5 times as long as the centre's shortest.
 
-    A model may see neighbours far away, whose distances are many and say little.
+    A model may see neighbors far away, whose distances are many and say little.
     """
     centre = batch.edge_index[1]
     shortest = torch.full_like(batch.frac_coords[:, 0], torch.inf)

@@ -21,9 +21,9 @@ def to_cif(crystal: Crystal, symprec: float | None = None) -> str:
             to that tolerance and the conventional cell's asymmetric unit written.
     """
     if symprec is not None:
-        from crystal_data.io.pymatgen import symmetrised_cif
+        from crystal_data.io.pymatgen import symmetrized_cif
 
-        return symmetrised_cif(crystal, symprec)
+        return symmetrized_cif(crystal, symprec)
     sign = np.sign(np.linalg.det(crystal.lattice))
     coords = crystal.frac_coords * sign + 0.0  # + 0.0 so that no zero is negative
     formula = "".join(f"{symbol}{n} " for symbol, n in crystal.composition.items()).strip()

@@ -9,7 +9,7 @@ from crystal_embed.analysis.projection import Projection
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The elements nearest to one, the nearest first.
 
     Args:
@@ -30,7 +30,7 @@ def similarity(projection: Projection) -> NDArray[np.float64]:
     return np.asarray(unit @ unit.T)
 
 
-def nearest(projection: Projection, count: int = 5) -> dict[str, Neighbours]:
+def nearest(projection: Projection, count: int = 5) -> dict[str, Neighbors]:
     """The most alike of each element, by standardised vectors.
 
     Args:
@@ -44,7 +44,7 @@ def nearest(projection: Projection, count: int = 5) -> dict[str, Neighbours]:
     np.fill_diagonal(alike, -np.inf)
     np.fill_diagonal(apart, np.inf)
     return {
-        symbol: Neighbours(
+        symbol: Neighbors(
             symbol,
             by_cosine=_first(projection, alike[row], np.argsort(-alike[row], kind="stable"), count),
             by_distance=_first(
