@@ -37,6 +37,7 @@ def test_help_waits_for_no_heavy_import(package: str, arguments: list[str]) -> N
     assert "commands:" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["crystal", "crystal-embed", "lightning"])
 def test_help_of_fit_says_what_can_be_set(command: str) -> None:
     script = Path(sys.executable).parent / command

@@ -456,6 +456,7 @@ def check_mistake(workplace: Path, mistake: str, launcher: Sequence[str]) -> Non
     arguments = [str(checkpoint_of(workplace)) if a == "CHECKPOINT" else a for a in arguments]
     name = f"mistake-{mistake}-{'torchrun' if launcher else 'launcher'}"
     arguments = [*launcher, "-m", "crystal_embed", *arguments, "--trainer.devices", "2"]
+    arguments += ["--allow-module", "processes_toy"]
     process = start(workplace, name, arguments)
     status, out, _ = finish(workplace, name, process)
     for _ in range(300):

@@ -325,6 +325,7 @@ def all_bytes(cache: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_two_processes_build_once(hardships):
     folder, protocol = hardships
     assert protocol["rivals"] == [0, 0]
@@ -332,6 +333,7 @@ def test_two_processes_build_once(hardships):
     assert all_bytes(folder / "rivals") == all_bytes(folder / "alone")
 
 
+@pytest.mark.slow
 def test_ten_killed_builds_leave_the_store_right(hardships):
     folder, protocol = hardships
     assert len(protocol["leftovers"]) == 10

@@ -62,12 +62,16 @@ CONFIG = {
             },
             "balance": "source",
             "batch_size": 16,
-            "train_size": 96,
+            "train_size": 960,
             "length_buckets": True,
             "transforms": [{"class_path": "crystal_data.transforms.RandomRotation"}],
         },
     },
 }
+BUILT_IN = {"class_path": "crystal_data.BuiltinSource"}
+DATA = {**CONFIG["data"]["init_args"], "source": BUILT_IN, "balance": None, "train_size": 96}
+# On a store that other tests use too, and brief.
+BRIEF = {**CONFIG, "data": {"class_path": "crystal_data.CrystalDataModule", "init_args": DATA}}
 FINE_TUNING = {
     "model": {
         "class_path": "crystal_data.training.PropertyModule",
@@ -79,7 +83,7 @@ FINE_TUNING = {
     "data": {
         "class_path": "crystal_data.CrystalDataModule",
         "init_args": {
-            "source": CONFIG["data"]["init_args"]["source"],
+            "source": BUILT_IN,
             "train_size": 64,
             "batch_size": 32,
         },
@@ -106,7 +110,7 @@ def workplace(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["crystal-embed"])
         patch.chdir(folder)
-        assert fit("run", CONFIG) == 0
+        assert fit("run", BRIEF) == 0
         yield folder
 
 
@@ -120,7 +124,7 @@ def corrupted(model, crystals, corruptions=CORRUPTIONS, spec=None):
 
 @pytest.mark.slow
 def test_built_in_crystals_are_learned(workplace):
-    assert fit("learned", CONFIG, "--data.train_size", "960") == 0
+    assert fit("learned", CONFIG) == 0
     first, *_, last = rows(workplace / "learned")
     assert last["val/loss"] < 0.9 * first["val/loss"]
     # Without any repair the share of squares that is left is 1.
@@ -177,11 +181,13 @@ def test_an_artifact_is_not_enough_to_evaluate(workplace, capsys):
     assert main(["test", "--config", str(path), "--trainer.default_root_dir", "run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_the_same(workplace):
     half = ["--trainer.max_epochs", "2"]
     # The schedule follows the length of the run, so it is left out here.
     config = json.loads(json.dumps(CONFIG))
     del config["model"]["init_args"]["lr_scheduler"]
+    config["data"]["init_args"]["train_size"] = 96
     assert fit("whole", config) == 0
     assert fit("parts", config, *half) == 0
     assert fit("parts", config, "--ckpt_path", "last") == 0
