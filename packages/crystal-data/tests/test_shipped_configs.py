@@ -23,8 +23,8 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An importable package that fails if it is imported."""
-    (folder / "crystal_toy").mkdir(parents=True)
-    file = folder / "crystal_toy" / "__init__.py"
+    (folder / "crystal_announced").mkdir(parents=True)
+    file = folder / "crystal_announced" / "__init__.py"
     file.write_text("raise RuntimeError('nothing has to be imported')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
     invalidate_caches()
@@ -41,17 +41,17 @@ def test_in_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = package(tmp_path / "site-packages", monkeypatch)
     one = write(root / "configs" / "toy" / "one.yaml")
     write(root / "configs" / "other" / "two.yaml")
-    assert configs_of("crystal_toy", "toy") == {"one": one}
-    assert configs_of("crystal_toy", "nothing") == {}
+    assert configs_of("crystal_announced", "toy") == {"one": one}
+    assert configs_of("crystal_announced", "nothing") == {}
     assert configs_of("crystal_none", "toy") == {}
     with pytest.raises(RuntimeError):
-        import_module("crystal_toy")
+        import_module("crystal_announced")
 
 
 def test_in_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(tmp_path / "packages" / "crystal-toy" / "src", monkeypatch)
+    package(tmp_path / "packages" / "crystal-announced" / "src", monkeypatch)
     one = write(tmp_path / "configs" / "toy" / "one.yaml")
-    assert configs_of("crystal_toy", "toy") == {"one": one}
+    assert configs_of("crystal_announced", "toy") == {"one": one}
 
 
 def test_a_file_elsewhere_is_not_taken_for_a_checkout(
@@ -59,7 +59,7 @@ def test_a_file_elsewhere_is_not_taken_for_a_checkout(
 ) -> None:
     package(tmp_path / "environment" / "lib" / "site-packages", monkeypatch)
     write(tmp_path / "configs" / "toy" / "one.yaml")
-    assert configs_of("crystal_toy", "toy") == {}
+    assert configs_of("crystal_announced", "toy") == {}
 
 
 def test_this_package_announces_its_own() -> None:
