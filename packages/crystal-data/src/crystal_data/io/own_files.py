@@ -66,14 +66,14 @@ def read_rows(path: Path, columns: tuple[str, ...] = ()) -> list[dict[str, str]]
         header, *rows = csv.reader(StringIO(text, newline=""), strict=True)
     except (csv.Error, ValueError) as error:
         raise DamagedFileError(path, f"not CSV: {error}") from error
-    if missing := [name for name in columns if name not in header]:
+    names = [read_cell(cell) for cell in header]
+    if missing := [name for name in columns if name not in names]:
         raise DamagedFileError(path, f"it has no column {missing[0]}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DamagedFileError(
                 path, f"row {number} has {len(row)} cells, the header {len(header)}"
             )
-    names = [read_cell(cell) for cell in header]
     return [dict(zip(names, map(read_cell, row), strict=True)) for row in rows]
 
 
