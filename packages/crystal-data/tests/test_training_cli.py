@@ -19,7 +19,8 @@ from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
-from crystal_data.training.cli import CrystalCLI, config_files, run_command
+from crystal_data.training.cli import CrystalCLI, run_command
+from crystal_data.training.config_arguments import config_files
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.runs import run_group
 

@@ -25,7 +25,7 @@ from crystal_data.lightning_internals import subcommand_parsers
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
-from crystal_data.shipped_configs import ConfigError, announced_configs, find_config
+from crystal_data.shipped_configs import ConfigError
 from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
 from crystal_data.training.callbacks import (
     ArtifactExport,
@@ -35,6 +35,12 @@ from crystal_data.training.callbacks import (
     ResultsFile,
 )
 from crystal_data.training.checkpoints import AtomicCheckpointIO, ExactResume, LastCheckpoint
+from crystal_data.training.config_arguments import (
+    TRAINER_COMMANDS,
+    config_files,
+    configs_first,
+    named_configs,
+)
 from crystal_data.training.freezing import Freeze
 from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
@@ -58,8 +64,6 @@ from crystal_data.training.seeds import EpochSeed
 from crystal_data.training.suggest import explain
 from crystal_data.training.wrong_value import condense, place_of
 
-_CONFIG = ("--config", "-c")
-_COMMANDS = ("fit", "validate", "test", "predict")
 _EPILOG = (
     f"{OPTION} NAME, which may be repeated, lets configs name classes and functions of a further "
     "module. It can be given on the command line alone."
@@ -147,7 +151,7 @@ class CrystalCLI(LightningCLI):
                 save_config_callback=SaveRunConfig,
                 trainer_defaults=dict(_TRAINER_DEFAULTS),
                 seed_everything_default=0,
-                parser_kwargs={**options, **{name: dict(options) for name in _COMMANDS}}
+                parser_kwargs={**options, **{name: dict(options) for name in TRAINER_COMMANDS}}
                 if run
                 else options,
                 subclass_mode_model=True,
@@ -321,58 +325,6 @@ def load_value(text: str) -> Any:
     """
     check_nesting(text)
     return get_loader("yaml")(text)
-
-
-def configs_first(args: Sequence[str]) -> list[str]:
-    """The arguments with all ``--config`` and ``-c`` in front, behind the subcommand.
-
-    The parser reads from left to right: an option before the config that says which class it
-    belongs to cannot be understood, and one before the config that it overrides has no effect.
-    """
-    left = list(args)
-    first = [left.pop(0)] if left and left[0] in _COMMANDS else []
-    configs: list[str] = []
-    others: list[str] = []
-    while left:
-        arg = left.pop(0)
-        chosen = configs if arg.startswith("--config=") or arg in _CONFIG else others
-        chosen.append(arg)
-        if arg in _CONFIG and left:
-            chosen.append(left.pop(0))
-    return [*first, *configs, *others]
-
-
-def named_configs(args: Sequence[str]) -> list[str]:
-    """The arguments with the file of each shipped config in place of its name.
-
-    Raises:
-        ConfigError: If ``--config`` or ``-c`` names neither a file nor a shipped config.
-    """
-    found = list(args)
-    for index, arg in enumerate(args):
-        if arg in _CONFIG and index + 1 < len(args):
-            found[index + 1] = _file_of(args[index + 1])
-        elif arg.startswith("--config="):
-            found[index] = f"--config={_file_of(arg.partition('=')[2])}"
-    return found
-
-
-def _file_of(config: str) -> str:
-    # The parser also takes the content of a config in place of its file.
-    if "{" in config or "\n" in config or ": " in config:
-        return config
-    return str(find_config(config, announced_configs()))
-
-
-def config_files(args: Sequence[str]) -> list[Path]:
-    """Files given by ``--config`` or ``-c``, in order."""
-    files = []
-    for index, arg in enumerate(args):
-        if arg in _CONFIG and index + 1 < len(args):
-            files.append(Path(args[index + 1]))
-        elif arg.startswith("--config="):
-            files.append(Path(arg.partition("=")[2]))
-    return files
 
 
 def main(argv: Sequence[str] | None = None) -> int:

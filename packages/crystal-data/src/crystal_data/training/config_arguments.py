@@ -1,0 +1,61 @@
+"""Where the configs stand among the arguments of a command."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crystal_data.shipped_configs import announced_configs, find_config
+
+TRAINER_COMMANDS = ("fit", "validate", "test", "predict")
+_CONFIG = ("--config", "-c")
+
+
+def configs_first(args: Sequence[str]) -> list[str]:
+    """The arguments with all ``--config`` and ``-c`` in front, behind the subcommand.
+
+    The parser reads from left to right: an option before the config that says which class it
+    belongs to cannot be understood, and one before the config that it overrides has no effect.
+    """
+    left = list(args)
+    first = [left.pop(0)] if left and left[0] in TRAINER_COMMANDS else []
+    configs: list[str] = []
+    others: list[str] = []
+    while left:
+        arg = left.pop(0)
+        chosen = configs if arg.startswith("--config=") or arg in _CONFIG else others
+        chosen.append(arg)
+        if arg in _CONFIG and left:
+            chosen.append(left.pop(0))
+    return [*first, *configs, *others]
+
+
+def named_configs(args: Sequence[str]) -> list[str]:
+    """The arguments with the file of each shipped config in place of its name.
+
+    Raises:
+        ConfigError: If ``--config`` or ``-c`` names neither a file nor a shipped config.
+    """
+    found = list(args)
+    for index, arg in enumerate(args):
+        if arg in _CONFIG and index + 1 < len(args):
+            found[index + 1] = _file_of(args[index + 1])
+        elif arg.startswith("--config="):
+            found[index] = f"--config={_file_of(arg.partition('=')[2])}"
+    return found
+
+
+def _file_of(config: str) -> str:
+    # The parser also takes the content of a config in place of its file.
+    if "{" in config or "\n" in config or ": " in config:
+        return config
+    return str(find_config(config, announced_configs()))
+
+
+def config_files(args: Sequence[str]) -> list[Path]:
+    """Files given by ``--config`` or ``-c``, in order."""
+    files = []
+    for index, arg in enumerate(args):
+        if arg in _CONFIG and index + 1 < len(args):
+            files.append(Path(args[index + 1]))
+        elif arg.startswith("--config="):
+            files.append(Path(arg.partition("=")[2]))
+    return files
