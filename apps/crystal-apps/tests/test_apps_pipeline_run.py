@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,20 @@ def test_the_first_process_decides_for_all() -> None:
     assert not first.all_well(is_well=True)
     assert first.environment(1234)["MASTER_PORT"] == "1234"
     assert Ranks().environment(1234) == {}
+
+
+def test_the_first_process_ends_when_the_others_have_their_answers() -> None:
+    from torch.distributed import TCPStore
+
+    server = TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False)
+    client = TCPStore("127.0.0.1", server.port, 2, is_master=False, wait_for_workers=False)
+    first, second = Ranks(0, 2, store=server), Ranks(1, 2, store=client)
+    first.agree(lambda: "the last answer")
+    with ThreadPoolExecutor(1) as pool:
+        leaving = pool.submit(first.leave)
+        with pytest.raises(TimeoutError):
+            leaving.result(timeout=0.3)
+        assert second.agree(lambda: None) == "the last answer"
+        second.leave()
+        leaving.result(timeout=30)
+    Ranks().leave()

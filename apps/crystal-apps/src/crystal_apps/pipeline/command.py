@@ -117,6 +117,7 @@ def run_pipeline(
         schedule = Schedule(tasks, display, options.jobs, ranks=ranks)
         schedule.check()
         failed = schedule.run()
+    ranks.leave()
     if failed:
         console.print(f"[red]{len(failed)} of {len(tasks)} runs did not come to their end[/]")
     return (1 if failed else 0), tasks

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 _PATIENCE = timedelta(days=7)  # a stage may take long on the first process alone
+_LAST_QUESTIONS = timedelta(seconds=60)  # that others may still ask when the first is done
 
 
 class _Store(Protocol):
     def set(self, key: str, value: str, /) -> None: ...
     def get(self, key: str, /) -> bytes: ...
+    def wait(self, keys: list[str], timeout: timedelta, /) -> None: ...
 
 
 @dataclass
@@ -71,6 +74,23 @@ class Ranks:
         names = [f"crystal/{self._asked}/{rank}" for rank in range(self.world_size)]
         self.store.set(names[self.rank], str(int(is_well)))
         return all(self.store.get(name) == b"1" for name in names)
+
+    def leave(self) -> None:
+        """To be called when there is nothing more to agree on.
+
+        The store ends with the first process, so that waits until the others have their answers.
+        """
+        if self.store is None:
+            return
+        if self.rank:
+            self.store.set(f"crystal/left/{self.rank}", "1")
+            return
+        from torch.distributed import DistStoreError
+
+        # One that has died meanwhile will not answer.
+        with suppress(DistStoreError):
+            others = [f"crystal/left/{rank}" for rank in range(1, self.world_size)]
+            self.store.wait(others, _LAST_QUESTIONS)
 
     def environment(self, port: int) -> dict[str, str]:
         """Variables with which a run's processes find each other, apart from all other runs."""
