@@ -232,6 +232,13 @@ CASES = [
         "_chemical_formula_sum ''", CUBIC, operations=GROUP)),
     salt("a tag twice with one value", cif("_cell_length_a 4.212", CUBIC)),
     salt("a tag twice in two notations", cif("_cell.length_a 4.2120", CUBIC)),
+    salt("a column twice, alike", cif(
+        "loop_\n_space_group_symop_operation_xyz", *(f"'{one}'" for one in GROUP),
+        operations=GROUP)),
+    salt("a column twice, once a placeholder", cif(
+        "loop_\n_space_group_symop_operation_xyz\n?", operations=GROUP)),
+    Case("a column twice with other values", cif(
+        "loop_\n_space_group_symop_operation_xyz\n'x,y,z'", operations=GROUP), Reason.UNREADABLE),
     Case("a tag twice with two values", cif("_cell_length_a 4.3", CUBIC), Reason.UNREADABLE),
     salt("words without quotes", cif("_pd_phase_name MgO rock salt's supercell", CUBIC)),
     salt("a group without quotes", cif(CUBIC.replace("'", ""))),

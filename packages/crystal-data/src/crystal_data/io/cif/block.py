@@ -48,9 +48,14 @@ class CifBlock:
 
     def _add_loop(self, loop: cif.Loop) -> None:
         for place, name in enumerate(map(_normalized, loop.tags)):
-            if name in self._loops:
+            known = self._loops.setdefault(name, (loop, place))
+            if known == (loop, place):
+                continue
+            first, second = _column(*known), _column(loop, place)
+            if all(map(is_null, first)):
+                self._loops[name] = (loop, place)
+            elif first != second and not all(map(is_null, second)):
                 self._conflicts[name] = ("one column", "another")
-            self._loops[name] = (loop, place)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values or name in self._loops
@@ -94,8 +99,7 @@ class CifBlock:
         if self._conflicts:
             self._check(name)
         if name in self._loops:
-            loop, place = self._loops[name]
-            return loop.values[place :: len(loop.tags)]
+            return _column(*self._loops[name])
         value = self.raw(name)
         return [value] if value else []
 
@@ -111,6 +115,11 @@ class CifBlock:
         loop, _ = self._loops[name]
         values, width = loop.values, len(loop.tags)
         return {_normalized(tag): values[i::width] for i, tag in enumerate(loop.tags)}
+
+
+def _column(loop: cif.Loop, place: int) -> list[str]:
+    values: list[str] = loop.values[place :: len(loop.tags)]
+    return values
 
 
 def as_number(raw: str) -> float:
