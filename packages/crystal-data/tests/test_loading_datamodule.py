@@ -349,7 +349,7 @@ def test_workers_give_the_same_batches(tmp_path):
     for one, other in zip(plain.train_dataloader(), loader, strict=True):
         assert one.identifier == other.identifier
         for key in ("frac_coords", "edge_index", "edge_length", "sample_id"):
-            assert torch.equal(one[key], other[key])
+            assert torch.equal(getattr(one, key), getattr(other, key))
         assert torch.equal(one.targets["energy"], other.targets["energy"])
 
 

@@ -18,6 +18,7 @@ from crystal_embed.training.repair import (
     ElementHead,
     LengthHead,
     VolumeHead,
+    hidden_elements,
     near_edges,
     true_log_lengths,
     true_log_volumes,
@@ -178,7 +179,7 @@ class PretrainingModule(CrystalModule):
         if "length" in self.heads:
             near = near_edges(batch)
             guess, truth = self.heads["length"](atoms, near), true_log_lengths(near)
-            sums |= _repair_sums("length", guess, truth, near.edge_length)
+            sums |= _repair_sums("length", guess, truth, near.edges("LengthHead").edge_length)
         if "volume" in self.heads:
             guess, truth = self.heads["volume"](atoms, batch), true_log_volumes(batch)
             sums |= _repair_sums("volume", guess, truth, torch.ones_like(truth))
@@ -187,9 +188,9 @@ class PretrainingModule(CrystalModule):
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
 
     def _element_sums(self, atoms: Tensor, batch: CrystalBatch) -> Sums:
-        hidden = batch.masked_sites
+        hidden, numbers = hidden_elements(batch)
         logits = self.heads["element"](atoms[hidden])
-        classes = batch.true_atomic_numbers[hidden] - 1
+        classes = numbers - 1
         is_right = (logits.argmax(1) == classes).to(logits.dtype)
         count = torch.ones_like(is_right).sum()
         sums = {
