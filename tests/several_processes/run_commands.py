@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from crystal_data.training.cli import main
+from crystal_data.training.command import main
 
 if __name__ == "__main__":
     for arguments in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
