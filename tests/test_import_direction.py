@@ -23,6 +23,7 @@ ENTRY_POINTS = {
     "crystal_data.cli.lazy",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",
+    "crystal_data.training.command",
 }
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {

@@ -71,7 +71,7 @@ def serve(pipe: Connection, device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
-    from crystal_data.training.cli import main
+    from crystal_data.training.command import main
 
     torch.set_num_threads(1)
     while True:

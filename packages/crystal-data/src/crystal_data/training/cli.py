@@ -21,13 +21,13 @@ from typing_extensions import override
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
-from crystal_data.lightning_internals import subcommand_parsers
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
 from crystal_data.shipped_configs import ConfigError
-from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
+from crystal_data.training.allowed import Allowed
+from crystal_data.training.allowed_paths import OPTION, NotAllowedError
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -44,7 +44,6 @@ from crystal_data.training.config_arguments import (
 )
 from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.freezing import Freeze
-from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
@@ -135,6 +134,7 @@ class CrystalCLI(LightningCLI):
         self._allowed = Allowed(allow_modules)
         set_loader(_PARSER_MODE, load_value, exceptions=(yaml.YAMLError,))
         options = {
+            "allow_abbrev": False,
             "exit_on_error": False,
             "default_env": False,
             "epilog": _EPILOG,
@@ -197,11 +197,8 @@ class CrystalCLI(LightningCLI):
             chosen = self.config[subcommand] if subcommand else self.config
             self._allowed.check_config(chosen.as_dict())
         except (ArgumentError, NotAllowedError, UnicodeError, RecursionError) as error:
-            parsers = subcommand_parsers(self)
-            chosen = next((parsers[arg] for arg in args if arg in parsers), parser)
-            known = option_names(chosen)
             said = str(error)
-            message = explain(config_files(args), args, known, self._allowed)
+            message = explain(args, self._allowed, refused=True)
             if message is None and (refusal := self._allowed.refusal_in(said)):
                 message = f"{place_of(said)}: {refusal}" if place_of(said) else said
             _refuse(message or _advice(condense(said)))
@@ -320,22 +317,9 @@ def load_value(text: str) -> Any:
     return get_loader("yaml")(text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one of `fit`, `validate`, `test` and `predict`.
-
-    Args:
-        argv: The subcommand and its options.
-
-    Returns:
-        Exit status.
-    """
-    modules, args = split_modules(sys.argv[1:] if argv is None else argv)
-    return run_command(args, modules)
-
-
 @report_errors
 def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
-    """The same, with the modules given by ``--allow-module`` apart from options of a file.
+    """Runs one of `fit`, `validate`, `test` and `predict`.
 
     Args:
         args: The subcommand and its options, without ``--allow-module``.

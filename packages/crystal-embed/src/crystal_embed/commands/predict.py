@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command without a config, or the trainer's with one."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(one in {"--config", "-c"} or one.startswith("--config=") for one in arguments):
-        from crystal_data.training.cli import main as trainer_main
+        from crystal_data.training.command import main as trainer_main
 
         return trainer_main(["predict", *arguments])
     return _predict(arguments)
