@@ -150,9 +150,9 @@ def open_input(args: Namespace) -> Opened:
     Raises:
         InputError: If it does not exist or has no structures.
     """
-    from crystal_data.io.rejected import read_rejected
+    from crystal_data.io.rejected import REJECTED, read_rejected
     from crystal_data.store.build import open_store
-    from crystal_data.store.rejections import REJECTED, InvalidSourceError
+    from crystal_data.store.rejections import InvalidSourceError
 
     source = source_of(args.input, args.data_root)
     try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import SourceError
-from crystal_data.io.files import csv_text, write_text
+from crystal_data.io.files import csv_text
 from crystal_data.splits.compositions import CrystalTable, composition_keys
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.splits.split import read_ids
@@ -126,12 +126,6 @@ class ExclusionReport:
     def sha256(self) -> str:
         """Hash of the table, for artifacts."""
         return hashlib.sha256(self.table.encode()).hexdigest()
-
-    def write(self, folder: str | Path) -> Path:
-        """Write ``excluded.csv`` into a folder."""
-        path = Path(folder) / "excluded.csv"
-        write_text(path, self.table)
-        return path
 
 
 def excluded_rows(
