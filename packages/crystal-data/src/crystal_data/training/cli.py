@@ -1,6 +1,5 @@
 """`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.homes import set_data_home
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
 from crystal_data.lightning_internals import subcommand_parsers
@@ -214,7 +214,7 @@ class CrystalCLI(LightningCLI):
                 "data module's own sampler already gives each process its share; leave it out"
             )
         if config.get("data_root"):
-            os.environ["CRYSTAL_DATA_HOME"] = str(Path(config["data_root"]).expanduser().absolute())
+            set_data_home(config["data_root"])
         if self.subcommand is not None:
             try:
                 self._choose_run(config)
