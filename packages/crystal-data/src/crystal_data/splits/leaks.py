@@ -26,7 +26,7 @@ _MAX_WORKERS = 8
 
 @dataclass(frozen=True)
 class CrystalSet:
-    """What the guard needs to know of a set of crystals.
+    """What is known of a set of crystals.
 
     Args:
         name: For ``excluded.csv``.
