@@ -33,7 +33,7 @@ STOREYS = {
         symmetry
         io graphs
         metrics artifacts transforms
-        sources
+        sources run_folder
         store
         splits builtin
         loading

@@ -20,10 +20,10 @@ from crystal_data.crystal import Crystal
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
+from crystal_data.run_folder import run_group
 from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.config_arguments import config_files
 from crystal_data.training.module import PropertyModule
-from crystal_data.training.runs import run_group
 
 ALLOWED = ["crystal_toy"]
 main = partial(run_command, allow_modules=ALLOWED)

@@ -15,13 +15,13 @@ from typing_extensions import override
 from crystal_data.errors import Rejection
 from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.options import DEFAULT, ReadOptions
-from crystal_data.io.rejected import read_rejected
+from crystal_data.io.rejected import REJECTED, read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.domain import rejected_elements
 from crystal_data.loading.needs import BatchNeeds
 from crystal_data.processes.parent import as_parent
+from crystal_data.run_folder import prediction_columns
 from crystal_data.sources.base import CrystalSource
-from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.predictions import PredictionKeeper
@@ -143,8 +143,8 @@ def _common_elements(modules: Sequence[PropertyModule]) -> Collection[int] | Non
 
 def _columns(table: str, module: PropertyModule) -> dict[str, NDArray[np.float64]]:
     rows: list[dict[str, Any]] = list(read_csv(io.StringIO(table, newline="")))
-    prefix = {name: f"{name}:" if len(module.targets) > 1 else "" for name in module.targets}
+    is_only = len(module.targets) == 1
+    columns = {name: prediction_columns(name, is_only=is_only)[1] for name in module.targets}
     return {
-        name: np.array([float(row[f"{start}prediction"]) for row in rows])
-        for name, start in prefix.items()
+        name: np.array([float(row[column]) for row in rows]) for name, column in columns.items()
     }

@@ -63,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
     from crystal_data.artifacts import PretrainedModel
-    from crystal_data.io import read_rejected, write_rejected
+    from crystal_data.io import REJECTED, read_rejected, write_rejected
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
-    from crystal_data.store import REJECTED, InvalidSourceError, open_store
+    from crystal_data.store import InvalidSourceError, open_store
 
     encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
     rejected_path = output.parent / REJECTED
@@ -82,7 +82,7 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     others = list(unsupported(store, encoder.supported_elements))
     rows = np.setdiff1d(np.arange(len(store)), others)
     if not len(rows):
-        raise ValueError("the model cannot take any of the structures; see rejected.csv")
+        raise ValueError(f"the model cannot take any of the structures; see {REJECTED}")
     vectors = encode_store(encoder, store, what, batch_size, rows)
     _WRITERS[output.suffix](output, _labels(store, what, rows), vectors)
     print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)

@@ -29,18 +29,17 @@ class SpeciesEmbedding(nn.Module):
 
     Args:
         width: Length of each vector.
-        num_elements: Elements 1 to this one have a row.
     """
 
     seen: Tensor
 
-    def __init__(self, width: int, num_elements: int = NUM_ELEMENTS) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         # A layer of its own, so that first values are those of nn.Linear.
-        linear = nn.Linear(num_elements, width)
+        linear = nn.Linear(NUM_ELEMENTS, width)
         self.weight = nn.Parameter(linear.weight.detach().T.contiguous())
         self.bias = linear.bias
-        self.register_buffer("seen", torch.zeros(num_elements, dtype=torch.bool))
+        self.register_buffer("seen", torch.zeros(NUM_ELEMENTS, dtype=torch.bool))
 
     @override
     def forward(self, atomic_numbers: Tensor) -> Tensor:
