@@ -6,6 +6,7 @@ import moyopy
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from crystal_data import CrystalBatch, GraphSpec, open_store
 from crystal_data.builtin import BuiltinSource
@@ -167,3 +168,21 @@ def test_kinds_are_numbered_by_their_first_members():
     assert found.first.tolist() == [0, 1, 3]
     assert found.size.tolist() == [3, 2, 1]
     assert all(len(part) == 0 for part in Kinds.of(torch.zeros(0, dtype=torch.int64)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_class", [CGCNN, MEGNet, ALIGNN])
+def test_a_compiled_model_gives_the_same_and_is_compiled_once(model_class):
+    torch._dynamo.reset()
+    counters.clear()
+    model = model_class(element_table="random:8").eval()
+    compiled = torch.compile(model, dynamic=True, backend="eager")
+    graphs = []
+    for seed in range(4):  # with other numbers of kinds
+        crystals = [rock_salt(), *random_crystals(3 + seed, seed=seed)]
+        batch = CrystalBatch.from_crystals(crystals).with_edges(model.graph_spec).float32()
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(batch), model(batch), rtol=0, atol=0)
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[1:] == [graphs[1]] * 3
+    assert graphs[0] > 0

@@ -29,18 +29,13 @@ class Kinds(NamedTuple):
     size: Tensor  # int64 [num_kinds], members of each
 
     @classmethod
-    @torch.compiler.disable  # how many there are depends on values
     def of(cls, color: Tensor) -> Self:
         """Groups members by color; int64 ``[num_members]``."""
-        ascending, order = color.sort(stable=True)
-        is_new = F.pad(ascending[1:] != ascending[:-1], (1, 0), value=True)[: len(color)]
-        start = is_new.nonzero()[:, 0]
-        size = F.pad(start, (0, 1), value=len(color)).diff()
-        # The sort is stable, so the first of a run is the first member.
-        first, rank = order[start].sort()
-        number = rank.argsort()
-        kind = torch.empty_like(order).scatter_(0, order, number[is_new.cumsum(0) - 1])
-        return cls(kind, first, size[rank])
+        if torch.compiler.is_compiling():
+            from crystal_embed.layers.uncompiled import uncompiled_kinds_of
+
+            return cls(*uncompiled_kinds_of(color))
+        return cls(*kinds_of(color))
 
     @property
     def counts(self) -> Tensor | None:
@@ -114,6 +109,19 @@ class DistinctGraph(NamedTuple):
             num_edges,
             num_edges / num_atoms[center],
         )
+
+
+def kinds_of(color: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``Kinds`` holds, for members of these colors; int64 ``[num_members]``."""
+    ascending, order = color.sort(stable=True)
+    is_new = F.pad(ascending[1:] != ascending[:-1], (1, 0), value=True)[: len(color)]
+    start = is_new.nonzero()[:, 0]
+    size = F.pad(start, (0, 1), value=len(color)).diff()
+    # The sort is stable, so the first of a run is the first member.
+    first, rank = order[start].sort()
+    number = rank.argsort()
+    kind = torch.empty_like(order).scatter_(0, order, number[is_new.cumsum(0) - 1])
+    return kind, first, size[rank]
 
 
 def like_values(values: Tensor, crystal: Tensor) -> Tensor:
