@@ -13,7 +13,10 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 Item = TypeVar("Item")
 Task = TypeVar("Task")
@@ -59,8 +62,12 @@ def _map_by_workers(
     first = next(items, None)
     if first is None:
         return
+    context = get_context("spawn")
     pool = ProcessPoolExecutor(
-        num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+        num_workers,
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(context.Value("i", 0),),
     )
     # Enough in flight that no worker waits, few enough that memory stays bounded.
     pending: deque[tuple[Item, Future[Result]]] = deque()
@@ -87,6 +94,22 @@ def _default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_number() -> int:
+    """Number of this worker among those of its pool, from 0; 0 in a process that is none."""
+    return _number
+
+
+_number = 0
+
+
+def _start_worker(counter: "Synchronized[int]") -> None:
+    global _number  # noqa: PLW0603 - a fact of the process
+    with counter.get_lock():
+        _number = counter.value
+        counter.value += 1
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
