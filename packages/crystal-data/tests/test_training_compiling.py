@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from torch._dynamo.utils import counters
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training import EMA, Compile, PropertyModule
 
 sys.path.insert(0, str(Path(__file__).parent / "toy"))
@@ -109,5 +109,5 @@ fitted("run", Compile(), epochs=2)
 
 
 def test_a_module_without_model_is_refused(tmp_path):
-    with pytest.raises(MisconfigurationException, match="leave Compile out"):
+    with pytest.raises(InvalidArgumentError, match="leave Compile out"):
         Compile().on_fit_start(Trainer(logger=False, accelerator="cpu"), LightningModule())

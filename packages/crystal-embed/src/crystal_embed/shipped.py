@@ -4,6 +4,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystal_data.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from crystal_data.inference import Ensemble
     from crystal_data.training import PropertyModule
@@ -29,7 +31,7 @@ def find_model(name_or_folder: str | Path) -> str | Path:
     """The artifact of a shipped name; a folder or hub id as it is.
 
     Raises:
-        ValueError: If it is none of these.
+        InvalidArgumentError: If it is none of these.
     """
     name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
     if folder.exists():
@@ -41,7 +43,7 @@ def find_model(name_or_folder: str | Path) -> str | Path:
         return name
     near = get_close_matches(name, models, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(models)}."
-    raise ValueError(
+    raise InvalidArgumentError(
         f"no model '{name}'; {hint} A model of your own is given by the folder of its artifact, "
         "run or ensemble"
     )
@@ -58,7 +60,7 @@ def load(name_or_folder: str | Path) -> "PropertyModule | Ensemble":
         Both have ``predict(structures)``.
 
     Raises:
-        ValueError: If there is no such model, or it predicts no property.
+        InvalidArgumentError: If there is no such model, or it predicts no property.
     """
     from crystal_data.inference import Ensemble, is_ensemble
     from crystal_data.training import PropertyModule

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from crystal_apps.report.runs import Run, RunError
+from crystal_apps.report.runs import Run
+from crystal_data.errors import RunError
 
 if TYPE_CHECKING:
     from crystal_embed import ElementTable

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_apps.pipeline.task import RECORD
+from crystal_data.errors import RunError
 from crystal_data.io import DamagedFileError, read_json, read_rows, read_yaml
 from crystal_data.metrics import MetricResult, read_results
 
 Values = NDArray[np.float64]
-
-
-class RunError(ValueError):
-    """A folder is not what a run leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; give the default_root_dir of a finished run")
+        raise RunError(f"{folder}: no such folder", "give the default_root_dir of a finished run")
     known = ("metrics.csv", "results.json", "predictions/test.csv")
     if not any((folder / name).is_file() for name in known):
         raise RunError(f"{folder}: not a run; there is none of {', '.join(known)} in it")

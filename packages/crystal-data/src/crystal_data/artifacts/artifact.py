@@ -180,9 +180,9 @@ class Artifact:
             metadata = read_json_object(folder / METADATA)
             weights = _read_weights(contents[WEIGHTS], folder / WEIGHTS)
         except OSError as error:
-            raise ArtifactError(f"{error.filename}: {error.strerror}; {_REMEDY}") from error
+            raise ArtifactError(f"{error.filename}: {error.strerror}", _REMEDY) from error
         except DamagedFileError as error:
-            raise ArtifactError(f"{error.without_remedy}; {_REMEDY}") from error
+            raise ArtifactError(error.without_remedy, _REMEDY) from error
         except (KeyError, TypeError) as error:
             raise _incomplete(folder, error) from error
         try:
@@ -199,7 +199,7 @@ class Artifact:
         except (KeyError, TypeError, AttributeError) as error:
             raise _incomplete(folder, error) from error
         except ArtifactError as error:
-            raise ArtifactError(f"{folder}: {error}; {_REMEDY}") from error
+            raise ArtifactError(f"{folder}: {error}", _REMEDY) from error
 
 
 def find_artifact(path_or_hub_id: str | Path) -> Path:
@@ -232,8 +232,9 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
         reason, _, _ = str(error).partition("\n")
         raise ArtifactError(
             f"{name}: there is no folder of that name here, and the hub gave nothing "
-            f"({type(error).__name__}: {reason}); where the hub cannot be reached, copy the files "
-            f"{', '.join(files[:3])} into a folder and give its path"
+            f"({type(error).__name__}: {reason})",
+            "where the hub cannot be reached, copy the files "
+            f"{', '.join(files[:3])} into a folder and give its path",
         ) from error
 
 
@@ -243,8 +244,8 @@ def _current(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder / CONFIG}: format_version is {version!r}, not a number")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}; "
-            f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}"
+            f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}",
+            f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}",
         )
     if version > 1:
         verify_checksum(config, folder / CONFIG)
@@ -298,7 +299,7 @@ def _sha256(content: bytes) -> str:
 
 def _incomplete(folder: Path, error: Exception) -> ArtifactError:
     reason = f"{type(error).__name__}: {error}"
-    return ArtifactError(f"{folder / CONFIG}: not complete: {reason}; {_REMEDY}")
+    return ArtifactError(f"{folder / CONFIG}: not complete: {reason}", _REMEDY)
 
 
 def _to_json(content: Mapping[str, Any], name: str) -> str:
@@ -306,6 +307,6 @@ def _to_json(content: Mapping[str, Any], name: str) -> str:
         return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{name} holds only plain JSON: {error}; give numbers, strings, lists and mappings, "
-            "or override artifact_arguments()"
+            f"{name} holds only plain JSON: {error}",
+            "give numbers, strings, lists and mappings, or override artifact_arguments()",
         ) from error

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from crystal_data.errors import InvalidArgumentError
+
 COVERAGE = 0.9  # share of labels that the intervals of predictions hold
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -41,7 +43,7 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
         std: Deviation between the members; the same shape.
 
     Raises:
-        ValueError: If there are too few labels, or members that do not differ.
+        InvalidArgumentError: If there are too few labels, or members that do not differ.
 
     Source:
         Split conformal prediction with scaled residuals: Lei et al., J. Am. Stat. Assoc. 113, 1094
@@ -49,12 +51,16 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
     """
     rank = int(np.ceil((len(error) + 1) * COVERAGE))
     if rank > len(error):
-        raise ValueError(f"{len(error)} labels are too few to calibrate with; 9 are the fewest")
+        raise InvalidArgumentError(
+            f"{len(error)} labels are too few to calibrate with; 9 are the fewest"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(error == 0, 0.0, np.abs(error) / std)
     quantile = float(np.sort(ratios)[rank - 1])
     if not np.isfinite(quantile):
-        raise ValueError("the members give the same predictions, so their spread says nothing")
+        raise InvalidArgumentError(
+            "the members give the same predictions, so their spread says nothing"
+        )
     return quantile / float(norm.ppf(0.5 + COVERAGE / 2))
 
 

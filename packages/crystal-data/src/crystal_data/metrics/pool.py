@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from crystal_data.errors import InvalidArgumentError, WorkerError
+
 Result = TypeVar("Result")
 
 _START_LIMIT = 300.0  # seconds for a process to import what the function needs
@@ -54,11 +56,11 @@ def map_with_timeout(
         One result for each call, in order.
 
     Raises:
-        ValueError: If ``timeout`` is not above 0.
-        RuntimeError: If a process cannot start.
+        InvalidArgumentError: If ``timeout`` is not above 0.
+        WorkerError: If a process cannot start.
     """
     if not timeout > 0:
-        raise ValueError(f"timeout is {timeout} s; it must be above 0")
+        raise InvalidArgumentError(f"timeout is {timeout} s; it must be above 0")
     if num_workers == 0:
         return [_attempt(function, each) for each in arguments]
     results: list[Any] = [None] * len(arguments)
@@ -140,10 +142,11 @@ class _Worker:
 
     def _require_ready(self) -> None:
         if not self.ready:
-            raise RuntimeError(
-                "a worker process could not start; its own message is above. A script that "
+            raise WorkerError(
+                "a worker process could not start",
+                "its own message is above. A script that "
                 'compares structures in parallel must be guarded by if __name__ == "__main__": '
-                "(or pass num_workers=0)"
+                "(or pass num_workers=0)",
             )
 
 

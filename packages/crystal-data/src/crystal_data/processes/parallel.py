@@ -15,6 +15,8 @@ from threading import Thread
 from types import ModuleType
 from typing import TypeVar
 
+from crystal_data.errors import WorkerError
+
 Item = TypeVar("Item")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -75,9 +77,9 @@ def _map_by_workers(
             done, future = pending.popleft()
             yield done, future.result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"one of {num_workers} worker processes died, perhaps for want of memory; "
-            "fewer num_workers need less, 0 does all work in this process"
+        raise WorkerError(
+            f"one of {num_workers} worker processes died, perhaps for want of memory",
+            "fewer num_workers need less, 0 does all work in this process",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
-from crystal_data.errors import SourceError
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.splits.compositions import CrystalTable, composition_keys
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
@@ -196,11 +196,13 @@ def find_leaks(
     Cheap reasons come first, sets in their order. Arguments are those of :func:`excluded_rows`.
 
     Raises:
-        ValueError: If ``how`` names something else.
+        InvalidArgumentError: If ``how`` names something else.
     """
     unknown = set(how) - set(CHECKS)
     if unknown:
-        raise ValueError(f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}")
+        raise InvalidArgumentError(
+            f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}"
+        )
     found: dict[int, Leak] = {}
     if "id" in how:
         for one in against:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from crystal_data.artifacts.registry import PACKAGES
+from crystal_data.errors import CrystalError
 from crystal_data.training.jsonargparse_internals import checked_imports
 
 OPTION = "--allow-module"
@@ -46,7 +47,7 @@ _KINDS = (
 _PUBLISHED = "published"  # the second constructor that some of our models have
 
 
-class NotAllowedError(ImportError, ValueError):
+class NotAllowedError(CrystalError, ImportError, ValueError):
     """A class path that a config or a command line may not name.
 
     The parser takes both kinds of error for those of a value that does not fit.

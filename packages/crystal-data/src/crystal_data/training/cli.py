@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.errors import RunError
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
 from crystal_data.lightning_internals import subcommand_parsers
@@ -50,7 +51,6 @@ from crystal_data.training.runs import (
     CHECKPOINTS,
     CONFIG,
     MetricsTable,
-    RunError,
     is_first_process,
     latest_run,
     new_run,

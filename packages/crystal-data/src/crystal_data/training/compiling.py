@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from typing_extensions import override
+
+from crystal_data.errors import InvalidArgumentError
 
 
 class Compile(Callback):
@@ -24,7 +25,7 @@ class Compile(Callback):
     config serves all machines.
 
     Raises:
-        MisconfigurationException: If the LightningModule has no ``model``.
+        InvalidArgumentError: If the LightningModule has no ``model``.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,7 @@ def _next(values: Tensor) -> Tensor:
 def _model_of(pl_module: LightningModule) -> nn.Module:
     model = getattr(pl_module, "model", None)
     if not isinstance(model, nn.Module):
-        raise MisconfigurationException(
+        raise InvalidArgumentError(
             f"Compile compiles the `model` of a LightningModule, and {type(pl_module).__name__} "
             "has none; leave Compile out of trainer.callbacks"
         )

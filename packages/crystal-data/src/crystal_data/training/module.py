@@ -19,7 +19,7 @@ from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
@@ -93,7 +93,7 @@ class PropertyModule(LightningModule):
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit":
             if datamodule is None or not hasattr(datamodule, "train_targets"):
-                raise TypeError(
+                raise InvalidArgumentError(
                     "labels are normalized by the training split, which only a data module can "
                     "name: give fit() a CrystalDataModule, not loaders"
                 )
@@ -167,9 +167,10 @@ class PropertyModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = tuple(checkpoint.get("targets", self._targets))
         if saved != self._targets:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"the checkpoint predicts {', '.join(saved)}, the config asks for "
-                f"{', '.join(self._targets)}; to start from its weights use --init_from"
+                f"{', '.join(self._targets)}",
+                "to start from its weights use --init_from",
             )
         _check_same_weights(checkpoint["state_dict"], self.state_dict())
 
@@ -203,8 +204,8 @@ class PropertyModule(LightningModule):
         artifact, model = load_model(path_or_hub_id)
         if not artifact.targets:
             raise ArtifactError(
-                f"{path_or_hub_id}: {artifact.model} predicts no property; "
-                f"load it with {artifact.model}.from_pretrained"
+                f"{path_or_hub_id}: {artifact.model} predicts no property",
+                f"load it with {artifact.model}.from_pretrained",
             )
         module = cls(model, list(artifact.targets))
         module._set_scales(artifact.targets)
@@ -284,7 +285,7 @@ class PropertyModule(LightningModule):
         output: Tensor = self.model(batch)
         expected = (batch.num_crystals, len(self._targets))
         if output.shape != expected:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{type(self.model).__name__} gave {tuple(output.shape)} for "
                 f"{expected[0]} crystals and the targets {', '.join(self._targets)}; expected "
                 f"{expected}: set the model's number of outputs to {expected[1]}"
@@ -294,11 +295,11 @@ class PropertyModule(LightningModule):
     def _labels(self, batch: CrystalBatch) -> Tensor:
         missing = [name for name in self._targets if name not in batch.targets]
         if missing:
-            raise KeyError(f"the batch has no column {', '.join(missing)}")
+            raise InvalidArgumentError(f"the batch has no column {', '.join(missing)}")
         columns = [batch.targets[name] for name in self._targets]
         for name, column in zip(self._targets, columns, strict=True):
             if column.ndim != 1:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"target '{name}' has shape {tuple(column.shape)}; PropertyModule fits one "
                     "number per crystal"
                 )
@@ -337,17 +338,18 @@ def _check_same_weights(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) 
     """Says in one line what torch says in one for each weight.
 
     Raises:
-        ValueError: If names or shapes differ.
+        InvalidArgumentError: If names or shapes differ.
     """
     shapes, expected = ({n: tuple(w.shape) for n, w in side.items()} for side in (saved, own))
     wrong = [name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name)]
     if wrong:
         sides = (shapes.get(wrong[0], "missing"), expected.get(wrong[0], "missing"))
-        raise ValueError(
+        raise InvalidArgumentError(
             f"the checkpoint is of another model than the config's: {len(wrong)} of its weights "
             f"differ, first {wrong[0]}, which is {sides[0]} in the checkpoint and {sides[1]} in "
-            "the config; use the config.yaml that lies in the checkpoint's run, or start from "
-            "what fits with --init_from and an artifact"
+            "the config",
+            "use the config.yaml that lies in the checkpoint's run, or start from "
+            "what fits with --init_from and an artifact",
         )
 
 
@@ -367,4 +369,4 @@ def _all_crystals(inputs: CrystalInput | Iterable[CrystalInput]) -> list[Crystal
 
 def _check_targets(targets: Sequence[str]) -> None:
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
-        raise ValueError(f"targets is a list of different column names, not {targets!r}")
+        raise InvalidArgumentError(f"targets is a list of different column names, not {targets!r}")

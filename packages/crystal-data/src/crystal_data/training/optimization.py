@@ -6,6 +6,7 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training.schedules import WholeRunScheduler
 
 
@@ -23,7 +24,7 @@ def optimizer_plan(
             of steps from the Trainer.
 
     Raises:
-        ValueError: If a schedule over the whole run has a run without an end.
+        InvalidArgumentError: If a schedule over the whole run has a run without an end.
     """
     if lr_scheduler is None:
         return optimizer
@@ -43,7 +44,7 @@ def optimizer_plan(
 def _total_steps(module: LightningModule) -> int:
     steps = module.trainer.estimated_stepping_batches
     if steps == float("inf"):
-        raise ValueError(
+        raise InvalidArgumentError(
             "a schedule over the whole run needs an end: set trainer.max_epochs or "
             "trainer.max_steps"
         )

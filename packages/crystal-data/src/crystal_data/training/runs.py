@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import Logger
 from typing_extensions import override
 
+from crystal_data.errors import RunError
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.io.own_files import DamagedFileError, read_rows
 
@@ -19,10 +20,6 @@ CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 CONFIG, METRICS, RESULTS = "config.yaml", "metrics.csv", "results.json"
 _NAMED_CHECKPOINTS = ("best", "last")
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp|\..+\.building-[0-9a-f]{8}(-old)?")
-
-
-class RunError(ValueError):
-    """A run that cannot be made as asked for, or one, or its checkpoint, that is not there."""
 
 
 def is_first_process() -> bool:
@@ -84,8 +81,9 @@ def latest_run(group: Path) -> Path:
         if (folder / CHECKPOINTS / LAST).is_file():
             return folder
     raise RunError(
-        f"no run with a checkpoint in {group}; name one with --trainer.default_root_dir RUN or "
-        "--ckpt_path FILE, or give an artifact with --init_from"
+        f"no run with a checkpoint in {group}",
+        "name one with --trainer.default_root_dir RUN or "
+        "--ckpt_path FILE, or give an artifact with --init_from",
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_embed.commands.models import aligned, with_unit
 from crystal_embed.shipped import find_model
@@ -76,14 +77,14 @@ def calibrate(
         labelled: Path of structures with labels.
 
     Raises:
-        ValueError: If labels are missing or too few.
+        InvalidArgumentError: If labels are missing or too few.
     """
     from crystal_data.inference import predict_source
     from crystal_data.sources import PathsSource
 
     served = predict_source(ensemble.members, PathsSource([labelled], ensemble.targets))
     if served is None:
-        raise ValueError("ensembles are calibrated in one process")
+        raise InvalidArgumentError("ensembles are calibrated in one process")
     labels = served.store.targets(ensemble.targets, served.rows)
     return calibrate_columns(ensemble.combine(served.predictions), labels)
 
@@ -101,7 +102,7 @@ def calibrate_columns(
         labels: Target to labels, NaN where there is none; shape ``[num_crystals]``.
 
     Raises:
-        ValueError: If labels are too few.
+        InvalidArgumentError: If labels are too few.
     """
     from crystal_data.inference import conformal_scale, coverage_table
 

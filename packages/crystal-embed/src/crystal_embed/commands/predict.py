@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_data.cli.inputs import add_read_options, read_options
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_embed.commands.models import aligned, summary_line, with_unit
 from crystal_embed.shipped import DEFAULT_MODELS, load
@@ -122,7 +123,7 @@ def _predict(argv: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         if not len(served.rows):
-            raise ValueError("none of the structures can be predicted by the model")
+            raise InvalidArgumentError("none of the structures can be predicted by the model")
     return 0
 
 
@@ -142,9 +143,10 @@ def _groups(names: Sequence[str]) -> list[_Group]:
     groups += [_Group(singles[targets], Ensemble(members[targets])) for targets in singles]
     targets = [target for group in groups for target in group.ensemble.targets]
     if twice := sorted({target for target in targets if targets.count(target) > 1}):
-        raise ValueError(
-            f"--model: {', '.join(twice)} would be predicted twice; an ensemble is made of models "
-            "with the same targets, or give the others in a call of their own"
+        raise InvalidArgumentError(
+            f"--model: {', '.join(twice)} would be predicted twice",
+            "an ensemble is made of models "
+            "with the same targets, or give the others in a call of their own",
         )
     return groups
 

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from crystal_data import CrystalBatch
+from crystal_data.errors import InvalidArgumentError
 
 
 def edges_of(batch: CrystalBatch, model: str) -> tuple[Tensor, Tensor]:
@@ -13,11 +14,11 @@ def edges_of(batch: CrystalBatch, model: str) -> tuple[Tensor, Tensor]:
         model: Its name, for the message.
 
     Raises:
-        ValueError: If the batch has no edges.
+        InvalidArgumentError: If the batch has no edges.
     """
     if "edge_index" not in batch:
-        raise ValueError(
-            f"{model} needs edges and the batch has none; give it "
-            "batch.with_edges(model.graph_spec)"
+        raise InvalidArgumentError(
+            f"{model} needs edges and the batch has none",
+            "give it batch.with_edges(model.graph_spec)",
         )
     return batch.edge_index, batch.edge_length

@@ -47,8 +47,8 @@ class GraphModel(PretrainedModel, ABC):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If the batch lacks the edges of ``graph_spec``, or has an element that the
-                table has no row for.
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``, or has an element
+                that the table has no row for.
         """
         prediction: Tensor = self.output(self.encode(batch))
         return prediction
@@ -114,6 +114,6 @@ class GraphModel(PretrainedModel, ABC):
         """``edge_index`` and ``edge_length`` of a batch.
 
         Raises:
-            ValueError: If the batch has no edges.
+            InvalidArgumentError: If the batch has no edges.
         """
         return edges_of(batch, type(self).__name__)

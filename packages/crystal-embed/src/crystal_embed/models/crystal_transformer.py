@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
 from crystal_data.artifacts import PretrainedModel
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import world_size
 from crystal_embed.layers.distinct import DistinctGraph, Kinds
 from crystal_embed.layers.edges import edges_of
@@ -54,11 +55,11 @@ class SpeciesEmbedding(nn.Module):
             That shape and ``[width]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         if (atomic_numbers > len(self.weight)).any():
             symbol = SYMBOLS[int(atomic_numbers.max())]
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"CrystalTransformer has no row for {symbol}; it knows the elements up to "
                 f"{SYMBOLS[len(self.weight)]}"
             )
@@ -151,7 +152,7 @@ class CrystalTransformer(PretrainedModel):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         crystals = self.encode(batch)
         return torch.cat([head(crystals) for head in self.heads], dim=1)
@@ -173,7 +174,7 @@ class CrystalTransformer(PretrainedModel):
         """One vector for each atom; shape ``[num_atoms, width]``.
 
         Raises:
-            ValueError: If an element has no row, or a periodic geometry finds no edges.
+            InvalidArgumentError: If an element has no row, or a periodic geometry finds no edges.
         """
         atoms, kinds = self._encode(batch)
         return atoms.index_select(0, kinds.kind)

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from crystal_data import Crystal, CrystalBatch, GraphSpec
 from crystal_data.artifacts import Artifact, ArtifactError, PretrainedModel, load_state_report
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import global_mean, without_statistics
 from crystal_data.training import optimizer_plan
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, PerturbLattice, Transform
@@ -87,7 +88,7 @@ class PretrainingModule(LightningModule):
     ) -> None:
         super().__init__()
         if not isinstance(model, AtomEncoder):
-            raise TypeError(
+            raise InvalidArgumentError(
                 f"{type(model).__name__} has no encode_atoms and graph_spec, so there is nothing "
                 "to pre-train; CrystalTransformer has both"
             )
@@ -190,8 +191,8 @@ class PretrainingModule(LightningModule):
         """
         if strict:
             raise ArtifactError(
-                f"{path_or_hub_id}: an artifact has no heads that repair; give the checkpoint of "
-                "a run with --ckpt_path"
+                f"{path_or_hub_id}: an artifact has no heads that repair",
+                "give the checkpoint of a run with --ckpt_path",
             )
         artifact = Artifact.load(path_or_hub_id)
         return str(load_state_report(self.model, artifact.weights))
@@ -275,9 +276,10 @@ def _repair_sums(part: str, guess: Tensor, truth: Tensor, scale: Tensor) -> Sums
 def _heads(corruptions: Sequence[Transform], width: int) -> Iterator[tuple[str, nn.Module]]:
     kinds = [type(corruption) for corruption in corruptions]
     if not {MaskAtoms, PerturbAtoms, PerturbLattice} & set(kinds):
-        raise ValueError(
-            "corruptions: there is nothing to repair; give MaskAtoms, PerturbAtoms or "
-            f"PerturbLattice of crystal_data.transforms, not {[kind.__name__ for kind in kinds]}"
+        raise InvalidArgumentError(
+            "corruptions: there is nothing to repair",
+            "give MaskAtoms, PerturbAtoms or "
+            f"PerturbLattice of crystal_data.transforms, not {[kind.__name__ for kind in kinds]}",
         )
     if MaskAtoms in kinds:
         yield "element", ElementHead(width)
