@@ -144,7 +144,7 @@ class Artifact:
         Raises:
             ArtifactError: If an argument or metadata is not plain JSON.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = Path(folder)
         metadata, config = _to_json(self.metadata, METADATA), self.config()
@@ -156,8 +156,8 @@ class Artifact:
         with atomic_folder(folder) as draft:
             # Clones, because safetensors refuses tensors that share memory.
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
-            save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
-            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps them from all other users
+            # Written by Python, which says what a full disk or a missing right is.
+            (draft / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
             (draft / METADATA).write_text(metadata, encoding="utf-8", newline="\n")
             files = {name: _sha256((draft / name).read_bytes()) for name in (WEIGHTS, METADATA)}
             hashed = with_checksum({**config, "files": files})

@@ -400,6 +400,6 @@ def _advice(message: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    if is_reporting_rank(knows_why=True):
+    if is_reporting_rank():
         print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
