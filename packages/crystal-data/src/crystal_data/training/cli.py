@@ -208,7 +208,7 @@ class CrystalCLI(LightningCLI):
             message = explain(config_files(args), args, known, self._allowed)
             if message is None and (refusal := self._allowed.refusal_in(said)):
                 message = f"{place_of(said)}: {refusal}" if place_of(said) else said
-            _refuse(message or _advice(condense(said)))
+            _refuse(message or _advice(condense(said), args))
 
     @override
     def before_instantiate_classes(self) -> None:
@@ -393,8 +393,9 @@ def _loggers(given: Any, root: Path) -> list[Logger]:
     return [own, *(given if isinstance(given, list) else [given])]
 
 
-def _advice(message: str) -> str:
-    if "arguments are required" in message:
+def _advice(message: str, args: Sequence[str]) -> str:
+    given = {arg.partition("=")[0].partition(".")[0] for arg in args}
+    if not config_files(args) and not given.issuperset({"--model", "--data"}):
         return f"{message}; give a config with --config: a file, or a name that `configs` lists"
     return message
 
