@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from crystal_apps.report.runs import Run
-from crystal_data.errors import RunError
 
 if TYPE_CHECKING:
     from crystal_embed import ElementTable
@@ -23,7 +22,7 @@ def element_table(run: Run) -> "ElementTable | None":
         None if the run has learnt none, as most have not, or too few to tell groups.
 
     Raises:
-        RunError: If what is there is no table of elements.
+        CrystalError: If what is there is no table of elements.
     """
     has_file = (run.folder / ELEMENTS_CSV).is_file()
     if not has_file and run.artifact.get("model") not in _EMBEDDERS:
@@ -32,8 +31,5 @@ def element_table(run: Run) -> "ElementTable | None":
     from crystal_embed import load_table
 
     source = run.folder / ELEMENTS_CSV if has_file else run.folder / "artifact"
-    try:
-        table = load_table(source).trained()
-    except (ValueError, OSError) as error:
-        raise RunError(str(error)) from error
+    table = load_table(source).trained()
     return table if len(table) >= _FEWEST else None

@@ -35,10 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     store = open_input(args).usable()
-    try:
-        drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)
-    except (ValueError, KeyError) as error:
-        raise SourceError(str(error)) from error
+    drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)
     identifiers = store.strings("identifier")
     folder = Path(args.out)
     broken = [x for x in identifiers if x != x.strip() or "\r" in x or "\n" in x]
