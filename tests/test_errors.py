@@ -21,8 +21,14 @@ CLASSES = [
     for node in ast.walk(tree)
     if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
 ]
-# The client of downloads catches both, and goes on with another address.
-INTERNAL = {"TryAgainError", "GiveUpError"}
+# Those that raise them catch them again, or show them as the cause of another.
+INTERNAL = {
+    "TryAgainError",
+    "GiveUpError",
+    "WorkerLostError",
+    "WorkerTracebackError",
+    "_UnreadableError",
+}
 # Constructors that take something else than a message and a remedy.
 ARGUMENTS = {
     "InvalidCrystalError": ("mp-1", Reason.EMPTY, "no atoms"),
@@ -43,6 +49,8 @@ PLAIN = {
     "crystal_data.loading.datamodule": (2, "the Trainer calls setup() first"),
     "crystal_data.loading.sampler": (1, "a broken invariant"),
     "crystal_data.metrics.result": (2, "one is a mapping's KeyError, the other is caught"),
+    "crystal_data.processes.worker_process": (1, "what was raised cannot be pickled"),
+    "crystal_data.processes.workers": (1, "a broken invariant"),
     "crystal_data.store.build": (1, "a broken invariant"),
     "crystal_data.store.columns": (4, "caught, and told as a StoreError, or a broken invariant"),
     "crystal_data.store.edge_build": (1, "a broken invariant"),

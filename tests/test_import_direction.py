@@ -23,6 +23,7 @@ ENTRY_POINTS = {
     "crystal_data.cli.lazy",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",
+    "crystal_data.training.command",
 }
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {
@@ -33,7 +34,7 @@ STOREYS = {
         symmetry
         io graphs
         metrics artifacts transforms
-        sources
+        sources run_folder
         store
         splits builtin
         loading

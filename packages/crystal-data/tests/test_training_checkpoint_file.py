@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crystal_data.errors import RunError
+from crystal_data.run_folder import RunError
 from crystal_data.training.checkpoint_file import read_checkpoint
 
 WEIGHTS = torch.arange(1000.0)

@@ -23,7 +23,7 @@ from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.testing import rock_salt
 from crystal_data.training import PropertyModule
-from crystal_data.training.cli import main as trainer
+from crystal_data.training.command import main as trainer
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import main
 from crystal_embed.commands.ensemble import calibrate_columns

@@ -93,10 +93,6 @@ class SourceError(CrystalError, ValueError):
     """A file or folder that cannot be read at all; the message names it."""
 
 
-class RunError(CrystalError, ValueError):
-    """A run that cannot be made as asked for, or a folder or checkpoint that is not one's."""
-
-
 _MAX_DETAIL = 200  # characters
 
 

@@ -39,13 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from crystal_data.io.rejected import write_rejected
-    from crystal_data.store.notes import NOTES
+    from crystal_data.io.rejected import REJECTED, write_rejected
+    from crystal_data.run_folder import NOTES
 
     parser = parser_for("check", "Read every structure and list those that cannot be used.")
     add_input(parser)
     parser.add_argument(
-        "--out", default="rejected.csv", metavar="FILE", help="table to write (%(default)s)"
+        "--out", default=REJECTED, metavar="FILE", help="table to write (%(default)s)"
     )
     parser.add_argument(
         "--on-invalid",

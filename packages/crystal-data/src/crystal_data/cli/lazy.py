@@ -12,7 +12,7 @@ from textwrap import fill
 from crystal_data.processes.parent import end_with_parent
 from crystal_data.processes.signals import until_signal
 
-_TRAINER = "crystal_data.training.cli:main"
+_TRAINER = "crystal_data.training.command:main"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import io
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from typing_extensions import override
 from crystal_data.errors import Rejection
 from crystal_data.io.csv_cells import read_csv
 from crystal_data.io.options import DEFAULT, ReadOptions
-from crystal_data.io.rejected import read_rejected
+from crystal_data.io.rejected import REJECTED, read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.domain import rejected_elements
+from crystal_data.loading.needs import BatchNeeds
 from crystal_data.processes.parent import as_parent
+from crystal_data.run_folder import prediction_columns
 from crystal_data.sources.base import CrystalSource
-from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.training.module import PropertyModule
 from crystal_data.training.predictions import PredictionKeeper
@@ -57,8 +58,8 @@ class _Inputs(CrystalDataModule):
 
     @property
     @override
-    def supported_elements(self) -> Collection[int] | None:
-        return self.elements
+    def needs(self) -> BatchNeeds:
+        return replace(super().needs, supported_elements=self.elements)
 
     @override
     def predict_dataloader(self) -> Any:
@@ -70,8 +71,8 @@ class _Inputs(CrystalDataModule):
         if not self._is_read:
             self._read = self._open(self.source, "skip")
             self._is_read = True
-        if self.graph_spec is not None:
-            self._read.add_edges(self.graph_spec)
+        if self.needs.graph_spec is not None:
+            self._read.add_edges(self.needs.graph_spec)
 
 
 def predict_source(
@@ -135,15 +136,15 @@ def predict_source(
 
 def _common_elements(modules: Sequence[PropertyModule]) -> Collection[int] | None:
     """Atomic numbers that all modules have; None if each takes all."""
-    known = [getattr(module.model, "supported_elements", None) for module in modules]
+    known = [module.model.supported_elements for module in modules]
     sets = [frozenset(elements) for elements in known if elements is not None]
     return frozenset.intersection(*sets) if sets else None
 
 
 def _columns(table: str, module: PropertyModule) -> dict[str, NDArray[np.float64]]:
     rows: list[dict[str, Any]] = list(read_csv(io.StringIO(table, newline="")))
-    prefix = {name: f"{name}:" if len(module.targets) > 1 else "" for name in module.targets}
+    is_only = len(module.targets) == 1
+    columns = {name: prediction_columns(name, is_only=is_only)[1] for name in module.targets}
     return {
-        name: np.array([float(row[f"{start}prediction"]) for row in rows])
-        for name, start in prefix.items()
+        name: np.array([float(row[column]) for row in rows]) for name, column in columns.items()
     }

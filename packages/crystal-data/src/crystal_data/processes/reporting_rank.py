@@ -1,7 +1,6 @@
 """Of the processes that train together, the one that tells the user why the run ends."""
 
 import atexit
-import os
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -9,6 +8,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from crystal_data.processes.distributed import world_size
+from crystal_data.processes.launched import is_launched_first
 
 # Under this key of the processes' common store lies how many of them have ended with an error.
 _ENDED = "crystal/ended"
@@ -27,10 +27,7 @@ def is_reporting_rank() -> bool:
     it. The first process goes ahead; others wait a little for it.
     """
     if world_size() == 1:
-        # Not met yet: started side by side on the same input, by something that says so.
-        side_by_side = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_NTASKS" in os.environ
-        place = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
-        return place == "0" or not side_by_side
+        return is_launched_first()  # they have not met yet
     if dist.get_rank() > 0:
         with suppress(dist.DistError):  # nobody yet, or the first process has ended and said why
             dist.distributed_c10d._get_default_store().wait([_ENDED], _PATIENCE)

@@ -64,10 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
     from crystal_data.artifacts import PretrainedModel
-    from crystal_data.io import read_rejected, write_rejected
+    from crystal_data.io import REJECTED, read_rejected, write_rejected
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
-    from crystal_data.store import REJECTED, InvalidSourceError, open_store
+    from crystal_data.store import InvalidSourceError, open_store
 
     encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
     rejected_path = output.parent / REJECTED
@@ -83,9 +83,7 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     others = list(unsupported(store, encoder.supported_elements))
     rows = np.setdiff1d(np.arange(len(store)), others)
     if not len(rows):
-        raise InvalidArgumentError(
-            "the model cannot take any of the structures", "see rejected.csv"
-        )
+        raise InvalidArgumentError(f"the model cannot take any of the structures; see {REJECTED}")
     vectors = encode_store(encoder, store, what, batch_size, rows)
     _WRITERS[output.suffix](output, _labels(store, what, rows), vectors)
     print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
@@ -117,9 +115,9 @@ def encode_store(
 
     from crystal_embed.models.base import Encoder
 
+    graph_spec = model.graph_spec
     if not isinstance(model, Encoder):
         raise InvalidArgumentError(f"a {type(model).__name__} has no vectors of atoms and crystals")
-    graph_spec: Any = getattr(model, "graph_spec", None)
     if graph_spec is not None:
         store.add_edges(graph_spec)
     encode = model.encode_atoms if what == "atoms" else model.encode

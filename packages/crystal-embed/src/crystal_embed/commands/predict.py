@@ -27,14 +27,13 @@ With --config the command is the trainer's: `crystal-embed predict --config CONF
 with the best checkpoint of the config's newest run, for the data that the config names;
 `crystal-embed predict --config CONFIG.yaml --help` tells of its options.
 """
-_REJECTED = "rejected.csv"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command without a config, or the trainer's with one."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(one in {"--config", "-c"} or one.startswith("--config=") for one in arguments):
-        from crystal_data.training.cli import main as trainer_main
+        from crystal_data.training.command import main as trainer_main
 
         return trainer_main(["predict", *arguments])
     return _predict(arguments)
@@ -192,12 +191,12 @@ def _columns(served: "Served", groups: Sequence[_Group]) -> dict[str, list[str]]
 
 
 def _write_rejected(output: Path | None, rejected: "Sequence[Rejection]") -> None:
-    from crystal_data.io import write_rejected
+    from crystal_data.io import REJECTED, write_rejected
 
     if output is not None:
-        write_rejected(output.parent / _REJECTED, rejected)
+        write_rejected(output.parent / REJECTED, rejected)
         if rejected:
-            print(f"{len(rejected)} rejected: {output.parent / _REJECTED}", file=sys.stderr)
+            print(f"{len(rejected)} rejected: {output.parent / REJECTED}", file=sys.stderr)
         return
     for one in rejected:
         where = f" ({one.file})" if one.file else ""
