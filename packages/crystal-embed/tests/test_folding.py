@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
@@ -126,3 +127,21 @@ def test_few_layers_of_the_periodic_transformer_on_a_chain(layers):
     difference = (separate[:4] - middle).abs().amax(1)
     assert (difference[: layers + 1] > 1e-9).all()
     assert (difference[layers + 1 :] < 1e-12).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_class", [CGCNN, MEGNet, ALIGNN])
+def test_a_compiled_model_gives_the_same_and_is_compiled_once(model_class):
+    torch._dynamo.reset()
+    counters.clear()
+    model = model_class(element_table="random:8").eval()
+    compiled = torch.compile(model, dynamic=True, backend="eager")
+    graphs = []
+    for seed in range(4):  # with other numbers of kinds
+        crystals = [rock_salt(), *random_crystals(3 + seed, seed=seed)]
+        batch = CrystalBatch.from_crystals(crystals).with_edges(model.graph_spec).float32()
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(batch), model(batch), rtol=0, atol=0)
+        graphs.append(counters["stats"]["unique_graphs"])
+    assert graphs[1:] == [graphs[1]] * 3
+    assert graphs[0] > 0

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from crystal_data.crystal import Crystal
+from crystal_data.inference import Predictor
 from crystal_data.io.cif import to_cif
 from crystal_data.training.allowed_paths import AllowedPaths
-from crystal_data.training.module import PropertyModule
 from crystal_data.training.suggest import explain
 from crystal_embed import CGCNN, load_table, save_table
 from crystal_embed.__main__ import main
@@ -76,7 +76,7 @@ def test_fit(element_table, place, capsys):
     chosen = printed["model"]["init_args"]["model"]["init_args"]["element_table"]
     assert chosen == element_table
     assert main(["fit", *arguments]) == 0
-    embedding = PropertyModule.from_pretrained("run/artifact").model.atom_embedding
+    embedding = Predictor.from_pretrained("run/artifact").model.atom_embedding
     expected = load_table(element_table)
     assert embedding.name == expected.name
     np.testing.assert_array_equal(embedding.vectors.detach().numpy(), expected.vectors)

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="skip",
         help="'error' ends with status 1 if anything cannot be used (default: %(default)s)",
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     opened = open_input(args)
     write_rejected(args.out, opened.rejections)
     console = Console()

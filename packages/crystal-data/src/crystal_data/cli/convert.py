@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_input(parser)
     parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     opened = open_input(args)
     store = opened.usable()
     folder = Path(args.to)

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from crystal_data.cli.command_parser import CommandParser
 from crystal_data.errors import SourceError
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ class Opened:
         return self.store
 
 
-def parser_for(name: str, description: str) -> ArgumentParser:
+def parser_for(name: str, description: str) -> CommandParser:
     """An argument parser of one subcommand."""
-    return ArgumentParser(prog=f"crystal-data {name}", description=description)
+    return CommandParser(f"crystal-data {name}", description)
 
 
 def add_data_root(parser: ArgumentParser) -> None:

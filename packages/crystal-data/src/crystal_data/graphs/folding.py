@@ -26,18 +26,13 @@ class EquivalenceClasses(NamedTuple):
     size: Tensor  # int64 [num_classes], members of each
 
     @classmethod
-    @torch.compiler.disable  # how many there are depends on values
     def of(cls, color: Tensor) -> Self:
         """Groups members by color; int64 ``[num_members]``."""
-        ascending, order = color.sort(stable=True)
-        is_new = F.pad(ascending[1:] != ascending[:-1], (1, 0), value=True)[: len(color)]
-        start = is_new.nonzero()[:, 0]
-        size = F.pad(start, (0, 1), value=len(color)).diff()
-        # The sort is stable, so the first of a run is the first member.
-        first, rank = order[start].sort()
-        number = rank.argsort()
-        of_member = torch.empty_like(order).scatter_(0, order, number[is_new.cumsum(0) - 1])
-        return cls(of_member, first, size[rank])
+        if torch.compiler.is_compiling():
+            from crystal_data.graphs.uncompiled import uncompiled_classes_of
+
+            return cls(*uncompiled_classes_of(color))
+        return cls(*classes_of(color))
 
     def counts(self, dtype: torch.dtype) -> Tensor | None:
         """Members of each class; None where each is the only one."""
@@ -46,6 +41,19 @@ class EquivalenceClasses(NamedTuple):
     def joined(self, index: Tensor, between: Self) -> Tensor:
         """Classes of what the first members of ``between`` join by ``index``; int64 ``[2, n]``."""
         return self.of_member[index[:, between.first]]
+
+
+def classes_of(color: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The values of :class:`EquivalenceClasses`."""
+    ascending, order = color.sort(stable=True)
+    is_new = F.pad(ascending[1:] != ascending[:-1], (1, 0), value=True)[: len(color)]
+    start = is_new.nonzero()[:, 0]
+    size = F.pad(start, (0, 1), value=len(color)).diff()
+    # The sort is stable, so the first of a run is the first member.
+    first, rank = order[start].sort()
+    number = rank.argsort()
+    of_member = torch.empty_like(order).scatter_(0, order, number[is_new.cumsum(0) - 1])
+    return of_member, first, size[rank]
 
 
 class FoldedGraph(NamedTuple):
@@ -117,8 +125,11 @@ def fold(batch: CrystalBatch, num_layers: int | None, *, with_angles: bool = Fal
         atom, edge = colors_by_edges(*colored, num_layers)
         return _folded(graph, EquivalenceClasses.of(atom), EquivalenceClasses.of(edge))
     angles = graph.line_graph_index, graph.cosine
-    atom, edge, angle = map(EquivalenceClasses.of, colors_by_angles(*colored, *angles, num_layers))
-    return _with_angles_folded(_folded(graph, atom, edge), graph, edge, angle)
+    colors = colors_by_angles(*colored, *angles, num_layers)
+    atom_class, edge_class, angle_class = map(EquivalenceClasses.of, colors)
+    return _with_angles_folded(
+        _folded(graph, atom_class, edge_class), graph, edge_class, angle_class
+    )
 
 
 def _as_it_is(batch: CrystalBatch, with_angles: bool) -> FoldedGraph:

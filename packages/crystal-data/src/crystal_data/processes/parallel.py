@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TypeVar
 
 from crystal_data.errors import WorkerError
-from crystal_data.processes.workers import WorkerLostError, Workers
+from crystal_data.processes.workers import WORKER_NUMBER, WorkerLostError, Workers
 
 Item = TypeVar("Item")
 Task = TypeVar("Task")
@@ -79,3 +79,8 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def worker_number() -> int:
+    """Number of this worker among those that were started with it, from 0; 0 in another process."""
+    return int(os.environ.get(WORKER_NUMBER, "0"))

@@ -16,6 +16,7 @@ from crystal_data.processes import worker_process
 from crystal_data.processes.worker_process import receive, send
 
 Result = TypeVar("Result")
+WORKER_NUMBER = "CRYSTAL_WORKER_NUMBER"  # environment variable of each process, from 0
 
 
 class WorkerLostError(RuntimeError):
@@ -44,10 +45,15 @@ class _Worker:
     without ``if __name__ == "__main__":`` starts itself anew there. A plain process does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         # The same modules as here; without -P, those of the working folder would come first.
         command = [sys.executable, "-P", "-m", worker_process.__name__]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            WORKER_NUMBER: str(number),
+        }
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
@@ -189,7 +195,8 @@ class Workers:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the workers have ended")
-            worker = _Worker()
+            taken = {worker.number for worker in self._all}
+            worker = _Worker(next(n for n in range(len(taken) + 1) if n not in taken))
             self._all.add(worker)
         try:
             # A call all the same, so that a call that counts is not blamed for a failing start.

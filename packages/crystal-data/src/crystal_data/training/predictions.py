@@ -94,26 +94,11 @@ class PredictionWriter(Callback):
             expected = None if ids is None else ids.tolist()
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
-                self._keep(split, table)
+                path = self._run.predictions_file(split)
+                write_text(path, table)
+                print(f"predictions: {path}", flush=True)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
-
-    def _keep(self, split: Split, table: str) -> None:
-        path = self._run.predictions_file(split)
-        write_text(path, table)
-        print(f"predictions: {path}", flush=True)
-
-
-class PredictionKeeper(PredictionWriter):
-    """Keeps the merged table in the first process, as ``table``, where the other one writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = ""
-
-    @override
-    def _keep(self, split: Split, table: str) -> None:
-        self.table = table
 
 
 def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
-from crystal_embed.shipped import find_model
+from crystal_embed.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     from crystal_data.sources import PathsSource
     from crystal_data.store import InvalidSourceError, open_store
 
-    encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
+    encoder = PretrainedModel.from_pretrained(SHIPPED.find(model)).eval()
     rejected_path = output.parent / REJECTED
     try:
         store = open_store(PathsSource(paths), on_invalid="skip")
