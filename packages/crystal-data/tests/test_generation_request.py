@@ -1,5 +1,6 @@
 """A request that exists is possible, and one that is not says which one would be."""
 
+import pickle
 from collections import Counter
 from itertools import combinations, combinations_with_replacement, product
 
@@ -63,6 +64,7 @@ def test_the_wish_is_kept_as_plain_values():
     assert again.key == asked.key
     assert again.wyckoff == asked.wyckoff
     assert str(again.properties["band_gap"]) == "2 eV"
+    assert pickle.loads(pickle.dumps(asked)).as_dict() == asked.as_dict()
     np.testing.assert_array_equal(again.start.lattice, asked.start.lattice)
 
 

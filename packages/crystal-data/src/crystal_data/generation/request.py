@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from math import gcd, isfinite
 from types import MappingProxyType
 from typing import Any, Self
@@ -30,6 +30,8 @@ from crystal_data.generation.words import (
 )
 from crystal_data.generation.wyckoff_sites import WyckoffSite, parse_sites, sites_text
 from crystal_data.symmetry.wyckoff import space_group_symbol
+
+_Z = "z_conventional"  # an argument that is no field
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,11 @@ class GenerationRequest:
         content = {name: value for name, value in self.as_dict().items() if name != "num_samples"}
         text = json.dumps(content, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A MappingProxyType does not pickle, so the request travels as its arguments.
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != _Z}
+        return partial(type(self), **{**values, "properties": dict(self.properties)}), ()
 
     def __repr__(self) -> str:
         return f"<GenerationRequest {self.id}, {self.num_samples} samples>"
