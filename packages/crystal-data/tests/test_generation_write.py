@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crystal_data.errors import SourceError
 from crystal_data.generation import (
     GeneratedSample,
     GenerationFolderError,
@@ -127,6 +128,12 @@ def interrupted(folder, num_samples=4, block_size=4):
         generate_all(Interrupted(), requests, folder, block_size=block_size)
     (shard,) = (folder / "shards").glob("*.jsonl")
     return shard
+
+
+def test_an_unfinished_folder_is_not_read(tmp_path):
+    interrupted(tmp_path)
+    with pytest.raises(SourceError, match="is not finished; run the same command again"):
+        read_generated(tmp_path)
 
 
 def test_what_is_done_is_not_made_again(undisturbed, tmp_path):

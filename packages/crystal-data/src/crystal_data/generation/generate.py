@@ -23,7 +23,9 @@ class Generator(Protocol):
     def generate(self, tasks: Sequence[Task]) -> Sequence[GeneratedSample]:
         """One sample for each task, in order; all randomness comes from each ``task.seed``.
 
-        What cannot be made is a ``GeneratedSample`` without a crystal, with a flag.
+        A crystal whose space group is asked comes in the standard conventional cell, any other in
+        the cell that ``z`` counts in. What cannot be made is a ``GeneratedSample`` without a
+        crystal, with a flag.
         """
         ...
 
@@ -68,10 +70,10 @@ def generate_all(
 ) -> GenerationResult:
     """Make all samples of all requests that a folder does not have yet, and merge them.
 
-    Samples are divided into blocks that depend on ``block_size`` alone, and blocks among
-    processes. A block that a kill has cut is made again as a whole. So a generator whose numbers
-    depend, in their last digits, on what else is in a block still gives the same files after a
-    kill and in any number of processes, as long as the block size stays.
+    Samples are divided into blocks that depend on the requests and ``block_size`` alone, and blocks
+    among processes. A block that a kill has cut is made again as a whole. So a generator whose
+    numbers depend, in their last digits, on what else is in a block still gives the same files
+    after a kill and in any number of processes, as long as the block size stays.
 
     Args:
         generator: With ``num_processes`` above 1 it is sent to others, so it has to pickle, and its

@@ -13,6 +13,7 @@ from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_te
 from crystal_data.io.write import distinct_names, safe_name
 
 SUMMARY = "summary.csv"
+SHARDS = "shards"  # rows that are not merged yet
 ROWS = "samples.jsonl"
 COLUMNS = (
     "request",

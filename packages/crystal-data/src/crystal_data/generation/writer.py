@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from crystal_data.generation.merged_files import ROWS, SUMMARY, write_merged
+from crystal_data.generation.merged_files import ROWS, SHARDS, SUMMARY, write_merged
 from crystal_data.generation.request import GenerationRequest
 from crystal_data.generation.shards import Row, Shard, read_rows
 from crystal_data.generation.task import GeneratedSample, Task, tasks_of
@@ -62,7 +62,7 @@ class StructureWriter:
 
     @property
     def _shards(self) -> Path:
-        return self.folder / "shards"
+        return self.folder / SHARDS
 
     def __enter__(self) -> Self:
         return self
