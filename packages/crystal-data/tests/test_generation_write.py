@@ -171,6 +171,47 @@ def test_a_row_that_is_cut_anywhere_is_made_again(tmp_path):
         assert files_of(folder) == expected
 
 
+class LastDigits(ToyGenerator):
+    """Its numbers depend, a little, on all samples of a block, as those of a network do."""
+
+    provenance = ToyGenerator().provenance
+
+    def generate(self, tasks):
+        scale = 1 + 1e-12 * sum(task.seed % 1000 for task in tasks)
+        return [
+            replace(made, crystal=made.crystal.replace(lattice=made.crystal.lattice * scale))
+            for made in super().generate(tasks)
+        ]
+
+
+def test_last_digits_of_a_block_survive_a_cut(tmp_path):
+    requests = toy_requests(2)
+    generate_all(LastDigits(), requests, tmp_path / "whole", block_size=4)
+    expected = files_of(tmp_path / "whole")
+    generate_all(LastDigits(), requests, tmp_path / "blocks", block_size=3)
+    assert files_of(tmp_path / "blocks") != expected
+    lines = expected["samples.jsonl"].splitlines(keepends=True)
+    for kept in (1, 6):  # both within a block
+        folder = tmp_path / f"kept-{kept}"
+        (folder / "shards").mkdir(parents=True)
+        (folder / "shards/1-2.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:50])
+        generate_all(LastDigits(), requests, folder, block_size=4)
+        assert files_of(folder) == expected
+        # With other blocks what is done stays as it is.
+        generate_all(LastDigits(), requests, folder, block_size=3)
+        assert files_of(folder) == expected
+
+
+def test_samples_of_other_blocks_stay(tmp_path):
+    requests = toy_requests(2)
+    generate_all(LastDigits(), requests, tmp_path / "whole", block_size=4)
+    lines = files_of(tmp_path / "whole")["samples.jsonl"].splitlines(keepends=True)
+    (tmp_path / "out/shards").mkdir(parents=True)
+    (tmp_path / "out/shards/1-2.jsonl").write_bytes(b"".join(lines[:5]))
+    generate_all(LastDigits(), requests, tmp_path / "out", block_size=3)
+    assert files_of(tmp_path / "out")["samples.jsonl"].splitlines(keepends=True)[:5] == lines[:5]
+
+
 def test_damage_within_a_row_is_seen(undisturbed, tmp_path):
     shard = interrupted(tmp_path)
     whole = bytearray(shard.read_bytes())
