@@ -96,6 +96,45 @@ def test_two_processes_make_the_same_files(undisturbed, tmp_path):
     assert files_of(tmp_path) == undisturbed
 
 
+DYING = """
+import os
+from crystal_data.testing import ToyGenerator
+
+class Dying(ToyGenerator):
+    provenance = ToyGenerator().provenance
+
+    def generate(self, tasks):
+        if any(task.request.id == "hexagonal" for task in tasks):
+            os._exit(9)
+        return super().generate(tasks)
+"""
+
+
+def test_a_process_that_dies_says_so(undisturbed, tmp_path, monkeypatch):
+    (tmp_path / "dying_generator.py").write_text(DYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    import dying_generator
+
+    with pytest.raises(RuntimeError, match=r"one of 2 processes died, .* run the same again"):
+        generate_all(
+            dying_generator.Dying(), toy_requests(), tmp_path / "out", block_size=4, num_processes=2
+        )
+    generate_all(ToyGenerator(), toy_requests(), tmp_path / "out")
+    assert files_of(tmp_path / "out") == undisturbed
+
+
+def test_nothing_heavy_is_imported(tmp_path):
+    code = (
+        "import sys; from crystal_data.generation import generate_all, read_generated; "
+        "from crystal_data.testing import ToyGenerator, toy_requests; "
+        f"generate_all(ToyGenerator(), toy_requests(1), {str(tmp_path)!r}); "
+        f"read_generated({str(tmp_path)!r}); "
+        "print({'torch', 'pymatgen', 'pandas'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
 def test_three_calls_make_the_same_files(undisturbed, tmp_path):
     missing = [
         generate_all(

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from crystal_data.generation.request import GenerationRequest
 from crystal_data.generation.task import GeneratedSample, Task, tasks_of
 from crystal_data.generation.writer import StructureWriter
-from crystal_data.processes.parallel import map_in_order
 from crystal_data.processes.progress import progress
+from crystal_data.processes.workers import WorkerLostError, Workers
 
 
 class Generator(Protocol):
@@ -104,17 +104,26 @@ def generate_all(
         _Share(generator, requests, folder, block_size, place, total, place == first)
         for place in range(first, first + num_processes)
     ]
-    workers = num_processes if num_processes > 1 else 0
-    for _ in map_in_order(_make, shares, _same, num_workers=workers, patience=0.0):
-        pass
+    _make_all(shares)
     missing = writer.missing()
     if not missing:
         writer.merge()
     return GenerationResult(folder, len(tasks_of(requests)), len(missing))
 
 
-def _same(share: _Share) -> _Share:
-    return share
+def _make_all(shares: Sequence[_Share]) -> None:
+    if len(shares) == 1:
+        _make(shares[0])
+        return
+    try:
+        with Workers(len(shares)) as workers:
+            for future in [workers.submit(_make, share) for share in shares]:
+                future.result()
+    except WorkerLostError as error:
+        raise RuntimeError(
+            f"one of {len(shares)} processes died, perhaps for want of memory; run the same again, "
+            "with a smaller num_processes or block_size"
+        ) from error
 
 
 def _make(share: _Share) -> None:
