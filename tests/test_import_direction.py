@@ -39,7 +39,7 @@ STOREYS = {
         sources run_folder
         store
         splits builtin
-        loading
+        loading generation
         training
         inference testing
         cli
