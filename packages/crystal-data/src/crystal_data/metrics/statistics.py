@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystal_data.errors import InvalidArgumentError
+
 MIN_SEEDS = 3  # with fewer, a spread between seeds says next to nothing
 _CHUNK = 4_000_000  # resampled values held at once
 
@@ -64,7 +66,7 @@ def seed_interval(values: ArrayLike, *, confidence: float = 0.95) -> SeedInterva
         confidence: Share of such intervals that cover the mean.
 
     Raises:
-        ValueError: If there are no values, a seed has none, or one is infinite.
+        InvalidArgumentError: If there are no values, a seed has none, or one is infinite.
 
     Source:
         Banerjee, Sankhyā 22, 357 (1960), intervals of sums of means with unknown, unequal
@@ -100,7 +102,7 @@ def seed_gain_interval(
         confidence: Share of such intervals that cover the gain.
 
     Raises:
-        ValueError: If shapes or places of NaN differ, the baseline has no error at all, or as
+        InvalidArgumentError: If shapes or places of NaN differ, the baseline has no error at all, or as
             `seed_interval` says.
 
     Source:
@@ -108,13 +110,15 @@ def seed_gain_interval(
     """
     first, second = np.asarray(baseline, dtype=np.float64), np.asarray(errors, dtype=np.float64)
     if first.shape != second.shape or not np.array_equal(np.isnan(first), np.isnan(second)):
-        raise ValueError(
+        raise InvalidArgumentError(
             f"a gain needs pairs of errors: arrays of one shape with NaN in the same places; got "
             f"shapes {first.shape} and {second.shape}"
         )
     scale = float(np.nanmean(_seed_table(first), axis=1).mean())
     if scale <= 0:
-        raise ValueError(f"the mean error of the baseline is {scale}; a gain needs a positive one")
+        raise InvalidArgumentError(
+            f"the mean error of the baseline is {scale}; a gain needs a positive one"
+        )
     ratio = float(np.nanmean(_seed_table(second), axis=1).mean()) / scale
     return seed_interval(1 - ratio + (ratio * first - second) / scale, confidence=confidence)
 
@@ -139,14 +143,14 @@ def bootstrap_interval(
         num_resamples: How often the structures are drawn anew.
 
     Raises:
-        ValueError: If there are no values, or one is not finite.
+        InvalidArgumentError: If there are no values, or one is not finite.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     rows = np.asarray(values, dtype=np.float64)
     if rows.size == 0 or not np.isfinite(rows).all():
-        raise ValueError(
+        raise InvalidArgumentError(
             f"a bootstrap needs finite values, at least one; got {rows.size}, of which "
             f"{int((~np.isfinite(rows)).sum())} are not finite"
         )
@@ -174,11 +178,12 @@ def paired_bootstrap_interval(
     """Interval of the mean of ``values - others``, both measured on the same structures.
 
     Raises:
-        ValueError: If the two differ in length, are empty, or hold a value that is not finite.
+        InvalidArgumentError: If the two differ in length, are empty, or hold a value that is not
+            finite.
     """
     first, second = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"pairs need two arrays of the same length, got shapes {first.shape} and {second.shape}"
         )
     return bootstrap_interval(
@@ -192,7 +197,7 @@ def _seed_table(values: ArrayLike) -> NDArray[np.float64]:
         table = table[:, None]
     has_values = table.ndim == 2 and len(table) > 0 and np.isfinite(table).any(axis=1).all()
     if not has_values or np.isinf(table).any():
-        raise ValueError(
+        raise InvalidArgumentError(
             "an interval needs values of each seed, finite or NaN for none, of shape [num_seeds, "
             f"num_rows]; got shape {table.shape} with {np.isinf(table).sum()} infinite values"
         )
@@ -211,7 +216,7 @@ def _row_error(table: NDArray[np.float64], means: NDArray[np.float64]) -> float:
 
 def _check_confidence(confidence: float) -> None:
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; it lies between 0 and 1")
+        raise InvalidArgumentError(f"confidence is {confidence}; it lies between 0 and 1")
 
 
 def _quantile(confidence: float, count: int) -> float:
