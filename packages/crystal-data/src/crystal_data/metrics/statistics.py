@@ -53,6 +53,8 @@ def seed_interval(values: ArrayLike, *, confidence: float = 0.95) -> SeedInterva
     ``confidence`` says, whatever the shares of seeds and rows (Banerjee, for normal values).
     Satterthwaite's degrees of freedom give narrower intervals that cover less often than they say
     where seeds dominate; ``t`` for both parts gives intervals twice as wide where rows dominate.
+    Noise of single values, and rows that differ between seeds, count in both errors, which makes
+    the interval wider than needed.
 
     In a repeated cross-validation a seed is one repetition, and its row is every structure, each
     predicted by the fold that was not trained on it. All repetitions share the structures. That
@@ -102,8 +104,8 @@ def seed_gain_interval(
         confidence: Share of such intervals that cover the gain.
 
     Raises:
-        InvalidArgumentError: If shapes or places of NaN differ, the baseline has no error at all, or as
-            `seed_interval` says.
+        InvalidArgumentError: If shapes or places of NaN differ, the baseline has no error at all,
+            or as `seed_interval` says.
 
     Source:
         Cochran, Sampling Techniques (1977), chapter 6, variance of a ratio.
