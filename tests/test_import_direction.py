@@ -30,7 +30,7 @@ STOREYS = {
         errors elements versions lazy homes shipped_configs lightning_internals
         crystal processes
         symmetry
-        io graphs
+        io graphs text
         metrics artifacts transforms
         sources
         store
