@@ -20,6 +20,7 @@ from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.domain import rejected_elements
 from crystal_data.processes.parent import as_parent
 from crystal_data.sources.base import CrystalSource
+from crystal_data.store.edges import EdgeColumn
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
 from crystal_data.training.module import PropertyModule
@@ -71,7 +72,7 @@ class _Inputs(CrystalDataModule):
             self._read = self._open(self.source, "skip")
             self._is_read = True
         if self.graph_spec is not None:
-            self._read.add_edges(self.graph_spec)
+            self._read.add_column(EdgeColumn(self.graph_spec))
 
 
 def predict_source(

@@ -30,6 +30,7 @@ from crystal_data.splits.chosen_rows import ChosenRows, choose_rows
 from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
+from crystal_data.store.edges import EdgeColumn
 from crystal_data.store.notes import NOTES, write_notes
 from crystal_data.store.rejections import REJECTED
 from crystal_data.store.store import CrystalStore
@@ -176,7 +177,7 @@ class CrystalDataModule(LightningDataModule):
         predicts = self.trainer is not None and self.trainer.state.fn == "predict"
         store = self._open(self.source, self.on_invalid or ("skip" if predicts else "error"))
         if self.graph_spec is not None and (self.max_edges is not None or not self._moves_atoms()):
-            store.add_edges(self.graph_spec)
+            store.add_column(EdgeColumn(self.graph_spec))
         if self.trainer is None or self.trainer.state.fn == "fit":
             self._exclude(store, choose_rows(store, self.split, self.targets, self.seed))
 
@@ -401,7 +402,8 @@ class CrystalDataModule(LightningDataModule):
         if self.max_atoms is not None:
             bounds.append(Bound("max_atoms", self.max_atoms, num_atoms))
         if self.max_edges is not None:
-            edges = None if self.graph_spec is None else self.store.edges(self.graph_spec)
+            spec = self.graph_spec
+            edges = None if spec is None else self.store.column_of(EdgeColumn(spec))
             if edges is None:
                 raise ValueError("max_edges bounds batches with edges; this model asks for none")
             bounds.append(Bound("max_edges", self.max_edges, np.diff(edges.offsets)[rows]))

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.loading.sampler import BatchRequest
+from crystal_data.store.edges import EdgeColumn
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
 from crystal_data.transforms.random import SampleRandom
@@ -43,7 +44,7 @@ class CrystalDataset(Dataset[CrystalBatch]):
         self._stored_edges = None if moves_atoms else graph_spec
         if self._stored_edges is not None:
             # Opened, and checked, before workers are started: they take it over.
-            store.edges(self._stored_edges)
+            store.column_of(EdgeColumn(self._stored_edges))
 
     def __len__(self) -> int:
         return len(self.store)
