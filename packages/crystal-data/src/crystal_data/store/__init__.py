@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crystal_data.store.derived import DerivedColumn as DerivedColumn
     from crystal_data.store.edges import EdgeColumn as EdgeColumn
     from crystal_data.store.manifest import StoreError as StoreError
+    from crystal_data.store.orbits import OrbitColumn as OrbitColumn
     from crystal_data.store.properties import MissingColumnError as MissingColumnError
     from crystal_data.store.rejections import REJECTED as REJECTED
     from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
@@ -29,6 +30,7 @@ _EXPORTS = {
     "EdgeColumn": "crystal_data.store.edges",
     "InvalidSourceError": "crystal_data.store.rejections",
     "MissingColumnError": "crystal_data.store.properties",
+    "OrbitColumn": "crystal_data.store.orbits",
     "REJECTED": "crystal_data.store.rejections",
     "StoreError": "crystal_data.store.manifest",
     "TokenColumn": "crystal_data.store.tokens",
