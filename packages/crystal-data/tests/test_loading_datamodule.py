@@ -14,7 +14,8 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.record import Record
 from crystal_data.io.rejected import read_rejected
-from crystal_data.loading import BatchRequest, CrystalDataModule, CrystalDataset
+from crystal_data.loading import BatchNeeds, BatchRequest, CrystalDataModule, CrystalDataset
+from crystal_data.loading.needs import NeedsBatches
 from crystal_data.sources.base import CrystalSource
 from crystal_data.splits import EvaluationSet
 from crystal_data.splits.folds import KFoldSplit
@@ -76,11 +77,10 @@ class Crystals(CrystalSource):
             )
 
 
-class Tiny(LightningModule):
+class Tiny(LightningModule, NeedsBatches):
     """Counts what it is shown."""
 
-    targets = ("energy",)
-    graph_spec = SPEC
+    needs = BatchNeeds(("energy",), SPEC)
 
     def __init__(self) -> None:
         super().__init__()
@@ -349,7 +349,7 @@ def test_workers_give_the_same_batches(tmp_path):
     for one, other in zip(plain.train_dataloader(), loader, strict=True):
         assert one.identifier == other.identifier
         for key in ("frac_coords", "edge_index", "edge_length", "sample_id"):
-            assert torch.equal(one[key], other[key])
+            assert torch.equal(getattr(one, key), getattr(other, key))
         assert torch.equal(one.targets["energy"], other.targets["energy"])
 
 

@@ -18,10 +18,7 @@ CONFIG = {
     "model": {
         "class_path": "crystal_data.training.PropertyModule",
         "init_args": {
-            "model": {
-                "class_path": "torch.nn.Linear",
-                "init_args": {"in_features": 1, "out_features": 1},
-            },
+            "model": {"class_path": "crystal_data.artifacts.PretrainedModel"},
             "targets": ["energy"],
         },
     },
@@ -32,10 +29,16 @@ CONFIG = {
 }
 FOREIGN = """
 from pathlib import Path
+from torch.nn import Linear
 from torch.optim import SGD
+from crystal_data.artifacts import PretrainedModel
 Path("executed").touch()
 class Own(SGD):
     pass
+class Net(PretrainedModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = Linear(1, 1)
 """
 SHELL = {"class_path": "os.system", "init_args": {"command": "touch executed"}}
 # A class of torch that starts a program when it is made.
@@ -214,9 +217,10 @@ def test_a_config_file_cannot_add_modules(key, capsys):
 
 def test_the_user_can_add_a_module():
     write(OPTIMIZER, {"class_path": "foreign_code.Own", "init_args": {"lr": 0.5}})
-    cli = CrystalCLI(["--config", "config.yaml"], run=False, allow_modules=["foreign_code"])
+    arguments = ["--config", "config.yaml", "--model.model", "foreign_code.Net"]
+    cli = CrystalCLI(arguments, run=False, allow_modules=["foreign_code"])
     assert Path("executed").exists()
-    optimizer = cli.model.configure_optimizers()
+    optimizer = cli.model.configure_optimizers()["optimizer"]
     assert type(optimizer).__name__ == "Own"
     assert optimizer.param_groups[0]["lr"] == 0.5
 

@@ -56,7 +56,9 @@ def test_published_preset_depends_on_the_order_of_atoms():
 
 def plain_graph(num_atoms, edge_index):
     """Every atom and edge for itself; lengths are not asked for."""
-    batch = CrystalBatch(batch=torch.zeros(num_atoms, dtype=torch.int64))
+    batch = CrystalBatch.from_arrays(
+        np.eye(3)[None], np.zeros((num_atoms, 3)), np.ones(num_atoms), [num_atoms]
+    )
     return DistinctGraph.all_of(batch, edge_index, torch.ones(edge_index.shape[1]))
 
 

@@ -6,7 +6,7 @@ above, and ``tests/test_lightning_internals.py`` compares each with the installe
 
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loops.loop import _Loop
 from torch.optim.swa_utils import AveragedModel
@@ -21,6 +21,23 @@ def uses_distributed_sampler(trainer: Trainer) -> bool:
     Private: ``Trainer._accelerator_connector``. The trainer keeps this argument nowhere else.
     """
     return bool(trainer._accelerator_connector.use_distributed_sampler)
+
+
+def attached_data_module(trainer: Trainer) -> LightningDataModule | None:
+    """The data module that the trainer runs with; None where it was given loaders.
+
+    Private: ``Trainer.datamodule`` is in no signature and no type; its data connector sets it.
+    """
+    found: LightningDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
+    return found
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether this is a ``fast_dev_run``, which leaves nothing behind.
+
+    Private: ``Trainer.fast_dev_run``, an argument that is kept in no declared attribute.
+    """
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def num_trained_epochs(trainer: Trainer) -> int:

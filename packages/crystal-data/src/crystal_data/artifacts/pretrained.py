@@ -11,6 +11,7 @@ from torch import nn
 from crystal_data.artifacts.artifact import Artifact, TargetScale
 from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
 from crystal_data.artifacts.size_limit import limited_by
+from crystal_data.graphs.spec import GraphSpec
 
 
 class PretrainedModel(nn.Module):
@@ -21,6 +22,8 @@ class PretrainedModel(nn.Module):
     objects overrides ``artifact_arguments`` and ``from_arguments``.
     """
 
+    #: Edges that it wants; None for a model without.
+    graph_spec: GraphSpec | None = None
     _arguments: dict[str, Any]
 
     @property
@@ -65,7 +68,7 @@ class PretrainedModel(nn.Module):
         """The model as what is saved; arguments as in :meth:`save_pretrained`."""
         registry = self.registry()
         registry.check(type(self))
-        graph_spec = getattr(self, "graph_spec", None)
+        graph_spec = self.graph_spec
         return Artifact(
             package=registry.package,
             model=type(self).__name__,
@@ -169,8 +172,7 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
         if not isinstance(error, ValueError):
             reason = f"{type(error).__name__}: {reason}"
         raise ArtifactError(f"{artifact.model} cannot be built as saved: {reason}") from error
-    graph_spec = getattr(model, "graph_spec", None)
-    rebuilt = None if graph_spec is None else graph_spec.to_dict()
+    rebuilt = None if model.graph_spec is None else model.graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:
         raise ArtifactError(
             f"{artifact.model} was trained on graphs {artifact.graph_spec} but now asks for "

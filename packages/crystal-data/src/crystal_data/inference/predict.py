@@ -4,7 +4,7 @@ import io
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.rejected import read_rejected
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.domain import rejected_elements
+from crystal_data.loading.needs import BatchNeeds
 from crystal_data.processes.parent import as_parent
 from crystal_data.sources.base import CrystalSource
 from crystal_data.store.edges import EdgeColumn
@@ -58,8 +59,8 @@ class _Inputs(CrystalDataModule):
 
     @property
     @override
-    def supported_elements(self) -> Collection[int] | None:
-        return self.elements
+    def needs(self) -> BatchNeeds:
+        return replace(super().needs, supported_elements=self.elements)
 
     @override
     def predict_dataloader(self) -> Any:
@@ -71,8 +72,8 @@ class _Inputs(CrystalDataModule):
         if not self._is_read:
             self._read = self._open(self.source, "skip")
             self._is_read = True
-        if self.graph_spec is not None:
-            self._read.add_column(EdgeColumn(self.graph_spec))
+        if self.needs.graph_spec is not None:
+            self._read.add_column(EdgeColumn(self.needs.graph_spec))
 
 
 def predict_source(
@@ -136,7 +137,7 @@ def predict_source(
 
 def _common_elements(modules: Sequence[PropertyModule]) -> Collection[int] | None:
     """Atomic numbers that all modules have; None if each takes all."""
-    known = [getattr(module.model, "supported_elements", None) for module in modules]
+    known = [module.model.supported_elements for module in modules]
     sets = [frozenset(elements) for elements in known if elements is not None]
     return frozenset.intersection(*sets) if sets else None
 

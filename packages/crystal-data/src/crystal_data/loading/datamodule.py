@@ -1,7 +1,7 @@
 """The data module of all packages: from a source to the batches that a model asks for."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
 from crystal_data.io.rejected import read_rejected, write_rejected
-from crystal_data.lightning_internals import uses_distributed_sampler
+from crystal_data.lightning_internals import is_trial, uses_distributed_sampler
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.groups import RowGroups
+from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.processes.progress import say
@@ -42,10 +43,8 @@ _EXCLUDED = "excluded.csv"
 class CrystalDataModule(LightningDataModule):
     """Serves one source to any model.
 
-    The model says what it needs: ``graph_spec`` and ``targets`` are read from the LightningModule
-    that the Trainer runs, and ``corruptions``, transforms of what a model learns to repair, if it
-    has any: they come before ``transforms`` in training, with the same draws in every evaluation.
-    Outside a Trainer, call :meth:`configure`.
+    The LightningModule that the Trainer runs states what it needs (:class:`BatchNeeds`). Outside a
+    Trainer, and for a LightningModule that states nothing, call :meth:`configure`.
 
     Args:
         source: Where the crystals come from.
@@ -114,8 +113,7 @@ class CrystalDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.length_buckets = length_buckets
         self.balance = balance
-        self._targets: tuple[str, ...] = ()
-        self._graph_spec: GraphSpec | None = None
+        self._configured = BatchNeeds()
         self._served: tuple[str, ...] = ()
         self._store: CrystalStore | None = None
         self._chosen: ChosenRows | None = None
@@ -130,35 +128,14 @@ class CrystalDataModule(LightningDataModule):
             targets: Columns that batches bring along.
             graph_spec: Edges that batches have; None for none.
         """
-        self._targets = tuple(targets)
-        self._graph_spec = graph_spec
+        self._configured = BatchNeeds(tuple(targets), graph_spec)
         return self
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Columns that the model learns or is scored on."""
-        return tuple(getattr(self._module(), "targets", self._targets))
-
-    @property
-    def graph_spec(self) -> GraphSpec | None:
-        """Edges that the model wants; None for none."""
-        spec: GraphSpec | None = getattr(self._module(), "graph_spec", self._graph_spec)
-        return spec
-
-    @property
-    def supported_elements(self) -> Collection[int] | None:
-        """Atomic numbers that the model has; None for all."""
-        model = getattr(self._module(), "model", None)
-        elements: Collection[int] | None = getattr(model, "supported_elements", None)
-        return elements
-
-    @property
-    def corruptions(self) -> tuple[Transform, ...]:
-        """What is done to the crystals that the model learns to repair."""
-        return tuple(getattr(self._module(), "corruptions", ()))
-
-    def _module(self) -> Any:
-        return None if self.trainer is None else self.trainer.lightning_module
+    def needs(self) -> BatchNeeds:
+        """What the model needs."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module.needs if isinstance(module, NeedsBatches) else self._configured
 
     @property
     def store(self) -> CrystalStore:
@@ -176,10 +153,13 @@ class CrystalDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         predicts = self.trainer is not None and self.trainer.state.fn == "predict"
         store = self._open(self.source, self.on_invalid or ("skip" if predicts else "error"))
-        if self.graph_spec is not None and (self.max_edges is not None or not self._moves_atoms()):
-            store.add_column(EdgeColumn(self.graph_spec))
+        needs = self.needs
+        # Edges of atoms that are moved are found anew in every batch.
+        are_moved = any(corruption.moves_atoms for corruption in needs.corruptions)
+        if needs.graph_spec is not None and (self.max_edges is not None or not are_moved):
+            store.add_column(EdgeColumn(needs.graph_spec))
         if self.trainer is None or self.trainer.state.fn == "fit":
-            self._exclude(store, choose_rows(store, self.split, self.targets, self.seed))
+            self._exclude(store, choose_rows(store, self.split, self.needs.targets, self.seed))
 
     @override
     def setup(self, stage: str | None = None) -> None:
@@ -191,8 +171,8 @@ class CrystalDataModule(LightningDataModule):
         )
         # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
         # is an error.
-        known = store.properties if stage == "predict" else self.targets
-        self._served = tuple(name for name in self.targets if name in known)
+        known = store.properties if stage == "predict" else self.needs.targets
+        self._served = tuple(name for name in self.needs.targets if name in known)
         chosen = self._chosen = choose_rows(store, self.split, self._served, self.seed)
         self._exclusion = Exclusion(chosen.rows["train"], "")
         is_first = self.trainer is None or self.trainer.is_global_zero
@@ -201,16 +181,8 @@ class CrystalDataModule(LightningDataModule):
             chosen.rows["train"] = self._first_of_shuffle(self._exclusion.rows)
             if is_first:
                 say(self._summary(chosen, self._exclusion))
-        if (
-            self.trainer is not None
-            and is_first
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
+        if self.trainer is not None and is_first and not is_trial(self.trainer):
             self._write_reports(store, stage, Path(self.trainer.default_root_dir))
-
-    def _moves_atoms(self) -> bool:
-        """Whether edges of the stored positions are of no use."""
-        return any(corruption.moves_atoms for corruption in self.corruptions)
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(
@@ -227,8 +199,8 @@ class CrystalDataModule(LightningDataModule):
     def _first_of_shuffle(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(rows) == 0:
             raise ValueError(
-                f"{self.source.name}: no row is left to train on; the targets are {self.targets}, "
-                f"split is {self.split} and exclude is {self.exclude}"
+                f"{self.source.name}: no row is left to train on; the targets are "
+                f"{self.needs.targets}, split is {self.split} and exclude is {self.exclude}"
             )
         if self.train_size is None:
             return rows
@@ -258,7 +230,7 @@ class CrystalDataModule(LightningDataModule):
         if store.path is not None:
             rejected = read_rejected(store.path / REJECTED)
             if stage == "predict":
-                rejected += rejected_elements(store, self.supported_elements)
+                rejected += rejected_elements(store, self.needs.supported_elements)
             write_rejected(folder / REJECTED, rejected)
         write_notes(folder / NOTES, store)
         if self._exclusion is not None and self._exclusion.table:
@@ -280,17 +252,17 @@ class CrystalDataModule(LightningDataModule):
             # A row without labels can be predicted all the same, so the store is asked.
             rows = np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
             # One crystal that the model cannot take must not stop the others.
-            refused = list(unsupported(self.store, self.supported_elements))
+            refused = list(unsupported(self.store, self.needs.supported_elements))
             return rows[~np.isin(rows, refused)]
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
         """Labels of the training rows, NaN where there is none: what normalizers fit on."""
-        return self.store.targets(self.targets, self.sample_ids("train"))
+        return self.store.targets(self.needs.targets, self.sample_ids("train"))
 
     def training_domain(self) -> dict[str, Any]:
         """Elements, sizes and labels of the training rows, for artifacts."""
-        return training_domain(self.store, self.sample_ids("train"), self.targets)
+        return training_domain(self.store, self.sample_ids("train"), self.needs.targets)
 
     def groups(self, column: str) -> RowGroups:
         """The groups that a column of text divides the store into.
@@ -370,11 +342,11 @@ class CrystalDataModule(LightningDataModule):
             else None,
         )
         # Predictions are for the crystals as they are.
-        corruptions = () if split == "predict" else self.corruptions
+        corruptions = () if split == "predict" else self.needs.corruptions
         dataset = CrystalDataset(
             self.store,
             targets=self._served,
-            graph_spec=self.graph_spec,
+            graph_spec=self.needs.graph_spec,
             transforms=(*corruptions, *(self.transforms if is_training else ())),
             seed=self.seed,
         )
@@ -402,7 +374,7 @@ class CrystalDataModule(LightningDataModule):
         if self.max_atoms is not None:
             bounds.append(Bound("max_atoms", self.max_atoms, num_atoms))
         if self.max_edges is not None:
-            spec = self.graph_spec
+            spec = self.needs.graph_spec
             edges = None if spec is None else self.store.column_of(EdgeColumn(spec))
             if edges is None:
                 raise ValueError("max_edges bounds batches with edges; this model asks for none")

@@ -290,11 +290,10 @@ class CrystalStore:
         edges = None if graph_spec is None else self.column_of(EdgeColumn(graph_spec))
         if edges is not None:
             first_atom = np.cumsum(num_atoms) - num_atoms
-            batch.edge_index, batch.edge_shift, batch.edge_length = cut_edges(
-                edges, rows, first_atom
-            )
+            edge_index, batch.edge_shift, batch.edge_length = cut_edges(edges, rows, first_atom)
+            batch.edge_index = edge_index
             if graph_spec is not None and graph_spec.line_graph:
-                batch.line_graph_index = line_graph_index(batch.edge_index, len(atoms))
+                batch.line_graph_index = line_graph_index(edge_index, len(atoms))
         return batch
 
     def column_of(self, column: DerivedColumn) -> ColumnValues | None:

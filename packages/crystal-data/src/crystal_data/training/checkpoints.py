@@ -135,6 +135,8 @@ class ExactResume(Callback):
         if monitored is None:
             return
         begin_next_epoch(trainer)
+        if not pl_module.automatic_optimization:
+            return  # the module has stepped its schedules before the checkpoint was written
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0 and config.interval == "epoch"
             if config.reduce_on_plateau and due and config.monitor in monitored:

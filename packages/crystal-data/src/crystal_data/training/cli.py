@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, get_loader, set_loader
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers.logger import Logger
@@ -22,6 +22,7 @@ from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
 from crystal_data.lightning_internals import subcommand_parsers
+from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
@@ -41,6 +42,7 @@ from crystal_data.training.config_arguments import (
     configs_first,
     named_configs,
 )
+from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.freezing import Freeze
 from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
@@ -109,12 +111,6 @@ class CrystalCLI(LightningCLI):
     that of ``--ckpt_path``, and leave their results in its run; with ``--init_from`` and no
     ``--ckpt_path`` they take the artifact as it is.
 
-    What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
-    that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
-    artifact; ``load_pretrained(path, strict=…)``, which returns a report, for ``--init_from``;
-    ``num_labels`` (by metric) and ``units`` (by target) for ``results.json``; outputs of
-    ``test_step`` and ``predict_step`` as ``PropertyModule`` has them for ``predictions/``.
-
     Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
 
     Classes come from these packages, torch, lightning and torchmetrics; see ``docs/security.md``.
@@ -146,8 +142,8 @@ class CrystalCLI(LightningCLI):
         }
         with self._allowed.in_force():
             super().__init__(
-                LightningModule,
-                LightningDataModule,
+                CrystalModule,
+                CrystalDataModule,
                 save_config_callback=SaveRunConfig,
                 trainer_defaults=dict(_TRAINER_DEFAULTS),
                 seed_everything_default=0,
@@ -234,11 +230,8 @@ class CrystalCLI(LightningCLI):
         # A checkpoint that is evaluated holds what became of the weights it started from.
         if source is None or (evaluates and config.get("ckpt_path") is not None):
             return
-        load = getattr(self.model, "load_pretrained", None)
-        if load is None:
-            _refuse(f"--init_from: {type(self.model).__name__} has no load_pretrained")
         try:
-            report = load(source, strict=evaluates)
+            report = self.model.load_pretrained(source, strict=evaluates)
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
         if is_first_process():
@@ -363,14 +356,14 @@ def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
     return 0
 
 
-def _checkpoints(model: LightningModule, root: Path) -> list[ModelCheckpoint]:
+def _checkpoints(module: CrystalModule, root: Path) -> list[ModelCheckpoint]:
     # The best one first: last.ckpt then knows of it, and after a kill between the two the epoch is
     # trained again from the one before.
     best = ModelCheckpoint(
         dirpath=root / CHECKPOINTS,
         filename="best",
-        monitor=getattr(model, "monitor", "val/mae"),
-        mode="min",
+        monitor=module.monitor,
+        mode=module.monitor_mode,
         save_top_k=1,
         enable_version_counter=False,
         auto_insert_metric_name=False,

@@ -5,26 +5,19 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_lines, csv_text, errors_named, write_text
-from crystal_data.training.runs import is_trial, run_folder
+from crystal_data.lightning_internals import attached_data_module, is_trial
+from crystal_data.loading.datamodule import CrystalDataModule
+from crystal_data.training.runs import run_folder
 
 Split = Literal["test", "predict"]
-
-
-@runtime_checkable
-class KnowsItsRows(Protocol):
-    """A data module that can say which samples a split has."""
-
-    def sample_ids(self, split: str) -> NDArray[Any]:
-        """Sample ids of the split, in the order of the input."""
 
 
 class PredictionWriter(Callback):
@@ -90,12 +83,12 @@ class PredictionWriter(Callback):
     def _finish(self, trainer: Trainer, split: Split) -> None:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            datamodule: Any = getattr(trainer, "datamodule", None)
+            data = attached_data_module(trainer)
             # A run cut short on purpose, by limit_test_batches, has no full set to check.
             limit = trainer.limit_test_batches if split == "test" else trainer.limit_predict_batches
             whole = limit == 1.0 and not is_trial(trainer)
-            known = isinstance(datamodule, KnowsItsRows) and whole
-            expected = datamodule.sample_ids(split).tolist() if known else None
+            ids = data.sample_ids(split) if isinstance(data, CrystalDataModule) and whole else None
+            expected = None if ids is None else ids.tolist()
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
                 self._keep(split, table)

@@ -35,11 +35,6 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.strategy.broadcast(str(trainer.default_root_dir)))
 
 
-def is_trial(trainer: Trainer) -> bool:
-    """Whether this is a ``fast_dev_run``, which leaves nothing behind."""
-    return bool(getattr(trainer, "fast_dev_run", False))
-
-
 def run_group(configs: Sequence[Path]) -> Path:
     """Folder of all runs of one config: named after it, or after the run that saved it."""
     if not configs:

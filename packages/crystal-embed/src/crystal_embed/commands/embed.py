@@ -115,9 +115,9 @@ def encode_store(
     from crystal_data.store import EdgeColumn
     from crystal_embed.models.base import Encoder
 
+    graph_spec = model.graph_spec
     if not isinstance(model, Encoder):
         raise ValueError(f"a {type(model).__name__} has no vectors of atoms and crystals")
-    graph_spec: Any = getattr(model, "graph_spec", None)
     if graph_spec is not None:
         store.add_column(EdgeColumn(graph_spec))
     encode = model.encode_atoms if what == "atoms" else model.encode

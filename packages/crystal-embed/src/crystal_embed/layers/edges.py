@@ -15,9 +15,5 @@ def edges_of(batch: CrystalBatch, model: str) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If the batch has no edges.
     """
-    if "edge_index" not in batch:
-        raise ValueError(
-            f"{model} needs edges and the batch has none; give it "
-            "batch.with_edges(model.graph_spec)"
-        )
-    return batch.edge_index, batch.edge_length
+    edges = batch.edges(model)
+    return edges.edge_index, edges.edge_length

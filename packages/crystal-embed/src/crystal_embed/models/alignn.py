@@ -134,7 +134,7 @@ class ALIGNN(GraphModel):
         edge_index, edge_length = self.edges_of(batch)
         angle_index = self._line_graph_of(batch)
         edge_vec = edge_vectors(
-            batch.lattice, batch.frac_coords, edge_index, batch.edge_shift, batch.batch
+            batch.lattice, batch.frac_coords, edge_index, batch.edges().edge_shift, batch.batch
         )
         graph = DistinctLineGraph.of(
             batch,
@@ -157,9 +157,4 @@ class ALIGNN(GraphModel):
         return atoms, graph
 
     def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
-        if "line_graph_index" not in batch:
-            raise ValueError(
-                "ALIGNN needs the line graph and the batch has edges alone; give it "
-                "batch.with_edges(model.graph_spec)"
-            )
-        return batch.line_graph_index
+        return batch.line_graph("ALIGNN")

@@ -106,6 +106,8 @@ class CrystalTransformer(PretrainedModel):
         is our own.
     """
 
+    property_heads = ("heads",)
+
     def __init__(
         self,
         num_outputs: int = 1,

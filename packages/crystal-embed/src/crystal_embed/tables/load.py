@@ -10,7 +10,7 @@ from crystal_embed.shipped import shipped_tables
 from crystal_embed.tables.atom_init import atom_init
 from crystal_embed.tables.files import SUFFIXES, read_table
 from crystal_embed.tables.published import published_table
-from crystal_embed.tables.table import ElementTable
+from crystal_embed.tables.table import ElementTable, HasElementTable
 
 # The elements that public tables of this field hold, and that public data sets contain.
 NUM_ELEMENTS = 100
@@ -158,8 +158,6 @@ def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
     from crystal_data.artifacts import PretrainedModel
 
     model = PretrainedModel.from_pretrained(path_or_hub_id)
-    extract = getattr(model, "element_table", None)
-    if extract is None:
+    if not isinstance(model, HasElementTable):
         raise ValueError(f"{path_or_hub_id}: a {type(model).__name__} has no element table")
-    table: ElementTable = extract()
-    return table
+    return model.element_table()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,3 +120,11 @@ class ElementTable:
 
     def _invalid(self, detail: str) -> ValueError:
         return ValueError(f"element table '{self.name}': {detail}")
+
+
+@runtime_checkable
+class HasElementTable(Protocol):
+    """A model that has a vector for each element."""
+
+    def element_table(self) -> ElementTable:
+        """The vectors that enter the first layer."""
