@@ -127,6 +127,16 @@ def test_a_column_is_computed_once_and_found_later(tmp_path, monkeypatch):
     assert pickle.loads(pickle.dumps(memory)).column_of(HeavyAtoms()).failed()
 
 
+def test_another_layout_needs_another_version(tmp_path, monkeypatch):
+    store = CrystalStore.from_crystals(CRYSTALS, tmp_path / "store")
+    store.add_column(HeavyAtoms(), num_workers=0)
+    more = {**HeavyAtoms.layout, "mass": ArrayLayout(np.float64)}
+    monkeypatch.setattr(HeavyAtoms, "layout", more)
+    message = r"it has no mass, which HeavyAtoms\(.*\) has; raise the version of HeavyAtoms"
+    with pytest.raises(StoreError, match=message):
+        CrystalStore.open(store.path).column_of(HeavyAtoms())
+
+
 def test_a_column_that_fails_leaves_nothing(tmp_path, monkeypatch):
     store = CrystalStore.from_crystals(CRYSTALS, tmp_path / "store")
 

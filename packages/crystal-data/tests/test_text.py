@@ -119,6 +119,8 @@ def test_examples():
     text = "Na Cl 3.988 3.988 3.988 60.000 60.000 60.000 0.000 0.000 0.000 0.500 0.500 0.500"
     assert CompactText(3).encode(SALT) == text
     assert same(CompactText(3).decode(text.replace(" ", "\n"), "salt"), round_crystal(SALT, 3))
+    collapsed = " ".join(CifText(3).encode(SALT).split())
+    assert same(CifText(3).decode(collapsed, "salt"), round_crystal(SALT, 3))
     tokenizer = CrystalTokenizer(decimals=2)
     tokens = tokenizer.encode(SALT)
     names = " ".join(tokenizer.VOCABULARY[token] for token in tokens)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import CrystalArrays
 from crystal_data.store.columns import ragged_positions
-from crystal_data.store.manifest import map_columns
+from crystal_data.store.manifest import StoreError, map_columns
 
 
 class ArrayLayout(NamedTuple):
@@ -112,9 +112,15 @@ class ColumnValues:
             check: Compare every file with its checksum.
 
         Raises:
-            StoreError: If a file is missing or damaged.
+            StoreError: If a file is missing or damaged, or the arrays are not those of the layout.
         """
         _, arrays = map_columns(folder, check=check)
+        missing = [name for name in (*column.layout, "offsets") if name not in arrays]
+        if missing:
+            raise StoreError(
+                f"{folder}: it has no {missing[0]}, which {column} has",
+                f"raise the version of {type(column).__name__}, or delete {folder}",
+            )
         values = {name: arrays[name] for name in column.layout}
         return cls(values, arrays["offsets"], arrays.get("failures"), column)
 
