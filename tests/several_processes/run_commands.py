@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from crystal_data.training.cli import main
+from crystal_data.training.command import main
 
 ALLOWED = ("--allow-module", "processes_toy", "--allow-module", "two_optimizers")
 

@@ -272,7 +272,7 @@ def test_exclusion_is_recalled_and_depends_on_its_sets(tmp_path, monkeypatch):
     ids = tmp_path / "ids.txt"
     ids.write_text("forty-2\nforty-3\n")
     assert ready(module(tmp_path, exclude=[str(ids)])).data_info()["excluded"] == 1
-    monkeypatch.setattr("crystal_data.splits.exclusion.excluded_rows", None)
+    monkeypatch.setattr("crystal_data.splits.exclusion.find_leaks", None)
     assert ready(module(tmp_path, exclude=[other])).data_info()["excluded"] == 8
     with pytest.raises(TypeError):
         ready(module(tmp_path, exclude=[other, "test"]))

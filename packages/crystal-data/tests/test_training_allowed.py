@@ -10,8 +10,10 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping
 
 from crystal_data.training import PropertyModule
-from crystal_data.training.allowed import Allowed, NotAllowedError, split_modules
-from crystal_data.training.cli import CrystalCLI, main
+from crystal_data.training.allowed import Allowed
+from crystal_data.training.allowed_paths import NotAllowedError, split_modules
+from crystal_data.training.cli import CrystalCLI
+from crystal_data.training.command import main
 
 CONFIG = {
     "trainer": {"max_epochs": 1, "accelerator": "cpu", "devices": 1},
@@ -212,7 +214,12 @@ def test_a_config_file_cannot_add_modules(key, capsys):
     write(OPTIMIZER, "foreign_code.Own")
     with Path("config.yaml").open("a", encoding="utf-8") as file:
         file.write(f"{key}: [foreign_code]\n")
-    refused(capsys)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "config.yaml"])
+    error = capsys.readouterr().err
+    assert f"config.yaml: {key}: the top level has no '{key}'" in error
+    assert "'foreign_code.Own' is not used" in error
+    assert not Path("executed").exists()
 
 
 def test_the_user_can_add_a_module():

@@ -17,13 +17,14 @@ import yaml
 from crystal_data.artifacts import registry
 from crystal_data.cli.lazy import Command, dispatch
 from crystal_data.crystal import Crystal
+from crystal_data.inference import Predictor
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
+from crystal_data.run_folder import run_group
 from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.config_arguments import config_files
 from crystal_data.training.module import PropertyModule
-from crystal_data.training.runs import run_group
 
 ALLOWED = ["crystal_toy"]
 main = partial(run_command, allow_modules=ALLOWED)
@@ -490,10 +491,10 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
         assert main([command, "--config", "own.yaml", *own]) == 1
         assert "bad (unlabelled/bad.cif)" in capsys.readouterr().err
     assert main(["predict", "--config", "own.yaml", *own, "--data.on_invalid", "error"]) == 1
-    module = PropertyModule.from_pretrained(run / "artifact")
+    predictor = Predictor.from_pretrained(run / "artifact")
     crystals = read_crystals("unlabelled").crystals
     by_name = dict(
-        zip([c.identifier for c in crystals], module.predict(crystals)["target"], strict=True)
+        zip([c.identifier for c in crystals], predictor.predict(crystals)["target"], strict=True)
     )
     for row in table:
         assert float(row["prediction"]) == pytest.approx(by_name[row["id"]], rel=1e-5)

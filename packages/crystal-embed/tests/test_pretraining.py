@@ -16,7 +16,7 @@ from crystal_data.artifacts.artifact import Artifact
 from crystal_data.metrics.result import read_results
 from crystal_data.testing import random_crystals, rotate, shift_origin
 from crystal_data.training import NamedMeans
-from crystal_data.training.cli import main
+from crystal_data.training.command import main
 from crystal_data.transforms import (
     MaskAtoms,
     PerturbAtoms,

@@ -4,15 +4,12 @@ Lightning may change them with any minor release, so ``pyproject.toml`` bounds i
 above, and ``tests/test_lightning_internals.py`` compares each with the installed version.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loops.loop import _Loop
 from torch.optim.swa_utils import AveragedModel
-
-if TYPE_CHECKING:  # its import takes long, and data modules need none of it
-    from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 
 def uses_distributed_sampler(trainer: Trainer) -> bool:
@@ -92,12 +89,3 @@ def average_model(callback: WeightAveraging) -> AveragedModel | None:
     Private: ``WeightAveraging._average_model``. No public attribute has it.
     """
     return callback._average_model
-
-
-def subcommand_parsers(cli: "LightningCLI") -> "dict[str, LightningArgumentParser]":
-    """The parsers of ``fit``, ``test`` and so on by name; none without subcommands.
-
-    Private: ``LightningCLI._subcommand_parsers``. The public hooks receive a parser without the
-    name of its subcommand.
-    """
-    return getattr(cli, "_subcommand_parsers", {})

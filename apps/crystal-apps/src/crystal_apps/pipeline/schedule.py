@@ -174,7 +174,8 @@ class Schedule:
     def _data_of(self, task: Task) -> "CrystalDataModule":
         """The data module of a run, which has read nothing yet."""
         if (name := _without_seed(task.run)) not in self._data:
-            self._data[name] = read_data_module(task.run.title, task.options, task.allow_modules)
+            arguments = [*task.options, *task.common]
+            self._data[name] = read_data_module(task.run.title, arguments, task.allow_modules)
         return self._data[name]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crystal_data.artifacts.card import can_be_shown, model_card
+from crystal_data.artifacts.files import ARTIFACT, CARD, CONFIG, METADATA, WEIGHTS
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.checked_json import (
     read_json_object,
@@ -22,8 +23,6 @@ from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
 
 FORMAT_VERSION = 2
-WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
-ARTIFACT = "artifact"  # its folder within that of a run
 
 _REMEDY = "copy or download the artifact again"
 

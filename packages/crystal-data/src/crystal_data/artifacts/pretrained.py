@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args, get_origin
 from torch import nn
 
 from crystal_data.artifacts.artifact import Artifact, TargetScale
+from crystal_data.artifacts.files import ARTIFACT
 from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
 from crystal_data.artifacts.size_limit import limited_by
 from crystal_data.graphs.spec import GraphSpec
@@ -213,7 +214,7 @@ def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) ->
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = artifact.save(Path(scratch) / "artifact")
+        folder = artifact.save(Path(scratch) / ARTIFACT)
         try:
             api = HfApi()
             api.create_repo(repo_id, exist_ok=True, private=private)

@@ -1,11 +1,12 @@
 """What `crystal-data` commands take: the name of a data set, a folder, a table or a file."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+
+from crystal_data.cli.command_parser import CommandParser
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
@@ -58,9 +59,9 @@ class Opened:
         return self.store
 
 
-def parser_for(name: str, description: str) -> ArgumentParser:
+def parser_for(name: str, description: str) -> CommandParser:
     """An argument parser of one subcommand."""
-    return ArgumentParser(prog=f"crystal-data {name}", description=description)
+    return CommandParser(f"crystal-data {name}", description)
 
 
 def add_data_root(parser: ArgumentParser) -> None:
@@ -117,6 +118,10 @@ def read_options(args: Namespace) -> "ReadOptions":
 def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource":
     """The source behind a name or a path.
 
+    Args:
+        name_or_path: Of a data set, or of a folder, table or file.
+        data_root: Folder of the public data sets; by default ``CRYSTAL_DATA_HOME``.
+
     Raises:
         InputError: If it is neither.
     """
@@ -127,10 +132,10 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
-        if data_root is not None:
-            os.environ["CRYSTAL_DATA_HOME"] = str(Path(data_root).expanduser().absolute())
         module, class_name = SOURCES[name_or_path].split(":")
-        source: CrystalSource = getattr(import_module(module), class_name)()
+        # The built-in data set is computed, all others lie in the data home.
+        root = {} if name_or_path == "builtin" else {"root": data_root}
+        source: CrystalSource = getattr(import_module(module), class_name)(**root)
         return source
     if not path.exists():
         near = get_close_matches(name_or_path, SOURCES, n=1)
@@ -150,9 +155,9 @@ def open_input(args: Namespace) -> Opened:
     Raises:
         InputError: If it does not exist or has no structures.
     """
-    from crystal_data.io.rejected import read_rejected
+    from crystal_data.io.rejected import REJECTED, read_rejected
     from crystal_data.store.build import open_store
-    from crystal_data.store.rejections import REJECTED, InvalidSourceError
+    from crystal_data.store.rejections import InvalidSourceError
 
     source = source_of(args.input, args.data_root)
     try:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="keep together what shares this: reduced_formula, chemical_system or a column",
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     store = open_input(args).usable()
     try:
         drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)

@@ -77,6 +77,18 @@ def read_rows(path: Path, columns: tuple[str, ...] = ()) -> list[dict[str, str]]
     return [dict(zip(names, map(read_cell, row), strict=True)) for row in rows]
 
 
+def read_number(path: Path, column: str, cell: str) -> float:
+    """The number in a cell of a CSV file; NaN if it is empty.
+
+    Raises:
+        DamagedFileError: If it holds something else.
+    """
+    try:
+        return float(cell) if cell else float("nan")
+    except ValueError as error:
+        raise DamagedFileError(path, f"column {column} holds {cell!r}, not a number") from error
+
+
 def _parsed(
     path: Path, parse: Callable[[str], Any], errors: tuple[type[Exception], ...], what: str
 ) -> Any:

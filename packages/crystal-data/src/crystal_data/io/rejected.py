@@ -8,6 +8,7 @@ from crystal_data.errors import Reason, Rejection
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_text, write_text
 
+REJECTED = "rejected.csv"
 COLUMNS = ("id", "file", "stage", "reason", "detail")
 
 

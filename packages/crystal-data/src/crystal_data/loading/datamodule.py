@@ -17,7 +17,7 @@ from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
-from crystal_data.io.rejected import read_rejected, write_rejected
+from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
 from crystal_data.lightning_internals import is_trial, uses_distributed_sampler
 from crystal_data.loading.collate import refuse_rejected, rejected_by
 from crystal_data.loading.dataset import CrystalDataset
@@ -27,18 +27,16 @@ from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.processes.progress import say
+from crystal_data.run_folder import RunFolder
 from crystal_data.sources.base import CrystalSource
 from crystal_data.splits.chosen_rows import ChosenRows, choose_rows
 from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
 from crystal_data.store.edges import EdgeColumn
-from crystal_data.store.notes import NOTES, write_notes
-from crystal_data.store.rejections import REJECTED
+from crystal_data.store.notes import write_notes
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
-
-_EXCLUDED = "excluded.csv"
 
 
 class CrystalDataModule(LightningDataModule):
@@ -187,7 +185,8 @@ class CrystalDataModule(LightningDataModule):
             if is_first:
                 say(self._summary(chosen, self._exclusion))
         if self.trainer is not None and is_first and not is_trial(self.trainer):
-            self._write_reports(store, stage, Path(self.trainer.default_root_dir))
+            run = RunFolder(Path(self.trainer.default_root_dir))
+            self._write_reports(store, stage, run)
 
     def _choose(self, store: CrystalStore, targets: Sequence[str]) -> ChosenRows:
         chosen = choose_rows(store, self.split, targets, self.seed)
@@ -235,22 +234,22 @@ class CrystalDataModule(LightningDataModule):
             parts.append(f"{exclusion.num_excluded} left out of train, see excluded.csv")
         return "; ".join(parts)
 
-    def _write_reports(self, store: CrystalStore, stage: str | None, run: Path) -> None:
-        # What is predicted may be other data than the run's own, whose table has to stay.
-        folder = run / "predictions" if stage == "predict" else run
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write_reports(self, store: CrystalStore, stage: str | None, run: RunFolder) -> None:
+        # What is predicted may be other data than the run's own, whose tables have to stay.
+        tables = run.predicted_data_tables if stage == "predict" else run.data_tables
+        tables.folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
             rejected = read_rejected(store.path / REJECTED)
             rejected += rejected_by(store, self.needs.collator).values()
             if stage == "predict":
                 rejected += rejected_elements(store, self.needs.supported_elements)
-            write_rejected(folder / REJECTED, rejected)
-        write_notes(folder / NOTES, store)
+            write_rejected(tables.rejected, rejected)
+        write_notes(tables.notes, store)
         if self._exclusion is not None and self._exclusion.table:
-            write_text(folder / _EXCLUDED, self._exclusion.table)
+            write_text(tables.excluded, self._exclusion.table)
         elif stage == "fit":
             # An earlier training in the same folder may have left one.
-            (folder / _EXCLUDED).unlink(missing_ok=True)
+            tables.excluded.unlink(missing_ok=True)
 
     def sample_ids(self, split: str) -> NDArray[np.int64]:
         """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.

@@ -28,21 +28,6 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return values
 
 
-def all_reduce_sum_with_gradient(values: Tensor) -> Tensor:
-    """The sum over processes; every process receives the gradient of all their losses."""
-    return _AllReduceSum.apply(values) if world_size() > 1 else values
-
-
-class _AllReduceSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 - torch's signature
-        return all_reduce_sum(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
-        return all_reduce_sum(gradients[0])
-
-
 def average_over_processes(values: Sequence[Tensor]) -> None:
     """Replaces each by its mean over processes; every process has the same shapes, in one order."""
     if world_size() == 1 or not values:

@@ -1,7 +1,6 @@
 """Of the processes that train together, the one that tells the user why the run ends."""
 
 import atexit
-import os
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Any
 import torch.distributed as dist
 
 from crystal_data.processes.distributed import world_size
+from crystal_data.processes.launched import is_launched_first
 
 # Under this key of the processes' common store lies whether the user has been told of a mistake.
 _TOLD = "crystal/told"
@@ -36,10 +36,7 @@ def is_reporting_rank(*, knows_why: bool) -> bool:
         knows_why: False for a process that has only lost the connection to another.
     """
     if world_size() == 1:
-        # Not met yet: started side by side on the same input, by something that says so.
-        side_by_side = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_NTASKS" in os.environ
-        place = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
-        return place == "0" or not side_by_side
+        return is_launched_first()  # they have not met yet
     first = dist.get_rank() == 0
     if not first and not knows_why:
         return False

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from crystal_data.store.manifest import StoreError as StoreError
     from crystal_data.store.orbits import OrbitColumn as OrbitColumn
     from crystal_data.store.properties import MissingColumnError as MissingColumnError
-    from crystal_data.store.rejections import REJECTED as REJECTED
     from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
     from crystal_data.store.store import CrystalStore as CrystalStore
     from crystal_data.store.tokens import TokenColumn as TokenColumn
@@ -31,7 +30,6 @@ _EXPORTS = {
     "InvalidSourceError": "crystal_data.store.rejections",
     "MissingColumnError": "crystal_data.store.properties",
     "OrbitColumn": "crystal_data.store.orbits",
-    "REJECTED": "crystal_data.store.rejections",
     "StoreError": "crystal_data.store.manifest",
     "TokenColumn": "crystal_data.store.tokens",
     "open_store": "crystal_data.store.build",

@@ -8,8 +8,6 @@ from crystal_data.io.rejected import read_rejected
 from crystal_data.processes.progress import say
 from crystal_data.store.store import CrystalStore
 
-REJECTED = "rejected.csv"
-
 _NAMED_IN_ERROR = 5
 
 

@@ -10,7 +10,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
-from crystal_data.artifacts.artifact import ARTIFACT
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.lightning_internals import (
     attached_data_module,
@@ -18,15 +17,12 @@ from crystal_data.lightning_internals import (
     num_trained_epochs,
 )
 from crystal_data.loading.datamodule import CrystalDataModule
-from crystal_data.metrics.result import (
-    MetricResult,
-    read_results,
-    write_results,
-)
+from crystal_data.metrics.result import MetricResult
 from crystal_data.processes.signals import Terminated
+from crystal_data.run_folder import LAST, RunFolder
 from crystal_data.training.checkpoint_file import read_checkpoint
 from crystal_data.training.crystal_module import CrystalModule, crystal_module
-from crystal_data.training.runs import CHECKPOINTS, LAST, RESULTS, run_folder
+from crystal_data.training.trainer_run import run_of
 from crystal_data.versions import library_versions
 
 
@@ -66,10 +62,12 @@ class InterruptNote(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        run = Path(trainer.default_root_dir)
+        run = RunFolder(Path(trainer.default_root_dir))
         ended = isinstance(exception, KeyboardInterrupt | Terminated)
-        if ended and (run / CHECKPOINTS / LAST).is_file():
-            exception.add_note(f"to go on: --trainer.default_root_dir {run} --ckpt_path last")
+        if ended and run.checkpoint(LAST).is_file():
+            exception.add_note(
+                f"to go on: --trainer.default_root_dir {run.path} --ckpt_path {LAST}"
+            )
 
 
 class LearningRate(Callback):
@@ -92,7 +90,7 @@ class ArtifactExport(Callback):
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = run_folder(trainer) / ARTIFACT
+        folder = run_of(trainer).artifact
         if not trainer.is_global_zero or is_trial(trainer):
             return
         module = copy.deepcopy(crystal_module(pl_module))
@@ -118,9 +116,7 @@ class ResultsFile(Callback):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A file that cannot be added to is found before the work is done.
-        path = run_folder(trainer) / RESULTS
-        if path.is_file():
-            read_results(path)
+        run_of(trainer).results()
 
     @override
     def on_save_checkpoint(
@@ -169,11 +165,10 @@ class ResultsFile(Callback):
         metrics: dict[str, float],
         num_labels: dict[str, int],
     ) -> None:
-        path = run_folder(trainer) / RESULTS
+        run = run_of(trainer)
         if not trainer.is_global_zero or is_trial(trainer) or not metrics:
             return
-        kept = read_results(path) if path.is_file() else []
-        results = [result for result in kept if not result.metric.startswith(f"{split}/")]
+        results = [result for result in run.results() if not result.metric.startswith(f"{split}/")]
         for name, value in metrics.items():
             parameters = {
                 "unit": module.units.get(name.rpartition("/")[2], ""),
@@ -190,7 +185,7 @@ class ResultsFile(Callback):
                     num_samples=num_labels.get(name, 0),
                 )
             )
-        write_results(path, results)
+        run.write_results(results)
 
 
 def _metrics(trainer: Trainer, split: str) -> dict[str, float]:

@@ -1,25 +1,17 @@
 """The LightningModule that fits properties with any model of any package."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
 from crystal_data.artifacts.artifact import TargetScale
-from crystal_data.artifacts.pretrained import PretrainedModel, load_model
+from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.registry import ArtifactError
-from crystal_data.crystal import Crystal
-from crystal_data.elements import ATOMIC_NUMBERS
-from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
-from crystal_data.io.read import CrystalInput, read_crystals
-from crystal_data.loading.domain import without
 from crystal_data.processes.distributed import without_statistics
 from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.masked import LossName, MaskedMAE
@@ -64,7 +56,6 @@ class PropertyModule(CrystalModule):
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
         _check_targets(targets)
         self.normalizer = TargetNormalizer(tuple(targets))
-        self.metadata: Mapping[str, Any] = {}
         self._targets = tuple(targets)
         self.target_loss = target_loss(targets, loss, target_weights)
 
@@ -170,24 +161,6 @@ class PropertyModule(CrystalModule):
             for i, name in enumerate(self._targets)
         }
 
-    @classmethod
-    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
-        """A module ready to predict, or to be trained on, with the artifact's ``metadata``.
-
-        Raises:
-            ArtifactError: If the artifact cannot be loaded, or predicts no property.
-        """
-        artifact, model = load_model(path_or_hub_id)
-        if not artifact.targets:
-            raise ArtifactError(
-                f"{path_or_hub_id}: {artifact.model} predicts no property; "
-                f"load it with {artifact.model}.from_pretrained"
-            )
-        module = cls(model, list(artifact.targets))
-        module._set_scales(artifact.targets)
-        module.metadata = artifact.metadata
-        return module.eval()
-
     @override
     def take_scales(self, name: str, scales: Mapping[str, TargetScale]) -> None:
         if tuple(scales) != self._targets:
@@ -196,48 +169,6 @@ class PropertyModule(CrystalModule):
                 f"the config asks for {', '.join(self._targets)}"
             )
         self._set_scales(scales)
-
-    @torch.inference_mode()
-    def predict(
-        self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
-    ) -> dict[str, NDArray[np.float64]]:
-        """Predicts for crystals in memory or in files, in the targets' own units.
-
-        Args:
-            crystals: What :func:`~crystal_data.io.read.read_crystals` takes.
-            batch_size: Crystals at a time.
-
-        Returns:
-            Target to values in the order of the crystals; each of shape ``[num_crystals]``.
-
-        Raises:
-            InvalidCrystalError: If one of them cannot be used or has an element that the model
-                does not know: the predictions would no longer line up with the inputs.
-        """
-        crystals = _all_crystals(crystals)
-        self._check_elements(crystals)
-        was_training = self.training
-        self.eval()
-        rows = []
-        for start in range(0, len(crystals), batch_size):
-            batch = CrystalBatch.from_crystals(crystals[start : start + batch_size])
-            if self.graph_spec is not None:
-                batch = batch.with_edges(self.graph_spec)
-            rows.append(self(batch.float32().to(self.device)).double().cpu())
-        self.train(was_training)
-        values = torch.cat(rows).numpy() if rows else np.empty((0, len(self._targets)))
-        return {name: values[:, i] for i, name in enumerate(self._targets)}
-
-    def _check_elements(self, crystals: Sequence[Crystal]) -> None:
-        known = self.model.supported_elements
-        if known is None:
-            return
-        for crystal in crystals:
-            others = [x for x in crystal.composition if ATOMIC_NUMBERS[x] not in known]
-            if others:
-                raise InvalidCrystalError(
-                    crystal.identifier, Reason.UNSUPPORTED_ELEMENT, without(others)
-                )
 
     def _normalized(self, batch: CrystalBatch) -> Tensor:
         output: Tensor = self.model(batch)
@@ -278,20 +209,6 @@ class PropertyModule(CrystalModule):
         self.units = {name: scale.unit for name, scale in scales.items()}
         self.normalizer.mean.copy_(torch.tensor([scale.mean for scale in scales.values()]))
         self.normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
-
-
-def _all_crystals(inputs: CrystalInput | Iterable[CrystalInput]) -> list[Crystal]:
-    if isinstance(inputs, Sequence) and all(isinstance(item, Crystal) for item in inputs):
-        return list(inputs)  # two of one name are welcome here
-    found = read_crystals(inputs)
-    for one in found.rejected:
-        raise InvalidCrystalError(
-            one.identifier,
-            one.reason,
-            f"{one.file + ': ' if one.file else ''}{one.detail}; to leave out what cannot be used, "
-            "predict for read_crystals(…).crystals",
-        )
-    return found.crystals
 
 
 def _check_targets(targets: Sequence[str]) -> None:

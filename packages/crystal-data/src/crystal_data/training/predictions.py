@@ -15,7 +15,8 @@ from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_lines, csv_text, errors_named, write_text
 from crystal_data.lightning_internals import attached_data_module, is_trial
 from crystal_data.loading.datamodule import CrystalDataModule
-from crystal_data.training.runs import run_folder
+from crystal_data.run_folder import IDENTIFIER, SAMPLE_ID, RunFolder, prediction_columns
+from crystal_data.training.trainer_run import run_of
 
 Split = Literal["test", "predict"]
 
@@ -29,6 +30,7 @@ class PredictionWriter(Callback):
     """
 
     def __init__(self) -> None:
+        self._run = RunFolder(Path())
         self._shards = Path()
 
     @override
@@ -68,7 +70,8 @@ class PredictionWriter(Callback):
             shutil.rmtree(self._shards, ignore_errors=True)
 
     def _start(self, trainer: Trainer, split: Split) -> None:
-        self._shards = run_folder(trainer) / "predictions" / f".{split}"
+        self._run = run_of(trainer)
+        self._shards = self._run.prediction_parts(split)
         if trainer.is_global_zero:
             shutil.rmtree(self._shards, ignore_errors=True)
             self._shards.mkdir(parents=True)
@@ -91,26 +94,11 @@ class PredictionWriter(Callback):
             expected = None if ids is None else ids.tolist()
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
-                self._keep(split, table)
+                path = self._run.predictions_file(split)
+                write_text(path, table)
+                print(f"predictions: {path}", flush=True)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
-
-    def _keep(self, split: Split, table: str) -> None:
-        path = self._shards.parent / f"{split}.csv"
-        write_text(path, table)
-        print(f"predictions: {path}", flush=True)
-
-
-class PredictionKeeper(PredictionWriter):
-    """Keeps the merged table in the first process, as ``table``, where the other one writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = ""
-
-    @override
-    def _keep(self, split: Split, table: str) -> None:
-        self.table = table
 
 
 def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
@@ -122,16 +110,15 @@ def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
             perhaps ``target``.
     """
     columns: dict[str, Sequence[Any]] = {
-        "sample_id": torch.as_tensor(outputs["sample_id"]).tolist(),
-        "id": outputs["identifier"],
+        SAMPLE_ID: torch.as_tensor(outputs["sample_id"]).tolist(),
+        IDENTIFIER: outputs["identifier"],
     }
     predictions, labels = outputs["prediction"], outputs.get("target", {})
     for name, values in predictions.items():
-        # One target has the plain names that published tables use.
-        prefix = f"{name}:" if len(predictions) > 1 else ""
+        target, prediction = prediction_columns(name, is_only=len(predictions) == 1)
         if name in labels:
-            columns[f"{prefix}target"] = _numbers(labels[name])
-        columns[f"{prefix}prediction"] = _numbers(values)
+            columns[target] = _numbers(labels[name])
+        columns[prediction] = _numbers(values)
     is_new = not shard.exists()
     with shard.open("a", encoding="utf-8", newline="") as file:
         header = [columns] if is_new else []

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import CrystalBatch
 from crystal_embed.tables.table import ElementTable
 
 
@@ -38,7 +37,6 @@ class CoordinateEmbedding(nn.Module):
         self.origin = nn.Parameter(rows[3], requires_grad=trainable)
 
     @override
-    def forward(self, batch: CrystalBatch) -> Tensor:
-        """Vectors of the atoms' positions; shape ``[num_atoms, width]``."""
-        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
-        return position @ self.steps + self.origin
+    def forward(self, cart_coords: Tensor) -> Tensor:
+        """Vectors of positions ``[num_atoms, 3]``, Å; shape ``[num_atoms, width]``."""
+        return cart_coords @ self.steps + self.origin
