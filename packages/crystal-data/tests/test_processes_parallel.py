@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from crystal_data.processes.parallel import map_in_order
-from crystal_data.processes.workers import WorkerLostError, Workers
+from crystal_data.processes.workers import WorkerLostError, Workers, _Worker
 
 # No `if __name__ == "__main__"`: started anew in a worker, it would start workers of its own.
 SCRIPT = """
@@ -92,6 +93,14 @@ def test_a_call_that_takes_too_long_costs_its_process_alone():
         with pytest.raises(WorkerLostError, match="took longer than the time-out"):
             late.result()
         assert fine.result() == -1
+
+
+def test_a_worker_that_was_ended_leaves_no_timer_behind():
+    worker = _Worker()
+    worker.end()
+    with pytest.raises(WorkerLostError, match="ended with exit code -9"):
+        worker.call(time.sleep, (600,), timeout=600)
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def run(script: Path, *arguments: str) -> str:

@@ -10,6 +10,7 @@ from crystal_data.cli.command_parser import CommandParser
 from crystal_data.cli.inputs import add_read_options, read_options
 from crystal_data.cli.text_table import aligned
 from crystal_data.inference.shipped import ShippedModels
+from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
 from crystal_data.processes.error_reporting import report_errors
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ columns. `note` says what had to be decided to read a structure, and what of it 
 never seen in training.
 """
 _CONFIG = ("--config", "-c")
-_REJECTED = "rejected.csv"
 
 
 def run_predict(shipped: ShippedModels, argv: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def _parser(shipped: ShippedModels) -> CommandParser:
         "--output",
         type=Path,
         metavar="FILE.csv",
-        help="table to write, with rejected.csv beside it; without it the table is printed",
+        help=f"table to write, with {REJECTED} beside it; without it the table is printed",
     )
     parser.add_argument(
         "--batch-size", type=int, default=64, help="structures at a time (default: %(default)s)"
@@ -138,7 +138,6 @@ def _predict(shipped: ShippedModels, parser: CommandParser, argv: Sequence[str])
 
     from crystal_data.inference.predict import predict_source
     from crystal_data.inference.prediction_table import load_ensembles
-    from crystal_data.io.rejected import read_rejected
     from crystal_data.sources.paths import PathsSource
     from crystal_data.store.rejections import InvalidSourceError
 
@@ -184,12 +183,11 @@ def _report(
 
 
 def _write_rejected(output: Path | None, rejected: "Sequence[Rejection]") -> None:
-    from crystal_data.io.rejected import write_rejected
 
     if output is not None:
-        write_rejected(output.parent / _REJECTED, rejected)
+        write_rejected(output.parent / REJECTED, rejected)
         if rejected:
-            print(f"{len(rejected)} rejected: {output.parent / _REJECTED}", file=sys.stderr)
+            print(f"{len(rejected)} rejected: {output.parent / REJECTED}", file=sys.stderr)
         return
     for one in rejected:
         where = f" ({one.file})" if one.file else ""

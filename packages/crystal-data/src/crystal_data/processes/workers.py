@@ -79,7 +79,7 @@ class _Worker:
             timer.start()
         try:
             answer = self._exchange(content)
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):  # the last where the pipes were closed before
             answer = None
         if timer is not None:
             timer.cancel()
