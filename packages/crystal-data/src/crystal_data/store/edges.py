@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class EdgeColumn(DerivedColumn):
     """Edges of each crystal, atoms counted from its first; a line graph is made from the same ones.
 
-    Arrays: ``edge_index``, neighbor and centre within the crystal, ``[num_edges, 2]``;
+    Arrays: ``edge_index``, neighbor and center within the crystal, ``[num_edges, 2]``;
     ``edge_shift``, whole cells, ``[num_edges, 3]``; ``edge_length``, Å, ``[num_edges]``.
 
     Args:
