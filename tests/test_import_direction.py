@@ -30,7 +30,8 @@ ENTRY_POINTS = {
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {
     "crystal_data": """
-        errors elements versions lazy homes shipped_configs lightning_internals
+        errors
+        elements versions lazy homes shipped_configs lightning_internals
         crystal processes
         symmetry
         io graphs text
@@ -38,7 +39,7 @@ STOREYS = {
         sources run_folder
         store
         splits builtin
-        loading
+        loading generation
         training
         inference testing
         cli

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch._dynamo.utils import counters
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training import EMA, Compile, PropertyModule
 
 sys.path.insert(0, str(Path(__file__).parent / "toy"))
@@ -110,5 +111,7 @@ fitted("run", Compile(), epochs=2)
 
 def test_another_module_is_refused():
     trainer = Trainer(logger=False, accelerator="cpu")
-    with pytest.raises(TypeError, match="LightningModule is no CrystalModule; derive it from"):
+    with pytest.raises(
+        InvalidArgumentError, match="LightningModule is no CrystalModule; derive it from"
+    ):
         Compile().on_fit_start(trainer, LightningModule())

@@ -13,6 +13,7 @@ import yaml
 
 from crystal_data import Crystal, CrystalBatch
 from crystal_data.artifacts.artifact import Artifact
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.metrics.result import read_results
 from crystal_data.testing import random_crystals, rotate, shift_origin
 from crystal_data.training import NamedMeans
@@ -271,7 +272,9 @@ def test_parts_come_with_their_corruptions():
     assert list(PretrainingModule(model, [PerturbLattice()]).heads) == ["length", "volume"]
     with pytest.raises(ValueError, match="nothing to repair; give MaskAtoms"):
         PretrainingModule(model, [RandomRotation()])
-    with pytest.raises(TypeError, match="CGCNN has no encode_atoms, width and property_heads"):
+    with pytest.raises(
+        InvalidArgumentError, match="CGCNN has no encode_atoms, width and property_heads"
+    ):
         PretrainingModule(CGCNN(), CORRUPTIONS)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.artifacts.files import ARTIFACT, CONFIG, METADATA
+from crystal_data.errors import CrystalError
 from crystal_data.io.files import csv_text, remove_unfinished, write_text
 from crystal_data.io.own_files import (
     DamagedFileError,
@@ -35,7 +36,7 @@ SAMPLE_ID, IDENTIFIER = "sample_id", "id"  # columns of predictions; the first i
 _TARGET, _PREDICTION = "target", "prediction"
 
 
-class RunError(ValueError):
+class RunError(CrystalError, ValueError):
     """A run that cannot be made as asked for, or one, or its checkpoint, that is not there."""
 
 
@@ -280,8 +281,9 @@ def latest_run(group: Path) -> RunFolder:
         if run.checkpoint(LAST).is_file():
             return run
     raise RunError(
-        f"no run with a checkpoint in {group}; name one with --trainer.default_root_dir RUN or "
-        "--ckpt_path FILE, or give an artifact with --init_from"
+        f"no run with a checkpoint in {group}",
+        "name one with --trainer.default_root_dir RUN or "
+        "--ckpt_path FILE, or give an artifact with --init_from",
     )
 
 

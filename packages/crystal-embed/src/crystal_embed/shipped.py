@@ -31,6 +31,6 @@ def load(name_or_folder: str | Path) -> "Predictor | Ensemble":
         Both have ``predict(structures)``.
 
     Raises:
-        ValueError: If there is no such model, or it predicts no property.
+        InvalidArgumentError: If there is no such model, or it predicts no property.
     """
     return SHIPPED.load(name_or_folder)

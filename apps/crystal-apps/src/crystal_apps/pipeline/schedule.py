@@ -194,8 +194,8 @@ def alone_in(folder: Path, ranks: Ranks) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise PipelineError(
-                f"{folder}: another `crystal run` works in this folder; wait for its end, or give "
-                "another --out"
+                f"{folder}: another `crystal run` works in this folder",
+                "wait for its end, or give another --out",
             ) from error
 
     ranks.agree(take)

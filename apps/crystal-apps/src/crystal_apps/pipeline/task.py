@@ -95,7 +95,7 @@ class Task:
         if self.folder.is_dir() and any(self.folder.iterdir()):
             if not (self.folder / _RECORD).is_file():
                 raise PipelineError(
-                    f"{self.folder}: holds files that no pipeline made; give another --out"
+                    f"{self.folder}: holds files that no pipeline made", "give another --out"
                 )
             if self._record().get("key") != key:
                 shutil.rmtree(self.folder)

@@ -103,8 +103,8 @@ def _clear(out: Path) -> None:
         return
     if not (out / _MARK).is_file() and any(out.iterdir()):
         raise PipelineError(
-            f"{out}: --fresh deletes a folder of an earlier quickstart, and this is none; "
-            "give another --out"
+            f"{out}: --fresh deletes a folder of an earlier quickstart, and this is none",
+            "give another --out",
         )
     shutil.rmtree(out)
 

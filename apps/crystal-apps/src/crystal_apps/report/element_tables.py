@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from crystal_apps.report.runs import Run
-from crystal_data.run_folder import RunError, RunFolder
+from crystal_data.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from crystal_embed import ElementTable
@@ -22,7 +22,7 @@ def element_table(run: Run) -> "ElementTable | None":
         None if the run has learnt none, as most have not, or too few to tell groups.
 
     Raises:
-        RunError: If what is there is no table of elements.
+        CrystalError: If what is there is no table of elements.
     """
     files = RunFolder(run.folder)
     has_file = files.elements_file.is_file()
@@ -31,8 +31,5 @@ def element_table(run: Run) -> "ElementTable | None":
     # Only now, because the models behind it take seconds to import.
     from crystal_embed import load_table
 
-    try:
-        table = load_table(files.elements_file if has_file else files.artifact).trained()
-    except (ValueError, OSError) as error:
-        raise RunError(str(error)) from error
+    table = load_table(files.elements_file if has_file else files.artifact).trained()
     return table if len(table) >= _FEWEST else None

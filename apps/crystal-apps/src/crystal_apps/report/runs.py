@@ -129,7 +129,7 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     files = RunFolder(folder)
     if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; give the default_root_dir of a finished run")
+        raise RunError(f"{folder}: no such folder", "give the default_root_dir of a finished run")
     known = (files.metrics_file, files.results_file, files.predictions_file("test"))
     if not any(path.is_file() for path in known):
         names = ", ".join(str(path.relative_to(folder)) for path in known)

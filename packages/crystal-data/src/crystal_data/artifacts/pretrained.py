@@ -119,8 +119,8 @@ class PretrainedModel(nn.Module):
         if not isinstance(model, cls):
             name = type(model).__name__
             raise ArtifactError(
-                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}; "
-                f"load it with {name}.from_pretrained"
+                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}",
+                f"load it with {name}.from_pretrained",
             )
         return model
 
@@ -222,6 +222,6 @@ def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) ->
         # The hub's client lets errors of several network libraries through.
         except Exception as error:
             raise ArtifactError(
-                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error}); "
-                "`hf auth login` logs in; save_pretrained writes the same folder here"
+                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error})",
+                "`hf auth login` logs in; save_pretrained writes the same folder here",
             ) from error

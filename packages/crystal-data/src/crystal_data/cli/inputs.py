@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from crystal_data.cli.command_parser import CommandParser
+from crystal_data.errors import SourceError
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
@@ -25,10 +26,6 @@ SOURCES = {
     "mpts_52": "crystal_data.sources:MPTS52",
     "perov_5": "crystal_data.sources:Perov5",
 }
-
-
-class InputError(ValueError):
-    """An input that does not exist or cannot be used at all."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,10 @@ class Opened:
         """The store.
 
         Raises:
-            InputError: If nothing of the input can be used.
+            SourceError: If nothing of the input can be used.
         """
         if self.store is None:
-            raise InputError("none of the structures can be used; `crystal-data check` says why")
+            raise SourceError("none of the structures can be used", "`crystal-data check` says why")
         return self.store
 
 
@@ -123,7 +120,7 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
         data_root: Folder of the public data sets; by default ``CRYSTAL_DATA_HOME``.
 
     Raises:
-        InputError: If it is neither.
+        SourceError: If it is neither.
     """
     from difflib import get_close_matches
 
@@ -140,20 +137,20 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     if not path.exists():
         near = get_close_matches(name_or_path, SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
-        raise InputError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
+        raise SourceError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
     try:
         if path.is_file() and is_table_file(path):
             return TableSource(path)
         return FolderSource(path)
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise SourceError(f"{path}: {error}") from error
 
 
 def open_input(args: Namespace) -> Opened:
     """Reads an input, from its store if it was read before; what cannot be used is left out.
 
     Raises:
-        InputError: If it does not exist or has no structures.
+        SourceError: If it does not exist or has no structures.
     """
     from crystal_data.io.rejected import REJECTED, read_rejected
     from crystal_data.store.build import open_store

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from crystal_data.cli.command_parser import CommandParser
 from crystal_data.cli.inputs import add_read_options, read_options
 from crystal_data.cli.text_table import aligned
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.shipped import ShippedModels
 from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
 from crystal_data.processes.error_reporting import report_errors
@@ -160,7 +161,7 @@ def _predict(shipped: ShippedModels, parser: CommandParser, argv: Sequence[str])
         named = ", ".join(ignored[:3])
         print(f"{len(ignored)} left aside, no structures: {named}", file=sys.stderr)
     if not len(predictions.rows):
-        raise ValueError("none of the structures can be predicted by the model")
+        raise InvalidArgumentError("none of the structures can be predicted by the model")
     return 0
 
 

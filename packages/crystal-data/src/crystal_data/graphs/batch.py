@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.line_graph import line_graph_index
 from crystal_data.graphs.neighbors import NeighborList, neighbor_list
 from crystal_data.graphs.spec import GraphSpec
@@ -137,12 +138,12 @@ class CrystalBatch:
             model: What needs them, for the message.
 
         Raises:
-            ValueError: If the batch has no edges.
+            InvalidArgumentError: If the batch has no edges.
         """
         if self.edge_index is None or self.edge_shift is None or self.edge_length is None:
-            raise ValueError(
-                f"{model} needs edges and the batch has none; give it "
-                "batch.with_edges(model.graph_spec)"
+            raise InvalidArgumentError(
+                f"{model} needs edges and the batch has none",
+                "give it batch.with_edges(model.graph_spec)",
             )
         return NeighborList(self.edge_index, self.edge_shift, self.edge_length)
 
@@ -153,12 +154,12 @@ class CrystalBatch:
             model: What needs it, for the message.
 
         Raises:
-            ValueError: If the batch has no line graph.
+            InvalidArgumentError: If the batch has no line graph.
         """
         if self.line_graph_index is None:
-            raise ValueError(
-                f"{model} needs the line graph and the batch has edges alone; give it "
-                "batch.with_edges(model.graph_spec)"
+            raise InvalidArgumentError(
+                f"{model} needs the line graph and the batch has edges alone",
+                "give it batch.with_edges(model.graph_spec)",
             )
         return self.line_graph_index
 
@@ -202,7 +203,8 @@ class CrystalBatch:
         """The batch of what ``to_pyg`` gave, alone or joined by ``Batch.from_data_list``.
 
         Raises:
-            ValueError: If ``data`` lacks a field of a batch, or has one that a batch has not.
+            InvalidArgumentError: If ``data`` lacks a field of a batch, or has one that a batch has
+                not.
         """
         # PyG's own follow from the others.
         own = ("num_nodes", "_num_nodes", "ptr")
@@ -212,8 +214,8 @@ class CrystalBatch:
         unknown = [name for name in values if name not in known]
         if missing or unknown:
             what = f"no {', '.join(missing)}" if missing else f"{', '.join(unknown)} besides"
-            raise ValueError(
-                f"from_pyg: the data has {what}; give it what CrystalBatch.to_pyg returned"
+            raise InvalidArgumentError(
+                f"from_pyg: the data has {what}", "give it what CrystalBatch.to_pyg returned"
             )
         # Of data that PyG has joined, ``batch`` counts these, and the other two are as many.
         rows = torch.arange(len(values["num_atoms"]), device=values["num_atoms"].device)

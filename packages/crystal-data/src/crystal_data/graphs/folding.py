@@ -114,7 +114,7 @@ def fold(batch: CrystalBatch, num_layers: int | None, *, with_angles: bool = Fal
         with_angles: Whether the network sees the angles of the batch's line graph.
 
     Raises:
-        ValueError: If the batch lacks edges or a line graph that are needed.
+        InvalidArgumentError: If the batch lacks edges or a line graph that are needed.
     """
     graph = _as_it_is(batch, with_angles)
     if num_layers is None or graph.edge_length.requires_grad or graph.cosine.requires_grad:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.predict import predict_source
 from crystal_data.sources.paths import PathsSource
 
@@ -49,7 +50,7 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
         std: Deviation between the members; the same shape.
 
     Raises:
-        ValueError: If there are too few labels, or members that do not differ.
+        InvalidArgumentError: If there are too few labels, or members that do not differ.
 
     Source:
         Split conformal prediction with scaled residuals: Lei et al., J. Am. Stat. Assoc. 113, 1094
@@ -57,12 +58,16 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
     """
     rank = int(np.ceil((len(error) + 1) * COVERAGE))
     if rank > len(error):
-        raise ValueError(f"{len(error)} labels are too few to calibrate with; 9 are the fewest")
+        raise InvalidArgumentError(
+            f"{len(error)} labels are too few to calibrate with; 9 are the fewest"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(error == 0, 0.0, np.abs(error) / std)
     quantile = float(np.sort(ratios)[rank - 1])
     if not np.isfinite(quantile):
-        raise ValueError("the members give the same predictions, so their spread says nothing")
+        raise InvalidArgumentError(
+            "the members give the same predictions, so their spread says nothing"
+        )
     return quantile / _quantile(COVERAGE)
 
 
@@ -94,7 +99,7 @@ def calibrate(
         labelled: Path of structures with labels that no member was trained on.
 
     Raises:
-        ValueError: If labels are missing or too few.
+        InvalidArgumentError: If labels are missing or too few.
     """
     source = PathsSource([labelled], ensemble.targets)
     found = predict_source(ensemble.members, source)
@@ -115,7 +120,7 @@ def calibrate_columns(
         labels: Target to labels, NaN where there is none; shape ``[num_crystals]``.
 
     Raises:
-        ValueError: If labels are too few.
+        InvalidArgumentError: If labels are too few.
     """
     num_crystals = len(next(iter(labels.values())))
     shuffled = np.random.default_rng(0).permutation(num_crystals)

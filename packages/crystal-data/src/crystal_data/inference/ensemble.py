@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystal_data.artifacts.artifact import Artifact
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.calibration import COVERAGE, half_width
 from crystal_data.inference.predictor import Predictor
 from crystal_data.io.checked_json import (
@@ -37,7 +38,7 @@ class Ensemble:
             ``conformal_scale`` finds it. Without it there are no intervals.
 
     Raises:
-        ValueError: If targets or units differ.
+        InvalidArgumentError: If targets or units differ.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Ensemble:
         first, *others = members
         for other in others:
             if (other.targets, other.units) != (first.targets, first.units):
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"members of an ensemble predict the same; one has {_described(first)}, "
                     f"another {_described(other)}"
                 )
@@ -115,13 +116,14 @@ class Ensemble:
             if version > FORMAT_VERSION:
                 raise ArtifactError(
                     f"{folder}: written in format {version}, this version reads up to "
-                    f"{FORMAT_VERSION}; upgrade crystal-data"
+                    f"{FORMAT_VERSION}",
+                    "upgrade crystal-data",
                 )
             if version > 1:  # format 1 had no checksum
                 verify_checksum(content, path)
             scale = {str(name): float(value) for name, value in content["scale"].items()}
         except DamagedFileError as error:
-            raise ArtifactError(f"{error.without_remedy}; make the ensemble again") from error
+            raise ArtifactError(error.without_remedy, "make the ensemble again") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: no ensemble: {error}") from error
         if (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crystal_data.errors import Rejection
+from crystal_data.errors import InvalidArgumentError, Rejection
 from crystal_data.inference.predictor import Predictor
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.rejected import REJECTED, read_rejected
@@ -71,7 +71,7 @@ def predict_source(
 
     Raises:
         InvalidSourceError: If not one structure can be used.
-        ValueError: If there are fewer GPUs than ``devices``.
+        InvalidArgumentError: If there are fewer GPUs than ``devices``.
     """
     names = _devices(devices)
     store = open_store(source, on_invalid="skip", options=read_options)
@@ -102,7 +102,9 @@ def _devices(count: int) -> list[str]:
     if not torch.cuda.is_available():
         return ["cpu"] * count
     if count > torch.cuda.device_count():
-        raise ValueError(f"devices is {count}, but there are {torch.cuda.device_count()} GPUs")
+        raise InvalidArgumentError(
+            f"devices is {count}, but there are {torch.cuda.device_count()} GPUs"
+        )
     return [f"cuda:{number}" for number in range(count)]
 
 

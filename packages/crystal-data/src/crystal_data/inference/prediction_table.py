@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.description import summary_line, with_unit
 from crystal_data.inference.ensemble import Ensemble
 from crystal_data.inference.predict import SourcePredictions
@@ -36,7 +37,7 @@ def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEn
     """Loads models; single ones of the same targets become one ensemble.
 
     Raises:
-        ValueError: If there is no such model, or a target would be predicted twice.
+        InvalidArgumentError: If there is no such model, or a target would be predicted twice.
     """
     singles: dict[tuple[str, ...], list[str]] = {}
     members: dict[tuple[str, ...], list[Predictor]] = {}
@@ -51,9 +52,10 @@ def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEn
     found += [NamedEnsemble(tuple(singles[key]), Ensemble(members[key])) for key in singles]
     targets = [target for one in found for target in one.ensemble.targets]
     if twice := sorted({target for target in targets if targets.count(target) > 1}):
-        raise ValueError(
-            f"--model: {', '.join(twice)} would be predicted twice; an ensemble is made of models "
-            "with the same targets, or give the others in a call of their own"
+        raise InvalidArgumentError(
+            f"--model: {', '.join(twice)} would be predicted twice",
+            "an ensemble is made of models "
+            "with the same targets, or give the others in a call of their own",
         )
     return found
 

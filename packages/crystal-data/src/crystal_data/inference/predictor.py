@@ -14,7 +14,7 @@ from crystal_data.artifacts.pretrained import PretrainedModel, load_model
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
@@ -55,8 +55,8 @@ class Predictor:
         artifact, model = load_model(path_or_hub_id)
         if not artifact.targets:
             raise ArtifactError(
-                f"{path_or_hub_id}: {artifact.model} predicts no property; "
-                f"load it with {artifact.model}.from_pretrained"
+                f"{path_or_hub_id}: {artifact.model} predicts no property",
+                f"load it with {artifact.model}.from_pretrained",
             )
         return cls(model, artifact.targets, artifact.metadata)
 
@@ -119,12 +119,12 @@ class Predictor:
             Shape ``[num_crystals, num_targets]``.
 
         Raises:
-            ValueError: If the model has another number of outputs than there are targets.
+            InvalidArgumentError: If the model has another number of outputs than there are targets.
         """
         output: Tensor = self.model(batch.to(self.device))
         expected = (batch.num_crystals, len(self.targets))
         if output.shape != expected:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{type(self.model).__name__} gave {tuple(output.shape)} for {expected[0]} "
                 f"crystals and the targets {', '.join(self.targets)}; expected {expected}"
             )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystal_data.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from crystal_data.inference.ensemble import Ensemble
     from crystal_data.inference.predictor import Predictor
@@ -31,7 +33,7 @@ class ShippedModels:
         """The artifact of a shipped name; a folder or hub id as it is.
 
         Raises:
-            ValueError: If it is none of these.
+            InvalidArgumentError: If it is none of these.
         """
         name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
         if folder.exists():
@@ -45,7 +47,7 @@ class ShippedModels:
 
         near = get_close_matches(name, artifacts, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(artifacts)}."
-        raise ValueError(
+        raise InvalidArgumentError(
             f"no model '{name}'; {hint} A model of your own is given by the folder of its "
             "artifact, run or ensemble"
         )
@@ -61,7 +63,7 @@ class ShippedModels:
             Both have ``predict(structures)``.
 
         Raises:
-            ValueError: If there is no such model, or it predicts no property.
+            InvalidArgumentError: If there is no such model, or it predicts no property.
         """
         from crystal_data.inference.ensemble import Ensemble, is_ensemble
         from crystal_data.inference.predictor import Predictor

@@ -9,26 +9,26 @@ from typing import Any
 
 import yaml
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.yaml_text import NestingError, load_yaml
 
 
-class DamagedFileError(ValueError):
+class DamagedFileError(CrystalError, ValueError):
     """A file that is not what the program that wrote it left; the message names it."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(path, what)
         self.path = path
         self.what = " ".join(what.split())
+        super().__init__(
+            f"{path}: damaged: {self.what}",
+            "restore it, or delete it and run the command that writes it again",
+        )
 
     @property
     def without_remedy(self) -> str:
         """File and fault, for messages that have a better remedy."""
         return f"{self.path}: {self.what}"
-
-    def __str__(self) -> str:
-        remedy = "restore it, or delete it and run the command that writes it again"
-        return f"{self.path}: damaged: {self.what}; {remedy}"
 
 
 def read_json(path: Path) -> Any:

@@ -200,8 +200,8 @@ def refuse_rejected(store: CrystalStore, collator: Collator) -> None:
     shown = "; ".join(f"{one.identifier}: {one.detail}" for one in rejected[:_NAMED_IN_ERROR])
     raise SourceError(
         f"{store.metadata['source']}: {len(rejected)} of {len(store)} crystals cannot be used by "
-        f"this model, such as {shown}; leave them out with on_invalid='skip' "
-        "(--data.on_invalid skip)"
+        f"this model, such as {shown}",
+        "leave them out with on_invalid='skip' (--data.on_invalid skip)",
     )
 
 

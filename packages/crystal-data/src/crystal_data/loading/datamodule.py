@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from crystal_data.errors import OnInvalid
+from crystal_data.errors import InvalidArgumentError, OnInvalid
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
@@ -95,7 +95,7 @@ class CrystalDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size is None and max_atoms is None and max_edges is None:
-            raise ValueError("give batch_size, max_atoms or max_edges")
+            raise InvalidArgumentError("give batch_size, max_atoms or max_edges")
         self.source = source
         self.batch_size = batch_size
         self.max_atoms = max_atoms
@@ -209,14 +209,14 @@ class CrystalDataModule(LightningDataModule):
 
     def _first_of_shuffle(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(rows) == 0:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{self.source.name}: no row is left to train on; the targets are "
                 f"{self.needs.targets}, split is {self.split} and exclude is {self.exclude}"
             )
         if self.train_size is None:
             return rows
         if not 1 <= self.train_size <= len(rows):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{self.source.name}: train_size is {self.train_size}, of {len(rows)} rows that "
                 "there are to train on"
             )
@@ -283,8 +283,8 @@ class CrystalDataModule(LightningDataModule):
         """The groups that a column of text divides the store into.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
-            ValueError: If it does not hold text.
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If it does not hold text.
         """
         return RowGroups.of(self.store, column)
 
@@ -340,7 +340,9 @@ class CrystalDataModule(LightningDataModule):
     def _loader(self, split: str, *, is_training: bool = False) -> DataLoader[CrystalBatch]:
         rows = self.sample_ids(split)
         if len(rows) == 0:
-            raise ValueError(f"{self.source.name} has no {split} rows; split is {self.split}")
+            raise InvalidArgumentError(
+                f"{self.source.name} has no {split} rows; split is {self.split}"
+            )
         rank, world_size = self._place()
         num_atoms = self.store.num_atoms[rows]
         sampler = CrystalSampler(
@@ -379,9 +381,9 @@ class CrystalDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         if self.trainer.world_size > 1 and uses_distributed_sampler(self.trainer):
-            raise ValueError(
-                "CrystalDataModule deals the rows out to the devices itself; "
-                "pass use_distributed_sampler=False to the Trainer"
+            raise InvalidArgumentError(
+                "CrystalDataModule deals the rows out to the devices itself",
+                "pass use_distributed_sampler=False to the Trainer",
             )
         return self.trainer.global_rank, self.trainer.world_size
 
@@ -393,7 +395,9 @@ class CrystalDataModule(LightningDataModule):
             spec = self.needs.graph_spec
             edges = None if spec is None else self.store.column_of(EdgeColumn(spec))
             if edges is None:
-                raise ValueError("max_edges bounds batches with edges; this model asks for none")
+                raise InvalidArgumentError(
+                    "max_edges bounds batches with edges; this model asks for none"
+                )
             bounds.append(Bound("max_edges", self.max_edges, np.diff(edges.offsets)[rows]))
         return tuple(bounds)
 
@@ -402,7 +406,9 @@ def _split_name(split: str) -> SplitName:
     for name in SPLIT_NAMES:
         if name == split:
             return name
-    raise ValueError(f"no split {split!r}; there are {', '.join(SPLIT_NAMES)} and predict")
+    raise InvalidArgumentError(
+        f"no split {split!r}; there are {', '.join(SPLIT_NAMES)} and predict"
+    )
 
 
 def _unchanged(batch: Any) -> Any:

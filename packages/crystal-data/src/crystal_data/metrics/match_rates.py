@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.options import MIN_DISTANCE
 from crystal_data.metrics.matching import (
     DEFAULT_SETTINGS,
@@ -67,7 +68,7 @@ def match_rate(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If the two differ in length, or are empty.
+        InvalidArgumentError: If the two differ in length, or are empty.
     """
     samples = [[prediction] for prediction in predictions]
     return _best_of(
@@ -104,13 +105,14 @@ def match_rate_at_k(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If k differs between references, or lengths do.
+        InvalidArgumentError: If k differs between references, or lengths do.
     """
     counts = Counter(len(samples) for samples in predictions)
     if len(counts) != 1 or 0 in counts:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"each reference needs the same number of predictions, got (number: references) "
-            f"{dict(counts)}; fill up with None"
+            f"{dict(counts)}",
+            "fill up with None",
         )
     return _best_of(
         predictions,
@@ -146,13 +148,13 @@ def metre(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If there are no references.
+        InvalidArgumentError: If there are no references.
 
     Source:
         Martirossyan et al., "All that structure matches does not glitter", arXiv 2509.12178.
     """
     if not references:
-        raise ValueError("METRe needs at least one reference")
+        raise InvalidArgumentError("METRe needs at least one reference")
     by_composition = defaultdict(list)
     for index, prediction in enumerate(predictions):
         if prediction is not None:
@@ -196,7 +198,7 @@ def _best_of(
     suffix: str,
 ) -> Evaluation:
     if len(predictions) != len(references) or not references:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"{len(predictions)} predictions for {len(references)} references; each reference "
             "needs its own, in the same order (None where none could be built)"
         )

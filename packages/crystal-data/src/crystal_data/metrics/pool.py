@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes.parallel import num_cores
 from crystal_data.processes.workers import WorkerLostError, Workers
 
@@ -52,11 +53,11 @@ def map_with_timeout(
         One result for each call, in order.
 
     Raises:
-        ValueError: If ``timeout`` is not above 0.
-        RuntimeError: If a process cannot start.
+        InvalidArgumentError: If ``timeout`` is not above 0.
+        WorkerError: If a process cannot start.
     """
     if not timeout > 0:
-        raise ValueError(f"timeout is {timeout} s; it must be above 0")
+        raise InvalidArgumentError(f"timeout is {timeout} s; it must be above 0")
     if num_workers == 0:
         return [_attempt(function, each) for each in arguments]
     size = num_workers or min(num_cores(), -(-len(arguments) // _CALLS_WORTH_A_PROCESS))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.io.own_files import DamagedFileError, read_json
 
@@ -91,11 +92,14 @@ def write_results(
     Both are moved into place whole. NaN is written as null, in the table as an empty field.
 
     Raises:
-        ValueError: If the columns of the table differ in length, or the path ends in ``.csv``.
+        InvalidArgumentError: If the columns of the table differ in length, or the path ends in
+            ``.csv``.
     """
     path = Path(path)
     if path.suffix == ".csv":
-        raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
+        raise InvalidArgumentError(
+            f"{path}: results are JSON and their table goes to .csv", "name it .json"
+        )
     if per_structure is not None:
         write_text(path.with_suffix(".csv"), _table_text(per_structure))
     rows = []
@@ -112,7 +116,7 @@ def read_results(path: str | Path) -> list[MetricResult]:
 
     Raises:
         DamagedFileError: If the file is no result file.
-        ValueError: If it is of a later format.
+        SourceError: If it is of a later format.
     """
     path = Path(path)
     content = read_json(path)
@@ -120,8 +124,8 @@ def read_results(path: str | Path) -> list[MetricResult]:
     if not isinstance(found, int):
         raise DamagedFileError(path, "not a result file")
     if found > FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format {found} is newer than {FORMAT_VERSION}; update crystal-data"
+        raise SourceError(
+            f"{path}: format {found} is newer than {FORMAT_VERSION}", "update crystal-data"
         )
     try:
         return [_result(row) for row in content["results"]]
@@ -149,7 +153,9 @@ def _result(row: Mapping[str, Any]) -> MetricResult:
 def _table_text(columns: Mapping[str, Sequence[Any]]) -> str:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"columns of the per-structure table differ in length: {lengths}")
+        raise InvalidArgumentError(
+            f"columns of the per-structure table differ in length: {lengths}"
+        )
     rows = zip(*columns.values(), strict=True)
     return csv_text(columns, (map(_cell, row) for row in rows))
 

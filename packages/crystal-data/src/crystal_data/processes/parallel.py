@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from itertools import chain
 from typing import TypeVar
 
+from crystal_data.errors import WorkerError
 from crystal_data.processes.workers import WORKER_NUMBER, WorkerLostError, Workers
 
 Item = TypeVar("Item")
@@ -67,9 +68,9 @@ def _map_by_workers(
                 done, future = pending.popleft()
                 yield done, future.result()
     except WorkerLostError as error:
-        raise RuntimeError(
-            f"one of {num_workers} worker processes died, perhaps for want of memory; "
-            "fewer num_workers need less, 0 does all work in this process"
+        raise WorkerError(
+            f"one of {num_workers} worker processes died, perhaps for want of memory",
+            "fewer num_workers need less, 0 does all work in this process",
         ) from error
 
 

@@ -11,6 +11,7 @@ from threading import Event, Lock, Timer
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar, cast
 
+from crystal_data.errors import WorkerError
 from crystal_data.processes import worker_process
 from crystal_data.processes.worker_process import receive, send
 
@@ -170,7 +171,7 @@ class Workers:
 
         Returns:
             A future. It raises what the function raised, ``WorkerLostError`` if the process ended
-            before, and ``RuntimeError`` if none could be started.
+            before, and ``WorkerError`` if none could be started.
         """
         return self._threads.submit(self._call, function, arguments, timeout)
 
@@ -201,8 +202,8 @@ class Workers:
             # A call all the same, so that a call that counts is not blamed for a failing start.
             worker.call(self._prepare or os.getpid, (), self._start_limit)
         except WorkerLostError as error:
-            raise RuntimeError(
-                "a worker process could not start; its own message is above "
-                "(num_workers=0 does all work in this process)"
+            raise WorkerError(
+                "a worker process could not start",
+                "its own message is above (num_workers=0 does all work in this process)",
             ) from error
         return worker

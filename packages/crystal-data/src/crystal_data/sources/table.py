@@ -138,7 +138,7 @@ class TableSource(CrystalSource):
         """The files that are read, with the split that each one is.
 
         Raises:
-            FileNotFoundError: If one is missing.
+            MissingFileError: If one is missing.
         """
         return self._paths.existing()
 
@@ -168,7 +168,8 @@ class TableSource(CrystalSource):
             raise SourceError(
                 f"{self.name}: no column of structures among {', '.join(present)}; expected one "
                 f"of {', '.join(STRUCTURE_COLUMNS)} or the OPTIMADE columns "
-                f"{', '.join(OPTIMADE_COLUMNS)}; name it with structure="
+                f"{', '.join(OPTIMADE_COLUMNS)}",
+                "name it with structure=",
             )
         absent = [name for name in self._declared if name not in present]
         if absent and not self._columns_may_lack:
@@ -236,7 +237,7 @@ class TableSource(CrystalSource):
         place = f"{path}:{number}"
         identifier = _text(row, layout.identifier) or f"{path.name.split('.')[0]}-{number}"
         try:
-            structure, form = _structure(identifier, row, layout.structure)
+            structure, form = structure_of_row(identifier, row, layout.structure)
             return Record(
                 identifier,
                 structure,
@@ -252,9 +253,19 @@ class TableSource(CrystalSource):
             return Rejection(identifier, place, "read", Reason.BAD_VALUE, str(error))
 
 
-def _structure(
+def structure_of_row(
     identifier: str, row: Row, column: str | None
 ) -> tuple[str | Crystal, StructureFormat]:
+    """The structure in a row of a table, and how it is to be read.
+
+    Args:
+        identifier: For messages.
+        row: Column to cell.
+        column: The one with the structure; None: the OPTIMADE columns.
+
+    Raises:
+        InvalidCrystalError: If there is none.
+    """
     if column is None:
         return crystal_from_optimade(identifier, row), "crystal"
     cell = row.get(column)

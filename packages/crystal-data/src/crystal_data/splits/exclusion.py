@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import MissingFileError
 from crystal_data.io.checked_json import (
     read_json_object,
     verify_checksum,
@@ -170,7 +171,7 @@ def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:
     if item in (own := _own_sets(rows)):
         return ["own", hashlib.sha256(np.ascontiguousarray(own[item]).data).hexdigest()]
     if not Path(item).is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"exclude: {item!r} is neither {' nor '.join(own)} nor a file of identifiers, which "
             "is given in brackets, [ids.txt]; another source is given by its class_path"
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
-from crystal_data.errors import SourceError
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.splits.compositions import composition_keys
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.splits.split import read_ids
@@ -118,11 +118,13 @@ def find_leaks(
         Position to leak, positions rising.
 
     Raises:
-        ValueError: If ``how`` names something else.
+        InvalidArgumentError: If ``how`` names something else.
     """
     unknown = set(how) - set(CHECKS)
     if unknown:
-        raise ValueError(f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}")
+        raise InvalidArgumentError(
+            f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}"
+        )
     found: dict[int, Leak] = {}
     if "id" in how:
         for one in against:

@@ -98,7 +98,7 @@ def _opened(folder: Path, *, says_why: bool) -> CrystalStore | None:
         return CrystalStore.open(folder)
     except StoreError as error:
         if says_why:
-            say(f"{error.problem}; building it anew")
+            say(f"{error.message}; building it anew")
         return None
 
 

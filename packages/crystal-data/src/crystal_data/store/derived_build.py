@@ -193,6 +193,6 @@ def _is_whole(folder: Path, column: DerivedColumn, *, says_why: bool) -> bool:
         read_manifest(folder)
     except StoreError as error:
         if says_why:
-            say(f"{error.problem}; computing {column.name} anew")
+            say(f"{error.message}; computing {column.name} anew")
         return False
     return True

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal, CrystalArrays, lattice_from_parameters
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.store.derived import ArrayLayout, ColumnChunk, DerivedColumn
 from crystal_data.symmetry import (
     OrbitError,
@@ -55,7 +56,7 @@ class OrbitColumn(DerivedColumn):
 
     def __post_init__(self) -> None:
         if not self.symprec > 0:
-            raise ValueError(f"symprec is {self.symprec}; it is a distance above 0 Å")
+            raise InvalidArgumentError(f"symprec is {self.symprec}; it is a distance above 0 Å")
 
     @override
     def compute(self, crystals: CrystalArrays) -> ColumnChunk:

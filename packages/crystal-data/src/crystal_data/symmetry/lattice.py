@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystal_data.crystal import lattice_from_parameters
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.symmetry.wyckoff import crystal_system
 
 _A, _B, _C, _ALPHA, _BETA, _GAMMA = range(6)
@@ -30,7 +31,7 @@ def free_lattice_parameters(space_group_number: int) -> tuple[int, ...]:
     The others are equal to a, or fixed at 90 or 120 degrees.
 
     Raises:
-        ValueError: If the number is not 1 to 230.
+        InvalidArgumentError: If the number is not 1 to 230.
     """
     return _FREE[crystal_system(space_group_number)]
 
@@ -46,12 +47,12 @@ def all_lattice_parameters(space_group_number: int, free: ArrayLike) -> NDArray[
         Shape ``[6]``.
 
     Raises:
-        ValueError: If there are too few or too many.
+        InvalidArgumentError: If there are too few or too many.
     """
     system = crystal_system(space_group_number)
     values = np.asarray(free, dtype=np.float64)
     if values.shape != (len(_FREE[system]),):
-        raise ValueError(
+        raise InvalidArgumentError(
             f"space group {space_group_number} has {len(_FREE[system])} free lattice parameters; "
             f"the given array has shape {values.shape}"
         )
@@ -74,7 +75,7 @@ def lattice_from_free_parameters(space_group_number: int, free: ArrayLike) -> ND
         Rows a, b, c, with a along x and b in the xy plane; ``[3, 3]``, Å.
 
     Raises:
-        ValueError: If there are too few or too many, or no cell has these angles.
+        InvalidArgumentError: If there are too few or too many, or no cell has these angles.
     """
     parameters = all_lattice_parameters(space_group_number, free)
     return lattice_from_parameters(parameters[:3], parameters[3:])

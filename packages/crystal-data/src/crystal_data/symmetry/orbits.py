@@ -30,15 +30,13 @@ class OrbitError(SymmetryError):
 
     Args:
         reason: For counts.
-        message: For people.
+        message: Whose fault it is, what was found and what was expected.
+        remedy: What the user can do.
     """
 
-    def __init__(self, reason: OrbitFailure, message: str) -> None:
-        super().__init__(reason, message)
+    def __init__(self, reason: OrbitFailure, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} [{reason}]", remedy)
         self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.args[1]} [{self.reason}]"
 
 
 def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
@@ -59,7 +57,7 @@ def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
     try:
         dataset = search(crystal, symprec, None)
     except SymmetryError as error:
-        raise OrbitError(OrbitFailure.NO_SYMMETRY, str(error)) from error
+        raise OrbitError(OrbitFailure.NO_SYMMETRY, error.message, error.remedy) from error
     number, orbits = _spglib_orbits(crystal, symprec)
     if number != dataset.number or not np.array_equal(orbits, dataset.orbits):
         raise OrbitError(
@@ -71,13 +69,14 @@ def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
     try:
         symmetric = SymmetricCrystal.from_dataset(crystal, dataset)
     except SymmetryError as error:
-        raise OrbitError(OrbitFailure.INCOMPLETE_ORBITS, str(error)) from error
+        raise OrbitError(OrbitFailure.INCOMPLETE_ORBITS, error.message, error.remedy) from error
     shift = _largest_shift(crystal, symmetric.to_crystal(), dataset)
     if shift > _LARGEST_SHIFT * symprec:
         raise OrbitError(
             OrbitFailure.NO_WAY_BACK,
             f"{name}: its orbits in space group {dataset.number} make a crystal that differs by "
-            f"{shift:.3g} Å; try another symprec than {symprec} Å",
+            f"{shift:.3g} Å",
+            f"try another symprec than {symprec} Å",
         )
     return symmetric
 

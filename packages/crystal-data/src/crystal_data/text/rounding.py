@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, CrystalArrays, end_to_end, lattice_from_parameters
+from crystal_data.errors import CrystalError, InvalidArgumentError
 
 IntArray = NDArray[np.int64]
 
@@ -25,7 +26,7 @@ _MIN_VOLUME = 0.01  # Å³
 _MIN_PART_OF_BOX = 1e-3
 
 
-class CrystalTextError(ValueError):
+class CrystalTextError(CrystalError, ValueError):
     """A crystal that no text can hold, or a text that is no crystal."""
 
 
@@ -130,9 +131,9 @@ def failure_message(name: str, code: int) -> str:
 
 
 def check_decimals(decimals: int) -> None:
-    """Refuses too few or too many decimals with a ``ValueError``."""
+    """Refuses too few or too many decimals with an ``InvalidArgumentError``."""
     if not 1 <= decimals <= _MAX_DECIMALS:
-        raise ValueError(f"decimals is {decimals}; it must be from 1 to {_MAX_DECIMALS}")
+        raise InvalidArgumentError(f"decimals is {decimals}; it must be from 1 to {_MAX_DECIMALS}")
 
 
 def round_arrays(crystals: CrystalArrays, decimals: int) -> RoundedCrystals:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_data.crystal import Crystal, CrystalArrays, end_to_end
 from crystal_data.elements import SYMBOLS
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.text.rounding import (
     FAILURES,
     WHOLE_DIGITS,
@@ -68,7 +69,7 @@ class CrystalTokenizer:
     def __post_init__(self) -> None:
         check_decimals(self.decimals)
         if self.max_length is not None and self.max_length < self.length(1):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"max_length is {self.max_length}; one atom alone has {self.length(1)} tokens"
             )
 

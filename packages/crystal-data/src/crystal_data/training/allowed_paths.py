@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from crystal_data.artifacts.registry import PACKAGES
+from crystal_data.errors import CrystalError
 
 OPTION = "--allow-module"
 LIBRARIES = ("torch", "lightning", "torchmetrics")
@@ -14,7 +15,7 @@ OWN = (*PACKAGES, "crystal_apps")
 ROOTS = (*OWN, *LIBRARIES)
 
 
-class NotAllowedError(ImportError, ValueError):
+class NotAllowedError(CrystalError, ImportError, ValueError):
     """A class path that a config or a command line may not name.
 
     The parser takes both kinds of error for those of a value that does not fit.

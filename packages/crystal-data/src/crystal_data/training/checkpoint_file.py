@@ -50,6 +50,6 @@ def read_checkpoint(
 
 def _refusal(path: str | Path, reason: str) -> RunError:
     return RunError(
-        f"{path}: not used: {reason}; give another one with --ckpt_path best, last or FILE, or "
-        "train anew"
+        f"{path}: not used: {reason}",
+        "give another one with --ckpt_path best, last or FILE, or train anew",
     )

@@ -196,7 +196,7 @@ class CrystalCLI(LightningCLI):
             message = explain(args, self._allowed, refused=True)
             if message is None and (refusal := self._allowed.refusal_in(said)):
                 message = f"{place_of(said)}: {refusal}" if place_of(said) else said
-            _refuse(message or _advice(condense(said)))
+            _refuse(message or _advice(condense(said), args))
 
     @override
     def before_instantiate_classes(self) -> None:
@@ -365,13 +365,14 @@ def _loggers(given: Any, root: Path) -> list[Logger]:
     return [own, *(given if isinstance(given, list) else [given])]
 
 
-def _advice(message: str) -> str:
-    if "arguments are required" in message:
+def _advice(message: str, args: Sequence[str]) -> str:
+    given = {arg.partition("=")[0].partition(".")[0] for arg in args}
+    if not config_files(args) and not given.issuperset({"--model", "--data"}):
         return f"{message}; give a config with --config: a file, or a name that `configs` lists"
     return message
 
 
 def _refuse(message: str) -> NoReturn:
-    if is_reporting_rank(knows_why=True):
+    if is_reporting_rank():
         print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

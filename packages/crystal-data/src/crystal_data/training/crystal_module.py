@@ -18,6 +18,7 @@ from crystal_data.artifacts.artifact import Artifact, TargetScale
 from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.artifacts.state_report import load_state_report
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.lightning_internals import attached_data_module
 from crystal_data.loading.datamodule import CrystalDataModule
@@ -160,12 +161,13 @@ class CrystalModule(LightningModule, NeedsBatches):
             loss: Scalar; a ``global_mean`` is right in any number of processes.
 
         Raises:
-            ValueError: If the Trainer scales losses for half precision.
+            InvalidArgumentError: If the Trainer scales losses for half precision.
         """
         if self.trainer.precision == "16-mixed":
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{type(self).__name__} takes its own optimizer steps, which cannot scale losses "
-                "for 16-mixed; set trainer.precision to bf16-mixed or 32-true"
+                "for 16-mixed",
+                "set trainer.precision to bf16-mixed or 32-true",
             )
         optimizer = _as_list(self.optimizers())[number]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -196,7 +198,7 @@ class CrystalModule(LightningModule, NeedsBatches):
     def _monitored(self, name: str) -> Tensor:
         metrics = self.trainer.callback_metrics
         if name not in metrics:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"a schedule follows {name}, which is not logged; there are {', '.join(metrics)}"
             )
         return metrics[name]
@@ -264,10 +266,10 @@ def crystal_module(module: LightningModule) -> CrystalModule:
     """The same module, for callbacks that need more than Lightning's own class has.
 
     Raises:
-        TypeError: If it is no ``CrystalModule``.
+        InvalidArgumentError: If it is no ``CrystalModule``.
     """
     if not isinstance(module, CrystalModule):
-        raise TypeError(
+        raise InvalidArgumentError(
             f"{type(module).__name__} is no CrystalModule; derive it from "
             "crystal_data.training.CrystalModule"
         )
@@ -282,15 +284,16 @@ def _check_same_weights(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) 
     """Says in one line what torch says in one for each weight.
 
     Raises:
-        ValueError: If names or shapes differ.
+        InvalidArgumentError: If names or shapes differ.
     """
     shapes, expected = ({n: tuple(w.shape) for n, w in side.items()} for side in (saved, own))
     wrong = [name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name)]
     if wrong:
         sides = (shapes.get(wrong[0], "missing"), expected.get(wrong[0], "missing"))
-        raise ValueError(
+        raise InvalidArgumentError(
             f"the checkpoint is of another model than the config's: {len(wrong)} of its weights "
             f"differ, first {wrong[0]}, which is {sides[0]} in the checkpoint and {sides[1]} in "
-            "the config; use the config.yaml that lies in the checkpoint's run, or start from "
-            "what fits with --init_from and an artifact"
+            "the config",
+            "use the config.yaml that lies in the checkpoint's run, or start from "
+            "what fits with --init_from and an artifact",
         )

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training.crystal_module import crystal_module
 
 
@@ -46,7 +47,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         Their names.
 
     Raises:
-        ValueError: If a pattern matches nothing, or nothing is left to train.
+        InvalidArgumentError: If a pattern matches nothing, or nothing is left to train.
     """
     parameters = dict(model.named_parameters())
     frozen: list[str] = []
@@ -54,7 +55,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         found = [name for name in parameters if fnmatchcase(name, pattern)]
         if not found:
             parts = sorted({name.partition(".")[0] for name in parameters})
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"--freeze: no parameter of {type(model).__name__} matches '{pattern}'; the names "
                 f"start with {', '.join(parts)}; such as '{next(iter(parameters))}' or "
                 f"'{parts[0]}.*'"
@@ -63,5 +64,5 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     for name in frozen:
         parameters[name].requires_grad = False
     if not any(parameter.requires_grad for parameter in parameters.values()):
-        raise ValueError(f"--freeze: nothing of {type(model).__name__} is left to train")
+        raise InvalidArgumentError(f"--freeze: nothing of {type(model).__name__} is left to train")
     return frozen

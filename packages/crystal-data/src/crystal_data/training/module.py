@@ -11,6 +11,7 @@ from typing_extensions import override
 from crystal_data.artifacts.artifact import TargetScale
 from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.processes.distributed import without_statistics
 from crystal_data.training.crystal_module import CrystalModule
@@ -74,7 +75,7 @@ class PropertyModule(CrystalModule):
         data = self.datamodule
         if stage == "fit":
             if data is None:
-                raise TypeError(
+                raise InvalidArgumentError(
                     "labels are normalized by the training split, which only a data module can "
                     "name: give fit() a CrystalDataModule, not loaders"
                 )
@@ -147,9 +148,10 @@ class PropertyModule(CrystalModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = tuple(checkpoint.get("targets", self._targets))
         if saved != self._targets:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"the checkpoint predicts {', '.join(saved)}, the config asks for "
-                f"{', '.join(self._targets)}; to start from its weights use --init_from"
+                f"{', '.join(self._targets)}",
+                "to start from its weights use --init_from",
             )
         super().on_load_checkpoint(checkpoint)
 
@@ -174,7 +176,7 @@ class PropertyModule(CrystalModule):
         output: Tensor = self.model(batch)
         expected = (batch.num_crystals, len(self._targets))
         if output.shape != expected:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{type(self.model).__name__} gave {tuple(output.shape)} for "
                 f"{expected[0]} crystals and the targets {', '.join(self._targets)}; expected "
                 f"{expected}: set the model's number of outputs to {expected[1]}"
@@ -184,11 +186,11 @@ class PropertyModule(CrystalModule):
     def _labels(self, batch: CrystalBatch) -> Tensor:
         missing = [name for name in self._targets if name not in batch.targets]
         if missing:
-            raise KeyError(f"the batch has no column {', '.join(missing)}")
+            raise InvalidArgumentError(f"the batch has no column {', '.join(missing)}")
         columns = [batch.targets[name] for name in self._targets]
         for name, column in zip(self._targets, columns, strict=True):
             if column.ndim != 1:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"target '{name}' has shape {tuple(column.shape)}; PropertyModule fits one "
                     "number per crystal"
                 )
@@ -213,4 +215,4 @@ class PropertyModule(CrystalModule):
 
 def _check_targets(targets: Sequence[str]) -> None:
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
-        raise ValueError(f"targets is a list of different column names, not {targets!r}")
+        raise InvalidArgumentError(f"targets is a list of different column names, not {targets!r}")

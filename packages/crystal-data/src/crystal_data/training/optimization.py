@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.types import (
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training.schedules import WholeRunScheduler
 
 
@@ -42,7 +43,7 @@ def lightning_plan(
         plan: The optimizer and its schedule.
 
     Raises:
-        ValueError: If a schedule over the whole run has a run without an end.
+        InvalidArgumentError: If a schedule over the whole run has a run without an end.
     """
     if plan.lr_scheduler is None:
         return {"optimizer": plan.optimizer}
@@ -65,13 +66,14 @@ def steps_with_optimizer(scheduler: LRScheduler | ReduceLROnPlateau) -> bool:
 def _total_batches(module: LightningModule) -> int:
     trainer = module.trainer
     if not module.automatic_optimization and trainer.max_steps != -1:
-        raise ValueError(
+        raise InvalidArgumentError(
             "trainer.max_steps counts the steps of all optimizers together, so a schedule over the "
-            "whole run cannot follow it; set trainer.max_epochs"
+            "whole run cannot follow it",
+            "set trainer.max_epochs",
         )
     batches = trainer.estimated_stepping_batches
     if batches == float("inf"):
-        raise ValueError(
+        raise InvalidArgumentError(
             "a schedule over the whole run needs an end: set trainer.max_epochs or "
             "trainer.max_steps"
         )

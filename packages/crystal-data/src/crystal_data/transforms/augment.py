@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.transforms.base import Transform
 from crystal_data.transforms.random import SampleRandom
@@ -57,7 +58,7 @@ class RandomReflection(Transform):
 
     def __init__(self, probability: float = 0.5) -> None:
         if not 0.0 <= probability <= 1.0:
-            raise ValueError(f"probability must lie between 0 and 1, not {probability}")
+            raise InvalidArgumentError(f"probability must lie between 0 and 1, not {probability}")
         self.probability = probability
 
     @override
@@ -83,7 +84,7 @@ class RandomCell(Transform):
 
     def __init__(self, max_stretch: float = 1.5) -> None:
         if max_stretch < 1.0:
-            raise ValueError(f"max_stretch must be at least 1, not {max_stretch}")
+            raise InvalidArgumentError(f"max_stretch must be at least 1, not {max_stretch}")
         self.max_stretch = max_stretch
 
     @override

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.neighbors import neighbor_list
 from crystal_data.graphs.spec import GraphSpec
@@ -32,11 +33,11 @@ class MaskAtoms(Transform):
 
     def __init__(self, species_probability: float = 0.5, share: float = 0.15) -> None:
         if not 0.0 <= species_probability <= 1.0:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"species_probability must lie between 0 and 1, not {species_probability}"
             )
         if not 0.0 < share <= 1.0:
-            raise ValueError(f"share must lie above 0 and up to 1, not {share}")
+            raise InvalidArgumentError(f"share must lie above 0 and up to 1, not {share}")
         self.species_probability = species_probability
         self.share = share
 
@@ -77,7 +78,7 @@ class PerturbAtoms(Transform):
 
     def __init__(self, sigma: float = 0.1, relative: bool = True) -> None:
         if sigma <= 0.0:
-            raise ValueError(f"sigma must be positive, not {sigma}")
+            raise InvalidArgumentError(f"sigma must be positive, not {sigma}")
         self.sigma = sigma
         self.relative = relative
 
@@ -109,7 +110,7 @@ class PerturbLattice(Transform):
 
     def __init__(self, sigma: float = 0.03) -> None:
         if sigma <= 0.0:
-            raise ValueError(f"sigma must be positive, not {sigma}")
+            raise InvalidArgumentError(f"sigma must be positive, not {sigma}")
         self.sigma = sigma
 
     @override

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_embed.shipped import SHIPPED
 
@@ -82,7 +83,7 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     others = list(unsupported(store, encoder.supported_elements))
     rows = np.setdiff1d(np.arange(len(store)), others)
     if not len(rows):
-        raise ValueError(f"the model cannot take any of the structures; see {REJECTED}")
+        raise InvalidArgumentError(f"the model cannot take any of the structures; see {REJECTED}")
     vectors = encode_store(encoder, store, what, batch_size, rows)
     _WRITERS[output.suffix](output, _labels(store, what, rows), vectors)
     print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
@@ -108,7 +109,7 @@ def encode_store(
         Shape ``[num_atoms, width]`` or ``[num_crystals, width]``.
 
     Raises:
-        ValueError: If the model has no such vectors.
+        InvalidArgumentError: If the model has no such vectors.
     """
     import torch
 
@@ -117,7 +118,7 @@ def encode_store(
 
     graph_spec = model.graph_spec
     if not isinstance(model, Encoder):
-        raise ValueError(f"a {type(model).__name__} has no vectors of atoms and crystals")
+        raise InvalidArgumentError(f"a {type(model).__name__} has no vectors of atoms and crystals")
     if graph_spec is not None:
         store.add_column(EdgeColumn(graph_spec))
     encode = model.encode_atoms if what == "atoms" else model.encode

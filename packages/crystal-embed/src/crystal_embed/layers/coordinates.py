@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_embed.tables.table import ElementTable
 
 
@@ -19,7 +20,7 @@ class CoordinateEmbedding(nn.Module):
         trainable: Whether training changes them.
 
     Raises:
-        ValueError: If the table has none.
+        InvalidArgumentError: If the table has none.
 
     Source:
         Jin et al., Nat. Commun. 16, 1210 (2025): "E_c".
@@ -28,9 +29,10 @@ class CoordinateEmbedding(nn.Module):
     def __init__(self, table: ElementTable, *, trainable: bool = False) -> None:
         super().__init__()
         if table.coordinates is None:
-            raise ValueError(
-                f"with_coordinates: element table '{table.name}' has no vectors of positions; give "
-                "the artifact of a CrystalTransformer with geometry: cartesian as element_table"
+            raise InvalidArgumentError(
+                f"with_coordinates: element table '{table.name}' has no vectors of positions",
+                "give "
+                "the artifact of a CrystalTransformer with geometry: cartesian as element_table",
             )
         rows = torch.tensor(table.coordinates)
         self.steps = nn.Parameter(rows[:3], requires_grad=trainable)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import GraphSpec
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import FoldedGraph
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.dense import DenseLayer, ScalarEmbedding
@@ -49,7 +50,7 @@ class ALIGNN(GraphModel):
             last one's shell. It needs ``line_graph=True``.
 
     Raises:
-        ValueError: If a kind of layer is missing, or ``graph_spec`` has no line graph.
+        InvalidArgumentError: If a kind of layer is missing, or ``graph_spec`` has no line graph.
 
     Source:
         Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021). Of each ALIGNN layer the
@@ -74,13 +75,15 @@ class ALIGNN(GraphModel):
     ) -> None:
         super().__init__()
         if num_alignn_layers < 1 or num_gcn_layers < 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"num_alignn_layers is {num_alignn_layers} and num_gcn_layers {num_gcn_layers}; "
                 "ALIGNN needs at least 1 of each, since a last layer's angles reach no atom"
             )
         self.graph_spec = graph_spec or GraphSpec(max_neighbors=12, line_graph=True)
         if not self.graph_spec.line_graph:
-            raise ValueError("ALIGNN sees angles; give it a graph_spec with line_graph: true")
+            raise InvalidArgumentError(
+                "ALIGNN sees angles", "give it a graph_spec with line_graph: true"
+            )
         table = as_table(element_table)
         if trainable_table:
             table = as_free_vectors(table, width)

@@ -59,8 +59,8 @@ class FoldingModel(PretrainedModel, ABC):
         """Vectors of the atoms after the last layer on them; shape ``[num_atoms, width]``.
 
         Raises:
-            ValueError: If the batch lacks the edges of ``graph_spec``, or has an element that the
-                model has no row for.
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``, or has an element
+                that the model has no row for.
         """
         graph = self.fold(batch)
         return graph.unfold(self.atom_vectors(graph))
@@ -69,7 +69,7 @@ class FoldingModel(PretrainedModel, ABC):
         """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``.
 
         Raises:
-            ValueError: As ``encode_atoms``.
+            InvalidArgumentError: As ``encode_atoms``.
         """
         return self.crystal_vectors(self.fold(batch))
 
@@ -77,7 +77,7 @@ class FoldingModel(PretrainedModel, ABC):
         """The batch as this model sees it.
 
         Raises:
-            ValueError: If the batch lacks the edges of ``graph_spec``.
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``.
         """
         model = type(self).__name__
         if self.graph_spec is not None:
@@ -107,8 +107,8 @@ class GraphModel(FoldingModel):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If the batch lacks the edges of ``graph_spec``, or has an element that the
-                table has no row for.
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``, or has an element
+                that the table has no row for.
         """
         prediction: Tensor = self.output(self.encode(batch))
         return prediction

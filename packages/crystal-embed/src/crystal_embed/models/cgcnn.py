@@ -100,7 +100,7 @@ class CGCNN(GraphModel):
             augmentations only soften.
 
     Raises:
-        ValueError: If the table has no vectors of positions and they are asked for.
+        InvalidArgumentError: If the table has no vectors of positions and they are asked for.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).

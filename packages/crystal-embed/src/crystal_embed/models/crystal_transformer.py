@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import FoldedGraph
 from crystal_data.processes import world_size
 from crystal_embed.layers.encoder import EncoderLayer, Places
@@ -52,11 +53,11 @@ class SpeciesEmbedding(nn.Module):
             That shape and ``[width]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         if (atomic_numbers > len(self.weight)).any():
             symbol = SYMBOLS[int(atomic_numbers.max())]
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"CrystalTransformer has no row for {symbol}; it knows the elements up to "
                 f"{SYMBOLS[len(self.weight)]}"
             )
@@ -150,7 +151,7 @@ class CrystalTransformer(FoldingModel):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         crystals = self.encode(batch)
         return torch.cat([head(crystals) for head in self.heads], dim=1)

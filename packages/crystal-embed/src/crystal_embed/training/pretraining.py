@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.artifacts import ArtifactError, PretrainedModel, TargetScale
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import global_mean, without_statistics
 from crystal_data.training import CrystalModule, Measured, NamedMeans, Sums
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, PerturbLattice, Transform
@@ -84,7 +85,7 @@ class PretrainingModule(CrystalModule):
     ) -> None:
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
         if not isinstance(model, AtomEncoder):
-            raise TypeError(
+            raise InvalidArgumentError(
                 f"{type(model).__name__} has no encode_atoms, width and property_heads, so there "
                 "is nothing to pre-train; CrystalTransformer has them"
             )
@@ -167,8 +168,8 @@ class PretrainingModule(CrystalModule):
     @override
     def take_scales(self, name: str, scales: Mapping[str, TargetScale]) -> None:
         raise ArtifactError(
-            f"{name}: an artifact has no heads that repair; give the checkpoint of a run with "
-            "--ckpt_path"
+            f"{name}: an artifact has no heads that repair",
+            "give the checkpoint of a run with --ckpt_path",
         )
 
     def _sums(self, batch: CrystalBatch) -> Sums:
@@ -230,9 +231,10 @@ def _repair_sums(part: str, guess: Tensor, truth: Tensor, scale: Tensor) -> Sums
 def _heads(corruptions: Sequence[Transform], width: int) -> Iterator[tuple[str, nn.Module]]:
     kinds = [type(corruption) for corruption in corruptions]
     if not {MaskAtoms, PerturbAtoms, PerturbLattice} & set(kinds):
-        raise ValueError(
-            "corruptions: there is nothing to repair; give MaskAtoms, PerturbAtoms or "
-            f"PerturbLattice of crystal_data.transforms, not {[kind.__name__ for kind in kinds]}"
+        raise InvalidArgumentError(
+            "corruptions: there is nothing to repair",
+            "give MaskAtoms, PerturbAtoms or "
+            f"PerturbLattice of crystal_data.transforms, not {[kind.__name__ for kind in kinds]}",
         )
     if MaskAtoms in kinds:
         yield "element", ElementHead(width)

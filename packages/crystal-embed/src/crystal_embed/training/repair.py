@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import edge_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.pooling import mean_over_atoms
@@ -124,10 +125,12 @@ def hidden_elements(batch: CrystalBatch) -> tuple[Tensor, Tensor]:
     """Which atoms are hidden, bool ``[num_atoms]``, and their elements, int64 ``[num_hidden]``.
 
     Raises:
-        ValueError: If the batch does not say which are hidden.
+        InvalidArgumentError: If the batch does not say which are hidden.
     """
     if batch.masked_sites is None or batch.true_atomic_numbers is None:
-        raise ValueError("the batch has no hidden atoms; MaskAtoms must be among its transforms")
+        raise InvalidArgumentError(
+            "the batch has no hidden atoms; MaskAtoms must be among its transforms"
+        )
     return batch.masked_sites, batch.true_atomic_numbers[batch.masked_sites]
 
 
@@ -152,8 +155,10 @@ def true_log_volumes(batch: CrystalBatch) -> Tensor:
     """Logarithm of original over present volume of each cell; shape ``[num_crystals]``.
 
     Raises:
-        ValueError: If the batch was not strained.
+        InvalidArgumentError: If the batch was not strained.
     """
     if batch.strain is None:
-        raise ValueError("the batch has no strain; PerturbLattice must be among its transforms")
+        raise InvalidArgumentError(
+            "the batch has no strain; PerturbLattice must be among its transforms"
+        )
     return -batch.strain.diagonal(dim1=1, dim2=2).sum(1)
