@@ -20,7 +20,9 @@ METADATA = {"training": {}, "metrics": {"test/mae/gap": 0.2}, "evaluations": EVA
 
 
 def test_the_first_evaluation_is_the_stated_error():
-    assert model_facts(METADATA, "gap", "eV").error == "0.25 eV (MAE of 20 crystals, unseen crystals)"
+    assert (
+        model_facts(METADATA, "gap", "eV").error == "0.25 eV (MAE of 20 crystals, unseen crystals)"
+    )
     reverse = {**METADATA, "evaluations": EVALUATIONS[::-1]}
     assert model_facts(reverse, "gap", "eV").error == "0.61 eV (MAE, unseen crystals, gap above 0)"
 
