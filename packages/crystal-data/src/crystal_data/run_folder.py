@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.artifacts.files import ARTIFACT, CONFIG, METADATA
+from crystal_data.artifacts.formats import lifted
 from crystal_data.errors import CrystalError
 from crystal_data.io.files import csv_text, remove_unfinished, write_text
 from crystal_data.io.own_files import (
@@ -207,8 +208,12 @@ class RunFolder:
         return len(_rows(self.data_tables.excluded))
 
     def artifact_config(self) -> dict[str, Any]:
-        """Content of the artifact's ``config.json``."""
-        return _mapping(self.artifact / CONFIG)
+        """Content of the artifact's ``config.json``, in the present format."""
+        config = _mapping(self.artifact / CONFIG)
+        try:
+            return lifted(config)
+        except (KeyError, TypeError, AttributeError):
+            return config  # not complete; whoever loads the artifact is told
 
     def artifact_metadata(self) -> dict[str, Any]:
         """Content of the artifact's ``metadata.json``."""

@@ -4,26 +4,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+def model_card(
+    config: Mapping[str, Any], metadata: Mapping[str, Any], files: Sequence[str] = ()
+) -> str:
     """The text of ``README.md``: a YAML head that the hub reads, then tables.
 
     Args:
         config: Content of ``config.json``.
         metadata: Content of ``metadata.json``.
+        files: Names of the extra files.
     """
     import yaml  # which reading an artifact does without
 
     package = str(config["package"]).replace("_", "-")
+    kind, base = str(config["kind"]).replace("_", "-"), config["base"]
+    tags = ["crystals", "materials-science", str(config["class_name"]).lower()]
     head = {
         "library_name": package,
-        "tags": ["crystals", "materials-science", str(config["model"]).lower()],
+        "tags": tags if kind == "model" else [*tags, kind],
+        **({} if base is None else {"base_model": base["id"]}),
     }
     sections = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# {config['model']}",
+        f"# {config['class_name']}",
         _usage(config),
         _targets(config["targets"]),
         _untrained(config["untrained"]),
+        _table("Base model", base or {}),
+        _files(files),
         _table("Graph", config["graph_spec"] or {}),
         _table("Data", metadata.get("data", {})),
         _training(metadata.get("training", {}), config["targets"]),
@@ -72,9 +80,10 @@ def _usage(config: Mapping[str, Any]) -> str:
             "predictor.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
         )
     else:
+        variable = str(config["kind"]).rpartition("_")[2]  # model, adapter, table, library
         code = (
-            f"from {config['package']} import {config['model']}\n\n"
-            f"model = {config['model']}.from_pretrained(FOLDER)"
+            f"from {config['package']} import {config['class_name']}\n\n"
+            f"{variable} = {config['class_name']}.from_pretrained(FOLDER)"
         )
     return f"```python\n{code}\n```"
 
@@ -130,6 +139,12 @@ def _untrained(names: Sequence[str]) -> str:
         "## Not trained\n\nThese weights are left out and fresh in every model that is built: "
         f"{', '.join(f'`{name}`' for name in names)}. Train them with `--init_from FOLDER`."
     )
+
+
+def _files(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return "\n".join(["## Extra files", "", *(f"- `{name}`" for name in names)])
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:

@@ -102,8 +102,12 @@ class Ensemble:
         return self.units.get(column.partition(":")[0], "")
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Reads what ``save_ensemble`` wrote; executes nothing.
+    def load(cls, folder: str | Path, *, allow_package: str | None = None) -> Self:
+        """Reads what ``save_ensemble`` wrote.
+
+        Args:
+            folder: The ensemble.
+            allow_package: As ``Predictor.from_pretrained``.
 
         Raises:
             ArtifactError: If it is not complete or was written by a newer version.
@@ -135,7 +139,13 @@ class Ensemble:
             raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
         if any(not 0 <= factor < math.inf for factor in scale.values()):
             raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
-        return cls([Predictor.from_pretrained(folder / name) for name in names], scale)
+        places = [folder / name for name in names]
+        return cls(load_members(places, allow_package), scale)
+
+
+def load_members(places: Iterable[str | Path], allow_package: str | None = None) -> list[Predictor]:
+    """The predictor of each artifact; arguments as ``Predictor.from_pretrained``."""
+    return [Predictor.from_pretrained(place, allow_package=allow_package) for place in places]
 
 
 def is_ensemble(folder: str | Path) -> bool:

@@ -33,8 +33,15 @@ class NamedEnsemble:
         ]
 
 
-def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEnsemble]:
+def load_ensembles(
+    shipped: ShippedModels, names: Sequence[str], *, allow_package: str | None = None
+) -> list[NamedEnsemble]:
     """Loads models; single ones of the same targets become one ensemble.
+
+    Args:
+        shipped: The models of the package.
+        names: Of models, as ``ShippedModels.load`` takes them.
+        allow_package: As ``Predictor.from_pretrained``.
 
     Raises:
         InvalidArgumentError: If there is no such model, or a target would be predicted twice.
@@ -43,7 +50,7 @@ def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEn
     members: dict[tuple[str, ...], list[Predictor]] = {}
     found = []
     for name in names:
-        loaded = shipped.load(name)
+        loaded = shipped.load(name, allow_package=allow_package)
         if isinstance(loaded, Ensemble):
             found.append(NamedEnsemble((name,), loaded))
         else:

@@ -46,17 +46,24 @@ class Predictor:
         self._normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
 
     @classmethod
-    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path, *, allow_package: str | None = None
+    ) -> Self:
         """Loads the artifact of a folder, of a run, or of ``owner/name`` on the hub.
+
+        Args:
+            path_or_hub_id: One of these.
+            allow_package: Import name of a package outside ours whose model may be loaded; its
+                code runs.
 
         Raises:
             ArtifactError: If the artifact cannot be loaded, or predicts no property.
         """
-        artifact, model = load_model(path_or_hub_id)
+        artifact, model = load_model(path_or_hub_id, allow_package)
         if not artifact.targets:
             raise ArtifactError(
-                f"{path_or_hub_id}: {artifact.model} predicts no property",
-                f"load it with {artifact.model}.from_pretrained",
+                f"{path_or_hub_id}: {artifact.class_name} predicts no property",
+                f"load it with {artifact.class_name}.from_pretrained",
             )
         return cls(model, artifact.targets, artifact.metadata)
 
