@@ -1,6 +1,6 @@
-"""Whether predicted structures are the true ones, by pymatgen's StructureMatcher.
+"""Whether predicted structures are the true ones, as pymatgen's StructureMatcher decides it.
 
-These are functions and no ``torchmetrics.Metric``: a comparison takes some 10 ms and at times
+These are functions and no ``torchmetrics.Metric``: a comparison takes some 3 ms and at times
 minutes, so it runs in processes of its own with a time-out for each pair, over whole prediction
 files rather than inside a training step; METRe moreover needs all predictions at one place.
 """
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.pymatgen import to_pymatgen
+from crystal_data.metrics.displacement import smallest_displacement
 from crystal_data.metrics.pool import Failure, map_with_timeout
+from crystal_data.metrics.reduced import reduced_cell
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
@@ -78,7 +79,7 @@ def match(
     angle_tol: float = 10.0,
     ltol: float = 0.3,
 ) -> float | None:
-    """Compare two crystals in this process.
+    """What ``StructureMatcher.get_rms_dist`` finds for two crystals, computed in this process.
 
     Args:
         pred: Predicted structure, any cell.
@@ -92,10 +93,7 @@ def match(
     """
     if reduced_composition(pred) != reduced_composition(true):
         return None
-    found = structure_matcher(stol, angle_tol, ltol).get_rms_dist(
-        to_pymatgen(pred), to_pymatgen(true)
-    )
-    return None if found is None else float(found[0])
+    return smallest_displacement(reduced_cell(pred), reduced_cell(true), stol, angle_tol, ltol)
 
 
 def match_pairs(

@@ -1,0 +1,271 @@
+"""The smallest displacement between two crystals, as pymatgen's StructureMatcher finds it.
+
+The matcher tries every mapping of one lattice onto the other, and with each every translation that
+puts an atom of a rarest element onto one of its kind. It makes objects for each of these; here the
+same sums are done, in the same order, on arrays for all mappings at once. So results agree to the
+last bits, also where they depend on rounding, as they do when two atoms are equally near.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from crystal_data.metrics.reduced import ReducedCell
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_PERFECT = 1e-5  # the matcher stops at a displacement below this
+# Quick looks that save exact ones leave this much room, so that they never decide by rounding.
+_MARGIN = 1e-8
+_VALUES_AT_ONCE = 100_000
+# A perfect match is most often among the first mappings, so these are looked at alone.
+_FIRST_ENDS = (1, 8)
+_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Mappings:
+    """Ways to lay the first crystal's lattice onto the second's.
+
+    Args:
+        coords: Of the first crystal's atoms, in each; shape ``[num, num_atoms, 3]``.
+        lattice: The average of the two; shape ``[num, 3, 3]``, Å.
+        box: Greatest difference of fractional coordinates; shape ``[num, 3]``.
+        normalization: (atoms / volume)^(1/3); shape ``[num]``, 1/Å.
+    """
+
+    coords: Floats
+    lattice: Floats
+    box: Floats
+    normalization: Floats
+
+
+def smallest_displacement(
+    first: ReducedCell, second: ReducedCell, stol: float, angle_tol: float, ltol: float
+) -> float | None:
+    """Root-mean-square displacement of ``StructureMatcher.get_rms_dist``.
+
+    Args:
+        first: One structure.
+        second: The other, with the same elements in the same ratio.
+        stol: Greatest displacement, in the same units.
+        angle_tol: Degrees between cell angles.
+        ltol: Relative, between cell lengths.
+
+    Returns:
+        In units of (volume / atoms)^(1/3); None if the two do not match.
+    """
+    if len(first.atomic_numbers) != len(second.atomic_numbers):
+        return None
+    ratio = (_volume(second.lattice) / _volume(first.lattice)) ** (1 / 6)
+    lattice, other = first.lattice * ratio, second.lattice / ratio
+    aligned = _aligned_bases(lattice, other, angle_tol, ltol)
+    # One by one, as the matcher does: a product of whole matrices may round in another way.
+    cart_coords = np.array([coords @ lattice for coords in first.frac_coords])
+    best = np.inf
+    for block in _blocks(aligned):
+        mappings = _mappings(cart_coords, block, other, stol)
+        values = _displacements(mappings, first, second, stol)
+        perfect = values < _PERFECT
+        if perfect.any():
+            best = values[perfect.argmax()]
+            break
+        best = min(best, values.min(initial=np.inf))
+    return float(best) if best < stol else None
+
+
+def _blocks(aligned: Floats) -> Iterator[Floats]:
+    ends = [*_FIRST_ENDS, *range(_BLOCK, len(aligned) + _BLOCK, _BLOCK)]
+    for start, end in pairwise((0, *ends)):
+        if start < len(aligned):
+            yield aligned[start:end]
+
+
+def _aligned_bases(lattice: Floats, other: Floats, angle_tol: float, ltol: float) -> Floats:
+    """Bases of a lattice with lengths and angles like another's; shape ``[num, 3, 3]``, Å."""
+    from pymatgen.core.lattice import Lattice
+
+    lengths, angles = _parameters(other[None])
+    found: Any = Lattice(lattice).get_points_in_sphere(
+        [[0, 0, 0]], [0, 0, 0], lengths.max() * (1 + ltol), zip_results=False
+    )
+    points, distances = found[:2]
+    cart = np.dot(points, lattice)
+    ratio = distances / lengths[0][:, None]
+    fits = (ratio < 1 + ltol) & (ratio > 1 / (1 + ltol))
+    a, b, c = (np.flatnonzero(row) for row in fits)
+
+    def angle_fits(i: Integers, j: Integers, angle: float) -> Bools:
+        u, v = cart[i], cart[j]
+        norms = [np.sum(x**2, axis=-1) ** 0.5 for x in (u, v)]
+        cosines = np.clip(np.inner(u, v) / norms[0][:, None] / norms[1], -1, 1)
+        near: Bools = np.abs(np.rad2deg(np.arccos(cosines)) - angle) <= angle_tol
+        return near
+
+    alpha, beta, gamma = angles[0]
+    alpha_fits = angle_fits(b, c, alpha)
+    beta_fits = angle_fits(a, c, beta)
+    of_a, of_b = np.nonzero(angle_fits(a, b, gamma))
+    of_pair, of_c = np.nonzero(alpha_fits[of_b] & beta_fits[of_a])
+    chosen = np.stack([a[of_a[of_pair]], b[of_b[of_pair]], c[of_c]], axis=1)
+    # Of the same volume: a whole number, exact in a determinant of small whole numbers.
+    return cart[chosen[np.abs(np.linalg.det(points[chosen])).round() == 1]]
+
+
+def _mappings(cart_coords: Floats, aligned: Floats, other: Floats, stol: float) -> _Mappings:
+    coords = cart_coords @ np.linalg.inv(aligned)
+    coords -= np.floor(coords)
+    lengths, angles = _parameters(aligned)
+    other_lengths, other_angles = _parameters(other[None])
+    lattice = _from_parameters((lengths + other_lengths) / 2, (angles + other_angles) / 2)
+    normalization = (len(cart_coords) / _volume(lattice)) ** (1 / 3)
+    return _Mappings(coords, lattice, _box(lattice, normalization, stol), normalization)
+
+
+def _box(lattice: Floats, normalization: Floats, stol: float) -> Floats:
+    reciprocal = np.swapaxes(np.linalg.inv(lattice), -1, -2) * 2 * np.pi
+    lengths = np.sqrt(np.sum(reciprocal**2, axis=-1))
+    box: Floats = lengths * stol / (np.pi * normalization[:, None])
+    return box
+
+
+def _displacements(
+    mappings: _Mappings, first: ReducedCell, second: ReducedCell, stol: float
+) -> Floats:
+    """Root-mean-square displacements of what comes near, in the matcher's order.
+
+    Shape ``[num]``, in units of (volume / atoms)^(1/3).
+    """
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.util.coord_cython import is_coord_subset_pbc, pbc_shortest_vectors
+
+    forbidden = second.atomic_numbers[:, None] != first.atomic_numbers
+    mask = forbidden.astype(np.int64)
+    anchor = int(forbidden.sum(axis=1).argmax())
+    images = np.flatnonzero(~forbidden[anchor])
+    translations = mappings.coords[:, images] - second.frac_coords[anchor]
+    near = _may_come_near(mappings, first, second, translations)
+    short = _surely_short(mappings.lattice)
+    vectors, normalization = [np.empty((0, len(mask), 3))], []
+    for index in np.flatnonzero(near.any(axis=1)):
+        coords, box = mappings.coords[index], mappings.box[index]
+        moved = [
+            each
+            for each in second.frac_coords + translations[index, near[index], None]
+            if is_coord_subset_pbc(each, coords, box, mask)
+        ]
+        if not moved:
+            continue
+        lattice: Lattice | _GivenLattice = _GivenLattice(mappings.lattice[index])
+        if not short[index]:
+            lattice = Lattice(mappings.lattice[index])
+            box = _box(lattice.lll_matrix[None], mappings.normalization[index, None], stol)[0]
+        found, squares = pbc_shortest_vectors(
+            lattice, np.concatenate(moved), coords, np.tile(mask, (len(moved), 1)), True, box
+        )
+        shape = (len(moved), len(mask), len(mask))
+        for each, costs in zip(found.reshape(*shape, 3), squares.reshape(shape), strict=True):
+            _, partner = linear_sum_assignment(costs)
+            vectors.append(each[np.arange(len(mask)), partner][None])
+            normalization.append(mappings.normalization[index])
+    assigned = np.concatenate(vectors)
+    assigned -= np.mean(assigned, axis=1, keepdims=True)
+    distances = np.sum(assigned**2, axis=-1) ** 0.5 * np.array(normalization)[:, None]
+    values: Floats = np.sqrt(np.vecdot(distances, distances)) / len(mask) ** 0.5
+    return values
+
+
+def _may_come_near(
+    mappings: _Mappings, first: ReducedCell, second: ReducedCell, translations: Floats
+) -> Bools:
+    """False where some atom surely has none of its kind within the box; ``[num, num_images]``."""
+    mapping, image = np.indices(translations.shape[:2]).reshape(2, -1)
+    box = mappings.box + _MARGIN
+    numbers, counts = np.unique(second.atomic_numbers, return_counts=True)
+    for number in numbers[np.argsort(counts)]:
+        own = mappings.coords[:, first.atomic_numbers == number]
+        others = second.frac_coords[second.atomic_numbers == number]
+        start, step = 0, 1
+        while start < len(others) and len(mapping):
+            moved = others[start : start + step] + translations[mapping, image, None]
+            difference = own[mapping, None] - moved[:, :, None]
+            difference = np.abs(difference - np.round(difference))
+            near = (difference <= box[mapping, None, None]).all(axis=-1).any(axis=-1).all(axis=-1)
+            mapping, image = mapping[near], image[near]
+            start += step
+            step = max(1, _VALUES_AT_ONCE // max(1, 3 * len(mapping) * len(others)))
+    found = np.zeros(translations.shape[:2], dtype=np.bool_)
+    found[mapping, image] = True
+    return found
+
+
+class _GivenLattice:
+    """A lattice of short vectors, as pymatgen's `pbc_shortest_vectors` asks for one."""
+
+    pbc = (True, True, True)
+
+    def __init__(self, lattice: Floats) -> None:
+        self.lll_matrix = lattice
+
+    def get_lll_frac_coords(self, frac_coords: Floats) -> Floats:
+        return frac_coords
+
+
+def _surely_short(lattice: Floats) -> Bools:
+    """Where an LLL reduction surely leaves the vectors as they are; shape ``[num]``.
+
+    Source:
+        Lenstra, Lenstra and Lovász, Mathematische Annalen 261, 515 (1982), with their delta of 3/4.
+    """
+    a, b, c = np.moveaxis(lattice, 1, 0)
+    squares_a = np.vecdot(a, a)
+    b_on_a, c_on_a = np.vecdot(b, a) / squares_a, np.vecdot(c, a) / squares_a
+    rest_b, rest_c = b - b_on_a[:, None] * a, c - c_on_a[:, None] * a
+    squares_b = np.vecdot(rest_b, rest_b)
+    c_on_b = np.vecdot(rest_c, rest_b) / squares_b
+    rest_c = rest_c - c_on_b[:, None] * rest_b
+    squares_c = np.vecdot(rest_c, rest_c)
+    sizes = np.abs([b_on_a, c_on_a, c_on_b]).max(axis=0)
+    short: Bools = (
+        (sizes < 0.5 - _MARGIN)
+        & (squares_b > (0.75 - b_on_a**2 + _MARGIN) * squares_a)
+        & (squares_c > (0.75 - c_on_b**2 + _MARGIN) * squares_b)
+    )
+    return short
+
+
+def _volume(lattice: Floats) -> Floats:
+    a, b, c = np.moveaxis(lattice, -2, 0)
+    volume: Floats = np.abs(np.vecdot(np.cross(a, b), c))
+    return volume
+
+
+def _parameters(lattice: Floats) -> tuple[Floats, Floats]:
+    """Lengths, Å, and angles, degrees; each of shape ``[num, 3]``."""
+    lengths = np.sqrt(np.sum(lattice**2, axis=-1))
+    one, two = [1, 2, 0], [2, 0, 1]
+    cosines = np.vecdot(lattice[:, one], lattice[:, two]) / (lengths[:, one] * lengths[:, two])
+    return lengths, np.rad2deg(np.arccos(np.clip(cosines, -1, 1)))
+
+
+def _from_parameters(lengths: Floats, angles: Floats) -> Floats:
+    """Lattices with c along z and a in the xz plane, as pymatgen's; shape ``[num, 3, 3]``, Å."""
+    a, b, c = lengths.T
+    radians = np.radians(angles)
+    cos_alpha, cos_beta, cos_gamma = np.cos(radians).T
+    sin_alpha, sin_beta, _ = np.sin(radians).T
+    cosine = np.clip((cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta), -1, 1)
+    gamma_star = np.arccos(cosine)
+    lattice = np.zeros((len(lengths), 3, 3))
+    lattice[:, 0, 0], lattice[:, 0, 2] = a * sin_beta, a * cos_beta
+    lattice[:, 1, 0] = -b * sin_alpha * np.cos(gamma_star)
+    lattice[:, 1, 1] = b * sin_alpha * np.sin(gamma_star)
+    lattice[:, 1, 2], lattice[:, 2, 2] = b * cos_alpha, c
+    return lattice
