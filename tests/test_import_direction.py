@@ -35,7 +35,7 @@ STOREYS = {
         sources
         store
         splits builtin
-        loading
+        loading generation
         training
         inference testing
         cli

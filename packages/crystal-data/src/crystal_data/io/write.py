@@ -66,9 +66,11 @@ def write_crystals(crystals: Iterable[Crystal], folder: str | Path) -> WrittenCr
         folder: Made if it is not there; what an earlier call left under these names is replaced.
     """
     given = list(crystals)
-    identifiers = _distinct([c.identifier or f"structure-{i}" for i, c in enumerate(given)])
+    identifiers = distinct_names([c.identifier or f"structure-{i}" for i, c in enumerate(given)])
     named = [c.replace(identifier=x) for c, x in zip(given, identifiers, strict=True)]
-    files = tuple(f"{name}.cif" for name in _distinct(list(map(safe_name, identifiers)), fold=True))
+    files = tuple(
+        f"{name}.cif" for name in distinct_names(list(map(safe_name, identifiers)), fold=True)
+    )
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     (target / "summary.csv").unlink(missing_ok=True)
@@ -93,7 +95,7 @@ def safe_name(identifier: str) -> str:
     return f"_{name}" if name.split(".")[0].lower() in _WINDOWS_DEVICES else name
 
 
-def _distinct(names: Sequence[str], *, fold: bool = False) -> list[str]:
+def distinct_names(names: Sequence[str], *, fold: bool = False) -> list[str]:
     """Names with ~2, ~3 … behind those that came before; ``fold`` takes a and A as the same."""
     key = str.casefold if fold else str
     taken = set(map(key, names))

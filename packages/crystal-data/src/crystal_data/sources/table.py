@@ -236,7 +236,7 @@ class TableSource(CrystalSource):
         place = f"{path}:{number}"
         identifier = _text(row, layout.identifier) or f"{path.name.split('.')[0]}-{number}"
         try:
-            structure, form = _structure(identifier, row, layout.structure)
+            structure, form = structure_of_row(identifier, row, layout.structure)
             return Record(
                 identifier,
                 structure,
@@ -252,9 +252,19 @@ class TableSource(CrystalSource):
             return Rejection(identifier, place, "read", Reason.BAD_VALUE, str(error))
 
 
-def _structure(
+def structure_of_row(
     identifier: str, row: Row, column: str | None
 ) -> tuple[str | Crystal, StructureFormat]:
+    """The structure in a row of a table, and how it is to be read.
+
+    Args:
+        identifier: For messages.
+        row: Column to cell.
+        column: The one with the structure; None: the OPTIMADE columns.
+
+    Raises:
+        InvalidCrystalError: If there is none.
+    """
     if column is None:
         return crystal_from_optimade(identifier, row), "crystal"
     cell = row.get(column)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crystal_data.testing.builders import random_crystals as random_crystals
     from crystal_data.testing.builders import rock_salt as rock_salt
     from crystal_data.testing.contract import InvariantModelContract as InvariantModelContract
+    from crystal_data.testing.generator_contract import GeneratorContract as GeneratorContract
     from crystal_data.testing.graph_models import GraphModelContract as GraphModelContract
     from crystal_data.testing.graph_models import batch_for as batch_for
     from crystal_data.testing.graph_models import briefly_trained as briefly_trained
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from crystal_data.testing.moves import reflect as reflect
     from crystal_data.testing.moves import rotate as rotate
     from crystal_data.testing.moves import shift_origin as shift_origin
+    from crystal_data.testing.toy_generator import ToyGenerator as ToyGenerator
+    from crystal_data.testing.toy_generator import toy_requests as toy_requests
 
 # The contracts need torch and pytest, the builders neither.
 _EXPORTS = {
+    "GeneratorContract": "crystal_data.testing.generator_contract",
     "GraphModelContract": "crystal_data.testing.graph_models",
     "InvariantModelContract": "crystal_data.testing.contract",
     "MOVES": "crystal_data.testing.moves",
@@ -49,5 +53,7 @@ _EXPORTS = {
     "rock_salt": "crystal_data.testing.builders",
     "rotate": "crystal_data.testing.moves",
     "shift_origin": "crystal_data.testing.moves",
+    "toy_requests": "crystal_data.testing.toy_generator",
+    "ToyGenerator": "crystal_data.testing.toy_generator",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

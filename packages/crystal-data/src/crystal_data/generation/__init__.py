@@ -1,0 +1,53 @@
+"""From a wish to files: requests, and generated structures written and read."""
+
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_data.generation.arguments import add_request_options as add_request_options
+    from crystal_data.generation.arguments import requests_from as requests_from
+    from crystal_data.generation.assignment import count_assignments as count_assignments
+    from crystal_data.generation.generate import GenerationResult as GenerationResult
+    from crystal_data.generation.generate import Generator as Generator
+    from crystal_data.generation.generate import generate_all as generate_all
+    from crystal_data.generation.read import GeneratedStructure as GeneratedStructure
+    from crystal_data.generation.read import read_generated as read_generated
+    from crystal_data.generation.request import GenerationRequest as GenerationRequest
+    from crystal_data.generation.request import Quantity as Quantity
+    from crystal_data.generation.request_files import read_requests as read_requests
+    from crystal_data.generation.request_files import request_from_diffcsp as request_from_diffcsp
+    from crystal_data.generation.request_files import request_to_diffcsp as request_to_diffcsp
+    from crystal_data.generation.task import GeneratedSample as GeneratedSample
+    from crystal_data.generation.task import Task as Task
+    from crystal_data.generation.task import sample_seed as sample_seed
+    from crystal_data.generation.task import tasks_of as tasks_of
+    from crystal_data.generation.words import RequestError as RequestError
+    from crystal_data.generation.writer import GenerationFolderError as GenerationFolderError
+    from crystal_data.generation.writer import StructureWriter as StructureWriter
+    from crystal_data.generation.wyckoff_sites import WyckoffSite as WyckoffSite
+
+_EXPORTS = {
+    "GeneratedSample": "crystal_data.generation.task",
+    "GeneratedStructure": "crystal_data.generation.read",
+    "GenerationFolderError": "crystal_data.generation.writer",
+    "GenerationRequest": "crystal_data.generation.request",
+    "GenerationResult": "crystal_data.generation.generate",
+    "Generator": "crystal_data.generation.generate",
+    "Quantity": "crystal_data.generation.request",
+    "RequestError": "crystal_data.generation.words",
+    "StructureWriter": "crystal_data.generation.writer",
+    "Task": "crystal_data.generation.task",
+    "WyckoffSite": "crystal_data.generation.wyckoff_sites",
+    "add_request_options": "crystal_data.generation.arguments",
+    "count_assignments": "crystal_data.generation.assignment",
+    "generate_all": "crystal_data.generation.generate",
+    "read_generated": "crystal_data.generation.read",
+    "read_requests": "crystal_data.generation.request_files",
+    "request_from_diffcsp": "crystal_data.generation.request_files",
+    "request_to_diffcsp": "crystal_data.generation.request_files",
+    "requests_from": "crystal_data.generation.arguments",
+    "sample_seed": "crystal_data.generation.task",
+    "tasks_of": "crystal_data.generation.task",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,106 @@
+"""The files of a finished generation, from its rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crystal_data.crystal import Crystal
+from crystal_data.generation.shards import Row
+from crystal_data.io.ase import to_extxyz
+from crystal_data.io.cif import to_cif
+from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_text
+from crystal_data.io.write import distinct_names, safe_name
+
+SUMMARY = "summary.csv"
+ROWS = "samples.jsonl"
+COLUMNS = (
+    "request",
+    "sample",
+    "rank",
+    "score",
+    "file",
+    "formula",
+    "space_group_number",
+    "source",
+    "flags",
+)
+
+
+def write_merged(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+    """Write all files, each whole or not at all, ``summary.csv`` last.
+
+    Args:
+        folder: What stands there under these names is replaced.
+        rows: In the order of requests and samples.
+        about: Content of ``generation.json``.
+    """
+    ranked = _ranked(rows)
+    files = _files(rows)
+    crystals = {row: _named(row, rank) for row, rank in ranked if row.made.crystal is not None}
+    (folder / SUMMARY).unlink(missing_ok=True)
+    with atomic_folder(folder / "cif") as cif_folder:
+        for row, crystal in crystals.items():
+            text = to_cif(crystal)
+            (cif_folder / files[row]).write_text(text, encoding="utf-8", newline="\n")
+    write_text(folder / "structures.extxyz", to_extxyz(crystals.values()))
+    with atomic_path(folder / ROWS) as temporary:
+        temporary.write_bytes(b"".join(row.to_line() for row in rows))
+    text = json.dumps({"format_version": 1, **about}, ensure_ascii=False, indent=1)
+    write_text(folder / "generation.json", f"{text}\n")
+    write_text(folder / SUMMARY, csv_text(COLUMNS, [_cells(*x, files) for x in ranked]))
+
+
+def _ranked(rows: Sequence[Row]) -> list[tuple[Row, int]]:
+    """By request, the best first: by score, then those without, then those without a crystal."""
+    place = {request: i for i, request in enumerate(dict.fromkeys(row.request for row in rows))}
+
+    def order(row: Row) -> tuple[int, bool, bool, float, int]:
+        score = row.made.score
+        return (
+            place[row.request],
+            row.made.crystal is None,
+            score is None,
+            -(score or 0.0),
+            row.sample,
+        )
+
+    ranked: list[tuple[Row, int]] = []
+    for row in sorted(rows, key=order):
+        is_next = bool(ranked) and ranked[-1][0].request == row.request
+        ranked.append((row, ranked[-1][1] + 1 if is_next else 1))
+    return ranked
+
+
+def _files(rows: Sequence[Row]) -> dict[Row, str]:
+    """Name of each sample's CIF, by request and number, that every system takes."""
+    requests = list(dict.fromkeys(row.request for row in rows))
+    names = distinct_names([safe_name(request) for request in requests], fold=True)
+    stems = dict(zip(requests, names, strict=True))
+    return {row: f"{stems[row.request]}_{row.sample}.cif" for row in rows}
+
+
+def _named(row: Row, rank: int) -> Crystal:
+    crystal = row.made.crystal
+    if crystal is None:
+        raise ValueError(f"sample {row.sample} of request '{row.request}' has no crystal")
+    about = {"request": row.request, "sample": row.sample, "rank": rank, "score": row.made.score}
+    said = {name: value for name, value in about.items() if value is not None}
+    return crystal.replace(
+        identifier=f"{row.request}_{row.sample}", properties={**crystal.properties, **said}
+    )
+
+
+def _cells(row: Row, rank: int, files: Mapping[Row, str]) -> tuple[Any, ...]:
+    made = row.made
+    return (
+        row.request,
+        row.sample,
+        rank,
+        "" if made.score is None else repr(float(made.score)),
+        f"cif/{files[row]}" if made.crystal is not None else "",
+        made.crystal.formula if made.crystal is not None else "",
+        "" if row.space_group_number is None else row.space_group_number,
+        made.source,
+        ";".join(made.flags),
+    )
