@@ -12,6 +12,7 @@ from crystal_data.builtin.generate import prototype_entries
 from crystal_data.builtin.prototypes import PROTOTYPES
 from crystal_data.crystal import Crystal
 from crystal_data.metrics import match
+from crystal_data.metrics.displacement import is_same_structure
 from crystal_data.metrics.reduced import reduced_cell
 from crystal_data.sources import MP20, MPTS52, Perov5
 from crystal_data.store.build import open_store
@@ -29,6 +30,10 @@ def expected(pred, true, tolerances):
     return None if found is None else found[0]
 
 
+def is_same(pred, true, tolerances):
+    return is_same_structure(reduced_cell(pred), reduced_cell(true), **tolerances)
+
+
 def assert_same(pairs, tolerances):
     """Compares each pair with pymatgen; returns the shares of matches and of imperfect ones."""
     values = []
@@ -37,6 +42,8 @@ def assert_same(pairs, tolerances):
         assert (value is None) == (right is None), (pred, true, value, right)
         if right is not None:
             assert value == pytest.approx(right, abs=1e-8), (pred, true)
+        fits = StructureMatcher(**tolerances).fit(structure(pred), structure(true))
+        assert fits == is_same(pred, true, tolerances), (pred, true)
         values.append(np.nan if right is None else right)
     return np.isfinite(values).mean(), (np.array(values) > 1e-3).mean()
 

@@ -54,7 +54,7 @@ def smallest_displacement(
 
     Args:
         first: One structure.
-        second: The other, with the same elements in the same ratio.
+        second: The other.
         stol: Greatest displacement, in the same units.
         angle_tol: Degrees between cell angles.
         ltol: Relative, between cell lengths.
@@ -62,23 +62,44 @@ def smallest_displacement(
     Returns:
         In units of (volume / atoms)^(1/3); None if the two do not match.
     """
-    if len(first.atomic_numbers) != len(second.atomic_numbers):
-        return None
-    ratio = (_volume(second.lattice) / _volume(first.lattice)) ** (1 / 6)
-    lattice, other = first.lattice * ratio, second.lattice / ratio
-    aligned = _aligned_bases(lattice, other, angle_tol, ltol)
-    # One by one, as the matcher does: a product of whole matrices may round in another way.
-    cart_coords = np.array([coords @ lattice for coords in first.frac_coords])
     best = np.inf
-    for block in _blocks(aligned):
-        mappings = _mappings(cart_coords, block, other, stol)
-        values = _displacements(mappings, first, second, stol)
+    for distances in _distances(first, second, stol, angle_tol, ltol):
+        values = np.sqrt(np.vecdot(distances, distances)) / distances.shape[1] ** 0.5
         perfect = values < _PERFECT
         if perfect.any():
             best = values[perfect.argmax()]
             break
         best = min(best, values.min(initial=np.inf))
     return float(best) if best < stol else None
+
+
+def is_same_structure(
+    first: ReducedCell, second: ReducedCell, stol: float, angle_tol: float, ltol: float
+) -> bool:
+    """What ``StructureMatcher.fit`` says: whether no atom need be displaced by more than `stol`.
+
+    Arguments are those of `smallest_displacement`.
+    """
+    blocks = _distances(first, second, stol, angle_tol, ltol)
+    return any(bool((distances.max(axis=1) < stol).any()) for distances in blocks)
+
+
+def _distances(
+    first: ReducedCell, second: ReducedCell, stol: float, angle_tol: float, ltol: float
+) -> Iterator[Floats]:
+    """Displacement of each atom in all that comes near, in the matcher's order, block by block.
+
+    Shape of a block ``[num, num_atoms]``, in units of (volume / atoms)^(1/3).
+    """
+    if not np.array_equal(np.sort(first.atomic_numbers), np.sort(second.atomic_numbers)):
+        return
+    ratio = (_volume(second.lattice) / _volume(first.lattice)) ** (1 / 6)
+    lattice, other = first.lattice * ratio, second.lattice / ratio
+    aligned = _aligned_bases(lattice, other, angle_tol, ltol)
+    # One by one, as the matcher does: a product of whole matrices may round in another way.
+    cart_coords = np.array([coords @ lattice for coords in first.frac_coords])
+    for block in _blocks(aligned):
+        yield _displacements(_mappings(cart_coords, block, other, stol), first, second, stol)
 
 
 def _blocks(aligned: Floats) -> Iterator[Floats]:
@@ -139,10 +160,7 @@ def _box(lattice: Floats, normalization: Floats, stol: float) -> Floats:
 def _displacements(
     mappings: _Mappings, first: ReducedCell, second: ReducedCell, stol: float
 ) -> Floats:
-    """Root-mean-square displacements of what comes near, in the matcher's order.
-
-    Shape ``[num]``, in units of (volume / atoms)^(1/3).
-    """
+    """Displacement of each atom in all that comes near; ``[num, num_atoms]``."""
     from pymatgen.core.lattice import Lattice
     from pymatgen.util.coord_cython import is_coord_subset_pbc, pbc_shortest_vectors
 
@@ -177,9 +195,8 @@ def _displacements(
             normalization.append(mappings.normalization[index])
     assigned = np.concatenate(vectors)
     assigned -= np.mean(assigned, axis=1, keepdims=True)
-    distances = np.sum(assigned**2, axis=-1) ** 0.5 * np.array(normalization)[:, None]
-    values: Floats = np.sqrt(np.vecdot(distances, distances)) / len(mask) ** 0.5
-    return values
+    distances: Floats = np.sum(assigned**2, axis=-1) ** 0.5 * np.array(normalization)[:, None]
+    return distances
 
 
 def _may_come_near(

@@ -8,9 +8,7 @@ files rather than inside a training step; METRe moreover needs all predictions a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +16,6 @@ from crystal_data.crystal import Crystal
 from crystal_data.metrics.displacement import smallest_displacement
 from crystal_data.metrics.pool import Failure, map_with_timeout
 from crystal_data.metrics.reduced import reduced_cell
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure_matcher import StructureMatcher
 
 Pair = tuple[Crystal | None, Crystal]
 
@@ -149,12 +144,4 @@ def _pair_match(answer: float | Failure | None) -> PairMatch:
 
 def import_matcher() -> None:
     """Loads what a comparison needs, before its time is taken."""
-    from pymatgen.core.structure_matcher import StructureMatcher  # noqa: F401
-
-
-@lru_cache(maxsize=8)
-def structure_matcher(stol: float, angle_tol: float, ltol: float) -> "StructureMatcher":
-    """Pymatgen's matcher with these tolerances; see :class:`MatchSettings`."""
-    from pymatgen.core.structure_matcher import StructureMatcher
-
-    return StructureMatcher(stol=stol, angle_tol=angle_tol, ltol=ltol)
+    from pymatgen.core.lattice import Lattice  # noqa: F401

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.pymatgen import to_pymatgen
-from crystal_data.metrics.matching import import_matcher, structure_matcher
+from crystal_data.metrics.displacement import is_same_structure
+from crystal_data.metrics.matching import import_matcher
 from crystal_data.metrics.pool import Failure, map_with_timeout
+from crystal_data.metrics.reduced import reduced_cell
 
 Verdict = Literal["structure", "timeout", "error"]
 # Few enough that a comparison without an end costs little again, enough to send a crystal seldom.
@@ -112,26 +110,9 @@ class _Call:
 
 
 def _first_same(crystal: Crystal, others: Sequence[Crystal], options: MatcherOptions) -> int | None:
-    matcher = structure_matcher(options.stol, options.angle_tol, options.ltol)
-    structure = _reduced(*_arrays(crystal))
+    own = reduced_cell(crystal)
     for position, other in enumerate(others):
-        if matcher.fit(structure, _reduced(*_arrays(other)), skip_structure_reduction=True):
+        tolerances = (options.stol, options.angle_tol, options.ltol)
+        if is_same_structure(own, reduced_cell(other), *tolerances):
             return position
     return None
-
-
-def _arrays(crystal: Crystal) -> tuple[bytes, bytes, bytes]:
-    arrays = (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
-    return arrays[0].tobytes(), arrays[1].tobytes(), arrays[2].tobytes()
-
-
-@lru_cache(maxsize=4096)
-def _reduced(lattice: bytes, frac_coords: bytes, atomic_numbers: bytes) -> Any:
-    """Primitive Niggli cell, made once for all the pairs that a crystal is in."""
-    crystal = Crystal(
-        np.frombuffer(lattice).reshape(3, 3),
-        np.frombuffer(frac_coords).reshape(-1, 3),
-        np.frombuffer(atomic_numbers, dtype=np.int64),
-    )
-    niggli = to_pymatgen(crystal).get_reduced_structure(reduction_algo="niggli")
-    return niggli.get_primitive_structure()
