@@ -5,7 +5,7 @@ minutes, so it runs in processes of its own with a time-out for each pair, over 
 files rather than inside a training step; METRe moreover needs all predictions at one place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import gcd
@@ -49,7 +49,7 @@ class Outcome(StrEnum):
     MATCH = "match"
     MISS = "miss"
     NO_PREDICTION = "no_prediction"  # no crystal could be built from what was predicted
-    INVALID = "invalid"  # a variant of the metric does not let it take part
+    INVALID = "invalid"  # a filter does not let it take part
     TIMEOUT = "timeout"
     ERROR = "error"  # the matcher raised, or its process died
 
@@ -92,7 +92,9 @@ def match(
 
 
 def match_pairs(
-    pairs: Sequence[Pair], settings: MatchSettings = DEFAULT_SETTINGS
+    pairs: Sequence[Pair],
+    settings: MatchSettings = DEFAULT_SETTINGS,
+    advance: Callable[[int], None] | None = None,
 ) -> list[PairMatch]:
     """Compare many pairs in parallel; the result is that of a loop over `match`.
 
@@ -102,6 +104,7 @@ def match_pairs(
     Args:
         pairs: Prediction (None if none could be built) and truth.
         settings: Tolerances, time-out and number of processes.
+        advance: Receives the number of pairs that are newly done.
 
     Returns:
         One result for each pair, in order.
@@ -113,6 +116,8 @@ def match_pairs(
             results[index] = PairMatch(Outcome.NO_PREDICTION, np.nan)
         elif reduced_composition(pred) == reduced_composition(true):
             wanted.append(index)
+    if advance is not None:
+        advance(len(pairs) - len(wanted))
     tolerances = (settings.stol, settings.angle_tol, settings.ltol)
     arguments = [(*pairs[index], *tolerances) for index in wanted]
     answers = map_with_timeout(
@@ -121,6 +126,7 @@ def match_pairs(
         timeout=settings.timeout,
         num_workers=settings.num_workers,
         prepare=import_matcher,
+        advance=advance,
     )
     for index, answer in zip(wanted, answers, strict=True):
         results[index] = _pair_match(answer)

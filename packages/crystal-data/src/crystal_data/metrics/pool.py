@@ -35,6 +35,7 @@ def map_with_timeout(
     timeout: float,
     num_workers: int | None = None,
     prepare: Callable[[], None] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> list[Result | Failure]:
     """Call a function with each tuple of arguments, in parallel.
 
@@ -49,6 +50,7 @@ def map_with_timeout(
         num_workers: Processes; if None one for each core, but fewer for few calls; 0 calls in this
             process, without time-outs.
         prepare: Called once in each process before the clock runs, for slow imports.
+        advance: Receives the number of calls that are newly done.
 
     Returns:
         One result for each call, in order.
@@ -59,9 +61,14 @@ def map_with_timeout(
     """
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout} s; it must be above 0")
+    report = advance or (lambda _: None)
     if num_workers == 0:
-        return [_attempt(function, each) for each in arguments]
-    results: list[Any] = [None] * len(arguments)
+        results: list[Any] = []
+        for each in arguments:
+            results.append(_attempt(function, each))
+            report(1)
+        return results
+    results = [None] * len(arguments)
     todo = list(range(len(arguments)))[::-1]
     size = num_workers or min(_num_cores(), -(-len(arguments) // _CALLS_WORTH_A_PROCESS))
     size = min(size, len(arguments))
@@ -77,8 +84,10 @@ def map_with_timeout(
                 answer = worker.take()
                 if task is not None:
                     results[task] = answer
+                    report(1)
             for worker in workers:
-                worker.stop_if_overdue(results)
+                if worker.stop_if_overdue(results):
+                    report(1)
             lost = sum(not worker.alive for worker in workers)
             workers = [worker for worker in workers if worker.alive]
             workers += [_Worker(function, prepare) for _ in range(min(lost, len(todo)))]
@@ -123,14 +132,17 @@ class _Worker:
         self.task = None
         return answer
 
-    def stop_if_overdue(self, results: list[Any]) -> None:
+    def stop_if_overdue(self, results: list[Any]) -> bool:
+        """Whether a call was ended for taking too long."""
         if not self.alive or time.monotonic() < self.deadline:
-            return
+            return False
         self._require_ready()
         self.stop()
+        ended = self.task is not None
         if self.task is not None:
             results[self.task] = Failure("took longer than the time-out", timed_out=True)
             self.task = None
+        return ended
 
     def stop(self) -> None:
         self.alive = False

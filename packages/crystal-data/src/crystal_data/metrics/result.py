@@ -22,7 +22,7 @@ class MetricResult:
     """One number and all that is needed to reproduce it.
 
     Args:
-        metric: What it is, down to the variant: ``"match_rate/both_valid"``.
+        metric: What it is, down to the filter: ``"match_rate/both"``.
         value: The number; NaN where nothing could be averaged.
         parameters: Tolerances, named tables and hashes; plain JSON values.
         versions: Library → version.
