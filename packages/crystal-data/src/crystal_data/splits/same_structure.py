@@ -1,6 +1,6 @@
 """Which of several crystals is the same structure as a given one, under a time limit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,16 +42,18 @@ def find_same(
     candidates: Mapping[int, Candidates],
     options: MatcherOptions,
     *,
-    num_workers: int,
+    num_workers: int | None,
     timeout: float,
+    advance: Callable[[int], None] | None = None,
 ) -> dict[int, tuple[int, Verdict]]:
     """The first of the others that is the same structure, for each crystal that has one.
 
     Args:
         candidates: By any key.
         options: Tolerances.
-        num_workers: Processes; 0 compares in this one, without a time limit.
+        num_workers: Processes; None takes as many as pay, 0 compares in this one, without limit.
         timeout: Seconds for a comparison.
+        advance: Receives the number of crystals that were newly compared with some of the others.
 
     Returns:
         Position among the others and ``structure``; where none is the same but a comparison came
@@ -68,6 +70,7 @@ def find_same(
             timeout=timeout,
             num_workers=num_workers,
             prepare=import_matcher,
+            advance=advance,
         )
         return zip(calls, answers, strict=True)
 
