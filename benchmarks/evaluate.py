@@ -1,4 +1,4 @@
-"""Seconds to compare 2,000 pairs with two processes and with a loop over pymatgen's matcher, in one run.
+"""Seconds to compare 2,000 pairs with two processes and with a loop over pymatgen's matcher.
 
     CRYSTAL_DATA_HOME=FOLDER python benchmarks/evaluate.py
 

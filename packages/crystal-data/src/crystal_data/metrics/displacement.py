@@ -8,6 +8,7 @@ last bits, also where they depend on rounding, as they do when two atoms are equ
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -147,21 +148,21 @@ def _mappings(cart_coords: Floats, aligned: Floats, other: Floats, stol: float) 
     other_lengths, other_angles = _parameters(other[None])
     lattice = _from_parameters((lengths + other_lengths) / 2, (angles + other_angles) / 2)
     normalization = (len(cart_coords) / _volume(lattice)) ** (1 / 3)
-    return _Mappings(coords, lattice, _box(lattice, normalization, stol), normalization)
+    box = _reciprocal_lengths(lattice) * stol / (np.pi * normalization[:, None])
+    return _Mappings(coords, lattice, box, normalization)
 
 
-def _box(lattice: Floats, normalization: Floats, stol: float) -> Floats:
+def _reciprocal_lengths(lattice: Floats) -> Floats:
+    """Of the vectors of the reciprocal lattice; shape ``[..., 3]``, 1/Å, with the factor 2π."""
     reciprocal = np.swapaxes(np.linalg.inv(lattice), -1, -2) * 2 * np.pi
-    lengths = np.sqrt(np.sum(reciprocal**2, axis=-1))
-    box: Floats = lengths * stol / (np.pi * normalization[:, None])
-    return box
+    lengths: Floats = np.sqrt(np.sum(reciprocal**2, axis=-1))
+    return lengths
 
 
 def _displacements(
     mappings: _Mappings, first: ReducedCell, second: ReducedCell, stol: float
 ) -> Floats:
     """Displacement of each atom in all that comes near; ``[num, num_atoms]``."""
-    from pymatgen.core.lattice import Lattice
     from pymatgen.util.coord_cython import is_coord_subset_pbc, pbc_shortest_vectors
 
     forbidden = second.atomic_numbers[:, None] != first.atomic_numbers
@@ -181,10 +182,10 @@ def _displacements(
         ]
         if not moved:
             continue
-        lattice: Lattice | _GivenLattice = _GivenLattice(mappings.lattice[index])
+        lattice = _ShortLattice(mappings.lattice[index])
         if not short[index]:
-            lattice = Lattice(mappings.lattice[index])
-            box = _box(lattice.lll_matrix[None], mappings.normalization[index, None], stol)[0]
+            lattice = _lll_reduced(mappings.lattice[index].tobytes())
+            box = lattice.reciprocal_lengths * stol / (np.pi * mappings.normalization[index])
         found, squares = pbc_shortest_vectors(
             lattice, np.concatenate(moved), coords, np.tile(mask, (len(moved), 1)), True, box
         )
@@ -223,16 +224,37 @@ def _may_come_near(
     return found
 
 
-class _GivenLattice:
-    """A lattice of short vectors, as pymatgen's `pbc_shortest_vectors` asks for one."""
+class _ShortLattice:
+    """A lattice as pymatgen's `pbc_shortest_vectors` asks for it, in short vectors.
+
+    Args:
+        lll_matrix: The short vectors; shape ``[3, 3]``, Å.
+        lll_inverse: From coordinates of the given vectors to those of the short ones; None where
+            these are the same.
+    """
 
     pbc = (True, True, True)
 
-    def __init__(self, lattice: Floats) -> None:
-        self.lll_matrix = lattice
+    def __init__(self, lll_matrix: Floats, lll_inverse: Floats | None = None) -> None:
+        self.lll_matrix = lll_matrix
+        self._lll_inverse = lll_inverse
+
+    @cached_property
+    def reciprocal_lengths(self) -> Floats:
+        return _reciprocal_lengths(self.lll_matrix)
 
     def get_lll_frac_coords(self, frac_coords: Floats) -> Floats:
-        return frac_coords
+        if self._lll_inverse is None:
+            return frac_coords
+        return np.dot(frac_coords, self._lll_inverse)
+
+
+@lru_cache(maxsize=1024)  # mappings that symmetry relates have one lattice
+def _lll_reduced(lattice: bytes) -> _ShortLattice:
+    from pymatgen.core.lattice import Lattice
+
+    given = Lattice(np.frombuffer(lattice).reshape(3, 3))
+    return _ShortLattice(given.lll_matrix, given.lll_inverse)
 
 
 def _surely_short(lattice: Floats) -> Bools:
@@ -241,7 +263,7 @@ def _surely_short(lattice: Floats) -> Bools:
     Source:
         Lenstra, Lenstra and Lovász, Mathematische Annalen 261, 515 (1982), with their delta of 3/4.
     """
-    a, b, c = np.moveaxis(lattice, 1, 0)
+    a, b, c = lattice[:, 0], lattice[:, 1], lattice[:, 2]
     squares_a = np.vecdot(a, a)
     b_on_a, c_on_a = np.vecdot(b, a) / squares_a, np.vecdot(c, a) / squares_a
     rest_b, rest_c = b - b_on_a[:, None] * a, c - c_on_a[:, None] * a
@@ -259,8 +281,9 @@ def _surely_short(lattice: Floats) -> Bools:
 
 
 def _volume(lattice: Floats) -> Floats:
-    a, b, c = np.moveaxis(lattice, -2, 0)
-    volume: Floats = np.abs(np.vecdot(np.cross(a, b), c))
+    (ax, ay, az), (bx, by, bz) = lattice[..., 0, :].T, lattice[..., 1, :].T
+    normal = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+    volume: Floats = np.abs(np.vecdot(normal, lattice[..., 2, :]))
     return volume
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from crystal_data.processes.parallel import without_main
+
 Result = TypeVar("Result")
 
 _START_LIMIT = 300.0  # seconds for a process to import what the function needs
@@ -40,8 +42,7 @@ def map_with_timeout(
     """Call a function with each tuple of arguments, in parallel.
 
     A call that raises gives a `Failure`. One that takes longer than ``timeout``, or kills its
-    process, gives one too, and its process is replaced. Processes are spawned, so a script that
-    gets here must be guarded by ``if __name__ == "__main__":``.
+    process, gives one too, and its process is replaced.
 
     Args:
         function: Importable by its name.
@@ -107,7 +108,8 @@ class _Worker:
         self._process = context.Process(
             target=_serve, args=(theirs, function, prepare), daemon=True
         )
-        self._process.start()
+        with without_main():
+            self._process.start()
         theirs.close()
         self.task: int | None = None
         self.ready = False
@@ -153,9 +155,8 @@ class _Worker:
     def _require_ready(self) -> None:
         if not self.ready:
             raise RuntimeError(
-                "a worker process could not start; its own message is above. A script that "
-                'compares structures in parallel must be guarded by if __name__ == "__main__": '
-                "(or pass num_workers=0)"
+                "a worker process could not start; its own message is above "
+                "(num_workers=0 needs no other process)"
             )
 
 

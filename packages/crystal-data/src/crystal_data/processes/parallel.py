@@ -66,7 +66,7 @@ def _map_by_workers(
     pending: deque[tuple[Item, Future[Result]]] = deque()
     try:
         for item in chain([first], items):
-            with _without_main():
+            with without_main():
                 pending.append((item, pool.submit(function, make_task(item))))
             if len(pending) > 2 * num_workers + 1:
                 done, future = pending.popleft()
@@ -103,7 +103,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Keeps new workers from importing the caller's script again.
 
     They need nothing of it, and a script without a ``__main__`` guard would start itself anew in
