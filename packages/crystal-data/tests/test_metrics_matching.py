@@ -76,7 +76,9 @@ def test_parallel_is_identical_to_a_serial_matcher_loop():
     assert np.array_equal([each.rms for each in found], expected, equal_nan=True)
     assert np.isfinite(expected[-1])
     assert 10 < np.isfinite(expected).sum() < 42, expected
-    serial = match_pairs(pairs, SERIAL)
+    done = []
+    serial = match_pairs(pairs, SERIAL, done.append)
+    assert sum(done) == len(pairs)
     assert np.array_equal([each.rms for each in serial], expected, equal_nan=True)
 
 
@@ -111,14 +113,14 @@ def test_a_process_that_cannot_start_is_an_error():
 
 
 def test_a_timeout_is_a_miss_and_is_counted(monkeypatch):
-    monkeypatch.setattr(
-        "crystal_data.metrics.matching.map_with_timeout",
-        lambda function, arguments, **_: [
-            Failure("took longer than the time-out", timed_out=True),
-            Failure("ValueError: odd"),
-            *[function(*each) for each in arguments[2:]],
-        ],
-    )
+    late = Failure("took longer than the time-out", timed_out=True)
+
+    def fake(function, arguments, on_done=None, **_):
+        if on_done is not None:
+            return [late]  # all pairs at once: then each is compared alone
+        return [late, Failure("ValueError: odd"), *[function(*each) for each in arguments[2:]]]
+
+    monkeypatch.setattr("crystal_data.metrics.matching.map_with_timeout", fake)
     references = [salt("a"), salt("b"), salt("c"), salt("d")]
     evaluation = match_rate([*references[:3], None], references)
     assert evaluation.value("match_rate/none") == 0.25

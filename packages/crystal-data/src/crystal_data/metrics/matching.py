@@ -8,7 +8,9 @@ files rather than inside a training step; METRe moreover needs all predictions a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from crystal_data.metrics.pool import Failure, map_with_timeout
 from crystal_data.metrics.reduced import reduced_cell
 
 Pair = tuple[Crystal | None, Crystal]
+
+# Enough that sending them costs little, few enough that one without an end costs little again.
+_PAIRS_PER_CALL = 8
 
 
 @dataclass(frozen=True)
@@ -116,21 +121,45 @@ def match_pairs(
             results[index] = PairMatch(Outcome.NO_PREDICTION, np.nan)
         elif reduced_composition(pred) == reduced_composition(true):
             wanted.append(index)
-    if advance is not None:
-        advance(len(pairs) - len(wanted))
-    tolerances = (settings.stol, settings.angle_tol, settings.ltol)
-    arguments = [(*pairs[index], *tolerances) for index in wanted]
-    answers = map_with_timeout(
-        match,
-        arguments,
+    report = advance or (lambda _: None)
+    report(len(pairs) - len(wanted))
+    compare = partial(
+        map_with_timeout,
+        _displacements,
         timeout=settings.timeout,
         num_workers=settings.num_workers,
         prepare=import_matcher,
-        advance=advance,
     )
-    for index, answer in zip(wanted, answers, strict=True):
-        results[index] = _pair_match(answer)
+
+    def arguments(call: Sequence[int]) -> tuple[Any, ...]:
+        return [pairs[index] for index in call], settings
+
+    size = _PAIRS_PER_CALL
+    calls = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    answers = compare(
+        [arguments(call) for call in calls], on_done=lambda place: report(len(calls[place]))
+    )
+    again: list[int] = []
+    for call, answer in zip(calls, answers, strict=True):
+        if isinstance(answer, Failure):
+            again += call  # one pair must not decide for the others
+        else:
+            for index, rms in zip(call, answer, strict=True):
+                results[index] = _pair_match(rms)
+    answers = compare([arguments([index]) for index in again])
+    for index, answer in zip(again, answers, strict=True):
+        results[index] = _pair_match(answer if isinstance(answer, Failure) else answer[0])
     return results
+
+
+def _displacements(pairs: Sequence[Pair], settings: MatchSettings) -> list[float | None]:
+    """Of pairs of one composition each."""
+    tolerances = (settings.stol, settings.angle_tol, settings.ltol)
+    return [
+        smallest_displacement(reduced_cell(pred), reduced_cell(true), *tolerances)
+        for pred, true in pairs
+        if pred is not None
+    ]
 
 
 def reduced_composition(crystal: Crystal) -> tuple[tuple[int, int], ...]:

@@ -37,7 +37,7 @@ def map_with_timeout(
     timeout: float,
     num_workers: int | None = None,
     prepare: Callable[[], None] | None = None,
-    advance: Callable[[int], None] | None = None,
+    on_done: Callable[[int], None] | None = None,
 ) -> list[Result | Failure]:
     """Call a function with each tuple of arguments, in parallel.
 
@@ -51,7 +51,7 @@ def map_with_timeout(
         num_workers: Processes; if None one for each core, but fewer for few calls; 0 calls in this
             process, without time-outs.
         prepare: Called once in each process before the clock runs, for slow imports.
-        advance: Receives the number of calls that are newly done.
+        on_done: Receives the place of each call that is done.
 
     Returns:
         One result for each call, in order.
@@ -62,12 +62,12 @@ def map_with_timeout(
     """
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout} s; it must be above 0")
-    report = advance or (lambda _: None)
+    report = on_done or (lambda _: None)
     if num_workers == 0:
         results: list[Any] = []
-        for each in arguments:
+        for index, each in enumerate(arguments):
             results.append(_attempt(function, each))
-            report(1)
+            report(index)
         return results
     results = [None] * len(arguments)
     todo = list(range(len(arguments)))[::-1]
@@ -85,10 +85,12 @@ def map_with_timeout(
                 answer = worker.take()
                 if task is not None:
                     results[task] = answer
-                    report(1)
+                    report(task)
             for worker in workers:
-                if worker.stop_if_overdue(results):
-                    report(1)
+                overdue = worker.stop_if_overdue()
+                if overdue is not None:
+                    results[overdue] = Failure("took longer than the time-out", timed_out=True)
+                    report(overdue)
             lost = sum(not worker.alive for worker in workers)
             workers = [worker for worker in workers if worker.alive]
             workers += [_Worker(function, prepare) for _ in range(min(lost, len(todo)))]
@@ -134,17 +136,14 @@ class _Worker:
         self.task = None
         return answer
 
-    def stop_if_overdue(self, results: list[Any]) -> bool:
-        """Whether a call was ended for taking too long."""
+    def stop_if_overdue(self) -> int | None:
+        """The call that was ended for taking too long, if one was."""
         if not self.alive or time.monotonic() < self.deadline:
-            return False
+            return None
         self._require_ready()
         self.stop()
-        ended = self.task is not None
-        if self.task is not None:
-            results[self.task] = Failure("took longer than the time-out", timed_out=True)
-            self.task = None
-        return ended
+        overdue, self.task = self.task, None
+        return overdue
 
     def stop(self) -> None:
         self.alive = False

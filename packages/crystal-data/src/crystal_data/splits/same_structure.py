@@ -70,7 +70,7 @@ def find_same(
             timeout=timeout,
             num_workers=num_workers,
             prepare=import_matcher,
-            advance=advance,
+            on_done=None if advance is None else lambda _: advance(1),
         )
         return zip(calls, answers, strict=True)
 
