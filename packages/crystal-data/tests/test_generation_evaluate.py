@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from crystal_data.__main__ import main
 from crystal_data.crystal import Crystal
@@ -229,6 +230,22 @@ def test_our_own_folder_against_a_file_of_many_structures(tmp_path, reference, c
     assert "difference/match_rate@1/none" in shown
     assert "match_rate@1/prediction" not in shown
     assert len(read_generated(own)) == len(GENERATED)
+
+
+def test_files_of_cdvae_are_in_the_order_of_the_references(tmp_path, reference, capsys):
+    ordered = sorted(REFERENCES, key=lambda each: each.identifier)
+    batch = {
+        "frac_coords": np.concatenate([each.frac_coords for each in ordered]),
+        "atom_types": np.concatenate([each.atomic_numbers for each in ordered]),
+        "num_atoms": [each.num_atoms for each in ordered],
+        "lengths": np.array([each.lengths for each in ordered]),
+        "angles": np.array([each.angles for each in ordered]),
+    }
+    torch.save({key: torch.tensor(value)[None] for key, value in batch.items()}, tmp_path / "a.pt")
+    assert run(tmp_path / "a.pt", "--reference", reference) == 0
+    captured = capsys.readouterr()
+    assert "100.0 %" in captured.out
+    assert "no request has 20 samples" in captured.err
 
 
 def test_what_cannot_be_measured_is_said_in_one_line(tmp_path, reference, capsys):

@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_data.cli.evaluation_tables import show_evaluation
     from crystal_data.generation.evaluate import evaluate_generated
     from crystal_data.generation.evaluation import paired_differences, write_evaluation
+    from crystal_data.processes.progress import say
 
     args = _parser().parse_args(argv)
     settings = _settings(args)
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.against is not None:
         other = evaluate_generated(_read(args.against, references), references, settings)
         differences = paired_differences(evaluation, other)
+    for k in settings.num_samples:
+        if f"match_rate@{k}/none" not in evaluation.rows:
+            say(f"no request has {k} samples; rates at {k} are left out")
     show_evaluation(evaluation, differences, args.against)
     if args.out is not None:
         for path in write_evaluation(args.out, evaluation, differences):
