@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,7 @@ def differences(
 ) -> dict[str, float]:
     """Largest differences of predictions, by the mode of the norms and the angles seen."""
     first, second = batch.line_graph_index
-    without = copy(batch)
-    without.line_graph_index = batch.line_graph_index[:, first != second]
+    without = replace(batch, line_graph_index=batch.line_graph_index[:, first != second])
     state = {name: value.clone() for name, value in model.state_dict().items()}
     found = {}
     for angles, seen in (("same angles", without), ("all angles", batch)):

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from crystal_apps.shipped import shipped_benchmarks, shipped_pipelines
+from crystal_data.io.cif import to_cif
 from crystal_data.shipped_configs import announced_configs
+from crystal_data.testing import rock_salt
 from crystal_data.training.cli import CrystalCLI
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +37,56 @@ def test_help_waits_for_no_heavy_import(package: str, arguments: list[str]) -> N
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("heavy: []\n")
     assert "commands:" in done.stdout
+
+
+# Modules that take long to import, and that only training or single commands need.
+SLOW_IMPORTS = {
+    "lightning",
+    "torch_geometric",
+    "torch._dynamo",
+    "pandas",
+    "pymatgen",
+    "scipy",
+}
+# Arguments of every command that does not train, by package; ``one.cif`` is rock salt.
+NOT_TRAINING = {
+    "crystal_data": [
+        ["list"],
+        ["check", "one.cif"],
+        ["info", "one.cif"],
+        ["show", "one.cif"],
+        ["convert", "one.cif", "--to", "converted"],
+    ],
+    "crystal_embed": [
+        ["configs"],
+        ["models"],
+        ["predict", "one.cif"],
+        ["predict", "one.cif", "--config", "cgcnn-folder"],
+        ["ensemble", "cgcnn-band-gap", "cgcnn-band-gap", "--output", "twice"],
+        ["predict", "one.cif", "--model", "twice"],
+        ["embed", "one.cif", "--model", "cgcnn-band-gap", "--what", "atoms", "--output", "a.npz"],
+        ["export-table", "one_hot", "--output", "table.json"],
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", NOT_TRAINING)
+def test_only_training_imports_what_takes_long(package: str, tmp_path: Path) -> None:
+    (tmp_path / "one.cif").write_text(to_cif(rock_salt()), encoding="utf-8")
+    code = (
+        f"import sys; from {package}.__main__ import main\n"
+        f"for arguments in {NOT_TRAINING[package]!r}:\n"
+        "    try: status = main(arguments)\n"
+        "    except SystemExit as stop: status = stop.code\n"
+        f"    heavy = {SLOW_IMPORTS!r} & set(sys.modules)\n"
+        "    print(arguments, status, sorted(heavy), file=sys.stderr)\n"
+        "    assert not heavy and status == 2 * ('--config' in arguments), arguments\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -19,20 +19,24 @@ MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 # Modules of the command line that packages build theirs on.
 ENTRY_POINTS = {
     "crystal_data.cli.configs",
-    "crystal_data.cli.inputs",
+    "crystal_data.cli.ensemble",
     "crystal_data.cli.lazy",
+    "crystal_data.cli.models",
+    "crystal_data.cli.predict",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",
+    "crystal_data.training.command",
 }
 # Folders and modules of each package from the ground up; those of a line do not import each other.
 STOREYS = {
     "crystal_data": """
-        errors elements versions lazy homes shipped_configs lightning_internals
+        errors
+        elements versions lazy homes shipped_configs lightning_internals
         crystal processes
         symmetry
         io graphs
         metrics artifacts transforms
-        sources
+        sources run_folder
         store
         splits builtin
         loading generation

@@ -59,6 +59,15 @@ CONFIG = {
         },
     },
 }
+TWO_OPTIMIZERS = {
+    **CONFIG,
+    "model": {
+        "class_path": "two_optimizers.TwoOptimizers",
+        "init_args": {**CONFIG["model"]["init_args"], "target": "lattice_energy_per_atom"},
+    },
+}
+del TWO_OPTIMIZERS["model"]["init_args"]["targets"]
+HELPERS = Path(__file__).parent / "several_processes"
 TWO_PROCESSES = ("--trainer.strategy", "ddp", "--trainer.devices", "2")
 
 # A user's callback that makes checkpoints slow to write, so that a kill can hit one half written.
@@ -81,7 +90,8 @@ class SlowWrites(Callback):
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kills")
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    for name, config in (("config", CONFIG), ("two-optimizers", TWO_OPTIMIZERS)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "slow_writes.py").write_text(SLOW_WRITES, encoding="utf-8")
     return folder
 
@@ -95,14 +105,14 @@ def undisturbed(workplace):
 
 
 @contextmanager
-def fit(run: Path, *extra: str) -> Iterator[subprocess.Popen]:
+def fit(run: Path, *extra: str, config: str = "config") -> Iterator[subprocess.Popen]:
     """A training of the config, resumed where there is something to resume."""
-    command = [sys.executable, "-m", "crystal_apps", "fit", "--config", "config.yaml"]
-    command += ["--allow-module", "slow_writes"]
+    command = [sys.executable, "-m", "crystal_apps", "fit", "--config", f"{config}.yaml"]
+    command += ["--allow-module", "slow_writes", "--allow-module", "two_optimizers"]
     command += ["--trainer.default_root_dir", str(run), *extra]
     if (run / "checkpoints/last.ckpt").is_file():
         command += ["--ckpt_path", "last"]
-    environment = os.environ | {"PYTHONPATH": str(run.parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(run.parent), str(HELPERS)])}
     environment.pop("PL_GLOBAL_SEED", None)
     with (run.parent / "output.txt").open("ab") as output:
         process = subprocess.Popen(
@@ -165,6 +175,21 @@ def are_gone(pids: set[int]) -> bool:
     return not any(map(is_alive, pids))
 
 
+def assert_equal(one: object, two: object) -> None:
+    """Numbers, tensors and what holds them, bit for bit."""
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        one, two = list(one.values()), list(two.values())
+    if isinstance(one, list | tuple):
+        assert len(one) == len(two)
+        for first, second in zip(one, two, strict=True):
+            assert_equal(first, second)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, two)
+    else:
+        assert one == two
+
+
 def assert_same(run: Path, other: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         one, two = (torch.load(r / "checkpoints" / name, weights_only=True) for r in (run, other))
@@ -172,6 +197,8 @@ def assert_same(run: Path, other: Path) -> None:
         for part in ("state_dict", "current_model_state"):
             for key, tensor in one[part].items():
                 assert torch.equal(tensor, two[part][key]), (name, part, key)
+        assert_equal(one["optimizer_states"], two["optimizer_states"])
+        assert_equal(one["lr_schedulers"], two["lr_schedulers"])
     for name in ("artifact/model.safetensors", "artifact/metadata.json", "metrics.csv"):
         assert (run / name).read_bytes() == (other / name).read_bytes(), name
     assert (run / "results.json").read_bytes() == (other / "results.json").read_bytes()
@@ -192,8 +219,8 @@ def kill_at_any_moment(run: Path, rng: random.Random, *extra: str) -> None:
     assert are_gone(started)
 
 
-def finish(run: Path, *extra: str) -> None:
-    with fit(run, *extra) as process:
+def finish(run: Path, *extra: str, config: str = "config") -> None:
+    with fit(run, *extra, config=config) as process:
         assert process.wait(120) == 0
 
 
@@ -221,18 +248,30 @@ def test_two_processes_resume_exactly(workplace):
     assert_same(workplace / "two", run)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_ten_times(undisturbed, workplace, seed):
-    rng = random.Random(seed)
-    run = workplace / f"killed-{seed}"
+def kill_ten_times(run: Path, rng: random.Random, config: str) -> None:
     for _ in range(10):
-        with fit(run) as process:
+        with fit(run, config=config) as process:
             # Mostly while it imports or trains; a process that is done has nothing to lose.
             try:
                 process.wait(rng.uniform(1.0, 8.0))
             except subprocess.TimeoutExpired:
                 kill(process)
-    finish(run)
+    finish(run, config=config)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_ten_times(undisturbed, workplace, seed):
+    run = workplace / f"killed-{seed}"
+    kill_ten_times(run, random.Random(seed), "config")
+    assert_same(undisturbed, run)
+
+
+def test_two_optimizers_killed_ten_times(workplace):
+    undisturbed, run = workplace / "two-undisturbed", workplace / "two-optimizers-killed"
+    finish(undisturbed, config="two-optimizers")
+    last = torch.load(undisturbed / "checkpoints/last.ckpt", weights_only=True)
+    assert len(last["optimizer_states"]) == len(last["lr_schedulers"]) == 2
+    kill_ten_times(run, random.Random(2), "two-optimizers")
     assert_same(undisturbed, run)
 
 

@@ -7,7 +7,6 @@ adapt that module, then raise the upper bound in the packages' ``pyproject.toml`
 import ast
 import pkgutil
 import re
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -16,14 +15,13 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader, TensorDataset
 
 from crystal_data import lightning_internals as internals
 from crystal_data.training import jsonargparse_internals
 from crystal_data.training.checkpoints import LastCheckpoint
-from crystal_data.training.cli import CrystalCLI
 from crystal_data.training.quiet import quiet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,29 +134,6 @@ def test_the_average_of_the_weights(tmp_path):
     trainer_of(tmp_path, callback, Look(), max_epochs=1).fit(Line())
     # What the first batch leaves, two steps of 0.2 towards 1 from 0; this average never moves on.
     assert found == [pytest.approx(1.0 - 0.8**2)]
-
-
-def test_parsers_of_subcommands_and_their_options(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["crystal"])
-    parsers = {}
-
-    class Ended(Exception):
-        pass
-
-    class Stopped(CrystalCLI):
-        def parse_arguments(self, parser, args):
-            parsers.update(internals.subcommand_parsers(self))
-            raise Ended
-
-    with pytest.raises(Ended):
-        Stopped([], run=False)
-    assert not parsers
-    with pytest.raises(Ended):
-        Stopped(["fit"])
-    assert set(parsers) == {"fit", "validate", "test", "predict"}
-    assert all(isinstance(parser, LightningArgumentParser) for parser in parsers.values())
-    names = jsonargparse_internals.option_names(parsers["fit"])
-    assert {"config", "init_from", "trainer.max_epochs", "model", "ckpt_path"} <= set(names)
 
 
 def test_class_paths_are_resolved_where_they_are_checked():

@@ -75,8 +75,9 @@ CASES: dict[str, dict[str, Any]] = {
     "one-each": {"batch_size": 2, "max_atoms": 400},
     "moved": {"length_buckets": True, "transforms": MOVES},
     "transformer": {"length_buckets": True, "transforms": MOVES},
+    "two-optimizers": {},
 }
-DOUBLE = ("cgcnn", "atoms", "edges", "one-each", "moved")
+DOUBLE = ("cgcnn", "atoms", "edges", "one-each", "moved", "two-optimizers")
 SINGLE = ("cgcnn", "moved", "transformer")
 
 
@@ -96,6 +97,12 @@ def write_configs(folder: Path) -> None:
         config["data"]["init_args"] |= options
         if name == "transformer":
             config["model"]["init_args"]["model"] = TRANSFORMER
+        if name == "two-optimizers":
+            config["model"]["class_path"] = "two_optimizers.TwoOptimizers"
+            arguments = config["model"]["init_args"]
+            arguments["model"]["init_args"]["num_outputs"] = 1
+            arguments["target"] = arguments.pop("targets")[0]
+            del arguments["loss"]
         # The same weights at every step, so that each step's gradient can be compared.
         config["model"]["init_args"]["optimizer"]["init_args"]["lr"] = 0.0
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -32,6 +32,7 @@ from pathlib import Path
 from crystal_apps.pipeline.schedule import Schedule
 from crystal_apps.pipeline.spec import read_pipeline
 from crystal_apps.pipeline.task import Task
+from crystal_data.run_folder import RunFolder
 
 PART = 15 * 2**20
 
@@ -71,7 +72,7 @@ def serve(pipe: Connection, device: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch
 
-    from crystal_data.training.cli import main
+    from crystal_data.training.command import main
 
     torch.set_num_threads(1)
     while True:
@@ -220,12 +221,12 @@ def pack(pools: Sequence[Pool], out: Path, folder: Path, keep: Sequence[str]) ->
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
         for run in sorted({task.folder for task in tasks} | started_from):
-            left_out = {"artifact"} - ({"artifact"} if run in started_from else set())
+            files = RunFolder(run)
+            left_out = set() if run in started_from else {files.artifact}
             if is_finished(run):
-                left_out.add("checkpoints")
+                left_out.add(files.checkpoints)
             for path in sorted(run.rglob("*")):
-                inside = path.relative_to(run)
-                if path.is_file() and inside.parts[0] not in left_out:
+                if path.is_file() and not left_out & set(path.parents):
                     archive.add(path, path.relative_to(out))
 
 

@@ -14,7 +14,7 @@ from crystal_data import BuiltinSource, CrystalDataModule
 from crystal_data.io.record import Record
 from crystal_data.loading.sampler import BatchRequest
 from crystal_data.sources.base import combine_fingerprint
-from crystal_data.training.runs import run_folder
+from crystal_data.training.trainer_run import run_of
 
 NUM_TRAIN, NUM_VAL, NUM_TEST = 33, 13, 9
 
@@ -91,5 +91,5 @@ class KeepGradients(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         buffers = {name: value.clone() for name, value in pl_module.named_buffers()}
-        file = run_folder(trainer) / f"gradients-{trainer.global_rank}.pt"
+        file = run_of(trainer).path / f"gradients-{trainer.global_rank}.pt"
         torch.save({"steps": self._steps, "buffers": buffers}, file)

@@ -7,10 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from crystal_data.training.cli import main
+from crystal_data.training.command import main
+
+ALLOWED = ("--allow-module", "processes_toy", "--allow-module", "two_optimizers")
 
 if __name__ == "__main__":
     for arguments in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
-        status = main([*arguments, "--allow-module", "processes_toy"])
+        status = main([*arguments, *ALLOWED])
         if status:
             sys.exit(status)

@@ -31,8 +31,8 @@ def test_learning_curves(tmp_path: Path, content: bytes, message: str) -> None:
     ("content", "message"),
     [
         (b"id,target,prediction\na,1.0,2.0\nb,1.0,0.", "the last line is cut off"),
-        (b"id,target,prediction\na,1.0,x\n", "could not convert"),
-        (b"id,prediction\na,1.0\n", "it has no column target"),
+        (b"id,target,prediction\na,1.0,x\n", "column prediction holds 'x', not a number"),
+        (b"id,prediction\na,1.0\n", "it has no labels of gap"),
         (b"target,prediction\n1.0,1.0\n", "it has no column id"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 
 from crystal_apps.report.figures import Axis, Series, line_chart
 from crystal_apps.report.page import main, write_report
-from crystal_apps.report.runs import RunError, read_run
+from crystal_apps.report.runs import read_run
 from crystal_data import SYMBOLS
+from crystal_data.run_folder import RunError
 
 TARGET = "formation_energy_per_atom"
 

@@ -21,6 +21,7 @@ from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
+from crystal_data.inference import Predictor
 from crystal_data.io.ase import to_ase
 from crystal_data.io.checked_json import with_checksum
 from crystal_data.io.cif import to_cif
@@ -85,16 +86,16 @@ def test_predictions_come_in_the_targets_units(model, folder):
         Crystal(4 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17]),
         Crystal(5 * np.eye(3), [[0, 0, 0]], [26]),
     ]
-    module = PropertyModule.from_pretrained(folder)
-    assert module.targets == ("energy", "gap")
-    assert module.units == {"energy": "eV/atom", "gap": "eV"}
-    got = module.predict(crystals, batch_size=1)
+    predictor = Predictor.from_pretrained(folder)
+    assert predictor.targets == ("energy", "gap")
+    assert predictor.units == {"energy": "eV/atom", "gap": "eV"}
+    got = predictor.predict(crystals, batch_size=1)
     with torch.no_grad():
         means = [model.table.weight[[11, 17]].mean(0), model.table.weight[26]]
         raw = model.head(torch.stack(means)).double().numpy()
     np.testing.assert_allclose(got["energy"], raw[:, 0] * 2.0 - 3.0, rtol=1e-5)
     np.testing.assert_allclose(got["gap"], raw[:, 1] * 0.5 + 1.0, rtol=1e-5)
-    assert module.predict([])["gap"].shape == (0,)
+    assert predictor.predict([])["gap"].shape == (0,)
 
 
 def test_predictions_for_whatever_can_be_read(folder, tmp_path):
@@ -102,8 +103,8 @@ def test_predictions_for_whatever_can_be_read(folder, tmp_path):
         Crystal(4 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17], "a"),
         Crystal(5 * np.eye(3), [[0, 0, 0]], [26], "b"),
     ]
-    module = PropertyModule.from_pretrained(folder)
-    expected = module.predict(crystals)["gap"]
+    predictor = Predictor.from_pretrained(folder)
+    expected = predictor.predict(crystals)["gap"]
     place = tmp_path / "mine"
     place.mkdir()
     for crystal in crystals:
@@ -118,12 +119,12 @@ def test_predictions_for_whatever_can_be_read(folder, tmp_path):
         [place / "a.cif", crystals[1]],
         iter(crystals),
     ):
-        np.testing.assert_allclose(module.predict(inputs)["gap"], expected, rtol=1e-6)
-    assert module.predict(crystals[0])["gap"] == pytest.approx(expected[0])
-    np.testing.assert_array_equal(module.predict([crystals[0]] * 2)["gap"], expected[[0, 0]])
+        np.testing.assert_allclose(predictor.predict(inputs)["gap"], expected, rtol=1e-6)
+    assert predictor.predict(crystals[0])["gap"] == pytest.approx(expected[0])
+    np.testing.assert_array_equal(predictor.predict([crystals[0]] * 2)["gap"], expected[[0, 0]])
     (place / "c.cif").write_text("data_c\n", encoding="utf-8")
     with pytest.raises(InvalidCrystalError, match=r"c\.cif: no unit cell.*read_crystals"):
-        module.predict(place)
+        predictor.predict(place)
 
 
 def test_the_card_has_a_yaml_head_and_tables(folder):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -200,6 +201,18 @@ def test_list_and_download(capsys):
     assert "builtin: complete" in capsys.readouterr().out
     assert main(["download", "jarvis_supercon"]) == 1
     assert "CRYSTAL_DATA_HOME" in capsys.readouterr().err
+
+
+def test_the_data_root_of_one_command_is_not_that_of_the_next(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "val", "test"):
+        file = Path("other/mp_20", f"{split}.csv")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("material_id,cif\n")
+    before = os.environ["CRYSTAL_DATA_HOME"]
+    assert main(["download", "mp_20", "--data-root", "other"]) == 0
+    assert f"mp_20: complete in {tmp_path / 'other'}" in capsys.readouterr().out
+    assert os.environ["CRYSTAL_DATA_HOME"] == before
 
 
 def test_a_mistyped_name_gets_the_nearest(capsys):

@@ -166,6 +166,11 @@ WRONG = {
     "samples": ({"formula": "NaCl", "num_samples": 0}, "num_samples is 0"),
     "seed": ({"formula": "NaCl", "seed": -1}, "seed is -1"),
     "not finite": ({"formula": "NaCl", "properties": {"a": {"value": np.nan}}}, "nan is no value"),
+    "no number": (
+        {"formula": "C", "properties": {"a": "high"}},
+        "property a is 'high'; give a num",
+    ),
+    "no value": ({"formula": "C", "properties": {"a": {"unit": "eV"}}}, "property a is {'unit'"),
     "no such name": ({"formula": "NaCl", "spacegroup": 1}, "no 'spacegroup'; did you mean 'space_"),
     "id": ({"id": "a\n", "formula": "NaCl"}, "characters that are not seen"),
 }
@@ -176,6 +181,24 @@ def test_what_cannot_be_met_says_what_can(given, message):
     with pytest.raises(RequestError, match=message) as raised:
         GenerationRequest.from_dict(given)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"space_group": "Fd-3m"}, "space_group is the text 'Fd-3m'; GenerationRequest.from_dict"),
+        ({"elements": "Li-O"}, "elements is the text 'Li-O'; GenerationRequest.from_dict"),
+        ({"start": "salt.cif"}, "start is a str; give a Crystal"),
+    ],
+)
+def test_texts_have_their_own_way_in(given, message):
+    with pytest.raises(RequestError, match=message):
+        GenerationRequest(**given)
+
+
+def test_a_property_may_have_no_unit():
+    asked = GenerationRequest.from_dict({"formula": "C", "properties": {"hardness": 90}})
+    assert asked.properties["hardness"] == Quantity(90.0)
 
 
 def test_messages_name_the_request():

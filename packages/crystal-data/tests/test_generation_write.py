@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crystal_data.errors import SourceError
 from crystal_data.generation import (
     GeneratedSample,
     GenerationFolderError,
@@ -95,6 +96,45 @@ def test_two_processes_make_the_same_files(undisturbed, tmp_path):
     assert files_of(tmp_path) == undisturbed
 
 
+DYING = """
+import os
+from crystal_data.testing import ToyGenerator
+
+class Dying(ToyGenerator):
+    provenance = ToyGenerator().provenance
+
+    def generate(self, tasks):
+        if any(task.request.id == "hexagonal" for task in tasks):
+            os._exit(9)
+        return super().generate(tasks)
+"""
+
+
+def test_a_process_that_dies_says_so(undisturbed, tmp_path, monkeypatch):
+    (tmp_path / "dying_generator.py").write_text(DYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    import dying_generator
+
+    with pytest.raises(RuntimeError, match=r"one of 2 processes died, .* run the same again"):
+        generate_all(
+            dying_generator.Dying(), toy_requests(), tmp_path / "out", block_size=4, num_processes=2
+        )
+    generate_all(ToyGenerator(), toy_requests(), tmp_path / "out")
+    assert files_of(tmp_path / "out") == undisturbed
+
+
+def test_nothing_heavy_is_imported(tmp_path):
+    code = (
+        "import sys; from crystal_data.generation import generate_all, read_generated; "
+        "from crystal_data.testing import ToyGenerator, toy_requests; "
+        f"generate_all(ToyGenerator(), toy_requests(1), {str(tmp_path)!r}); "
+        f"read_generated({str(tmp_path)!r}); "
+        "print({'torch', 'pymatgen', 'pandas'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
 def test_three_calls_make_the_same_files(undisturbed, tmp_path):
     missing = [
         generate_all(
@@ -127,6 +167,12 @@ def interrupted(folder, num_samples=4, block_size=4):
         generate_all(Interrupted(), requests, folder, block_size=block_size)
     (shard,) = (folder / "shards").glob("*.jsonl")
     return shard
+
+
+def test_an_unfinished_folder_is_not_read(tmp_path):
+    interrupted(tmp_path)
+    with pytest.raises(SourceError, match="is not finished; run the same command again"):
+        read_generated(tmp_path)
 
 
 def test_what_is_done_is_not_made_again(undisturbed, tmp_path):
@@ -162,6 +208,47 @@ def test_a_row_that_is_cut_anywhere_is_made_again(tmp_path):
         (folder / "shards" / shard.name).write_bytes(whole[:cut])
         generate_all(ToyGenerator(), toy_requests(1), folder)
         assert files_of(folder) == expected
+
+
+class LastDigits(ToyGenerator):
+    """Its numbers depend, a little, on all samples of a block, as those of a network do."""
+
+    provenance = ToyGenerator().provenance
+
+    def generate(self, tasks):
+        scale = 1 + 1e-12 * sum(task.seed % 1000 for task in tasks)
+        return [
+            replace(made, crystal=made.crystal.replace(lattice=made.crystal.lattice * scale))
+            for made in super().generate(tasks)
+        ]
+
+
+def test_last_digits_of_a_block_survive_a_cut(tmp_path):
+    requests = toy_requests(2)
+    generate_all(LastDigits(), requests, tmp_path / "whole", block_size=4)
+    expected = files_of(tmp_path / "whole")
+    generate_all(LastDigits(), requests, tmp_path / "blocks", block_size=3)
+    assert files_of(tmp_path / "blocks") != expected
+    lines = expected["samples.jsonl"].splitlines(keepends=True)
+    for kept in (1, 6):  # both within a block
+        folder = tmp_path / f"kept-{kept}"
+        (folder / "shards").mkdir(parents=True)
+        (folder / "shards/1-2.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:50])
+        generate_all(LastDigits(), requests, folder, block_size=4)
+        assert files_of(folder) == expected
+        # With other blocks what is done stays as it is.
+        generate_all(LastDigits(), requests, folder, block_size=3)
+        assert files_of(folder) == expected
+
+
+def test_samples_of_other_blocks_stay(tmp_path):
+    requests = toy_requests(2)
+    generate_all(LastDigits(), requests, tmp_path / "whole", block_size=4)
+    lines = files_of(tmp_path / "whole")["samples.jsonl"].splitlines(keepends=True)
+    (tmp_path / "out/shards").mkdir(parents=True)
+    (tmp_path / "out/shards/1-2.jsonl").write_bytes(b"".join(lines[:5]))
+    generate_all(LastDigits(), requests, tmp_path / "out", block_size=3)
+    assert files_of(tmp_path / "out")["samples.jsonl"].splitlines(keepends=True)[:5] == lines[:5]
 
 
 def test_damage_within_a_row_is_seen(undisturbed, tmp_path):

@@ -1,10 +1,15 @@
 """The batch: layout, edges, padding, and agreement with PyG's own batching."""
 
 import pickle
+import subprocess
+import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
+from torch.utils.data import DataLoader
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
@@ -70,12 +75,112 @@ def test_masked_atoms_have_no_crystal():
         batch.to_crystals()
 
 
+def test_importing_and_batching_need_no_pyg():
+    """PyG takes as long to import as torch."""
+    script = """
+import sys
+import numpy as np
+from crystal_data.crystal import Crystal
+from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.graphs.spec import GraphSpec
+batch = CrystalBatch.from_crystals([Crystal(4 * np.eye(3), [[0, 0, 0]], [6])])
+batch.with_edges(GraphSpec()).float32().to("cpu")
+print("torch_geometric" in sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
+
+
+def assert_same_batch(left, right):
+    for one in fields(CrystalBatch):
+        a, b = getattr(left, one.name), getattr(right, one.name)
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b), one.name
+        elif one.name == "targets":
+            torch.testing.assert_close(a, b, equal_nan=True, atol=0, rtol=0)
+        else:
+            assert a == b, one.name
+
+
+@pytest.mark.parametrize("spec", [None, GraphSpec(), WITH_ANGLES])
+def test_to_pyg_and_back(spec):
+    batch = batch_of(crystals())
+    batch = batch if spec is None else batch.with_edges(spec)
+    batch.masked_sites = batch.atomic_numbers > 20
+    data = batch.to_pyg()
+    assert ("edge_index" in data) is (spec is not None)
+    assert "strain" not in data
+    assert_same_batch(batch, CrystalBatch.from_pyg(data))
+    assert CrystalBatch.from_pyg(replace(batch, is_filler=True).to_pyg()).is_filler
+
+
+def test_pyg_joins_batches():
+    from torch_geometric.data import Batch
+
+    items = crystals()
+    whole = batch_of(items).with_edges(WITH_ANGLES)
+    singles = [batch_of(items[:4]), batch_of(items[4:])]
+    pyg = Batch.from_data_list([one.with_edges(WITH_ANGLES).to_pyg() for one in singles])
+    back = CrystalBatch.from_pyg(pyg)
+    # Each counted its own crystals; PyG joins what it is given.
+    assert back.sample_id.tolist() == [0, 1, 2, 3, 0, 1]
+    torch.testing.assert_close(back.edge_length, whole.edge_length, atol=1e-12, rtol=0)
+    assert_same_batch(
+        whole,
+        replace(
+            back,
+            sample_id=whole.sample_id,
+            targets=whole.targets,
+            edge_length=whole.edge_length,
+        ),
+    )
+
+
+def test_data_of_another_kind_are_refused():
+    data = batch_of(crystals()).to_pyg()
+    data.charge = torch.zeros(3)
+    with pytest.raises(ValueError, match=r"from_pyg: the data has charge besides; give it what"):
+        CrystalBatch.from_pyg(data)
+    del data.charge, data.lattice, data.num_atoms
+    with pytest.raises(ValueError, match=r"from_pyg: the data has no lattice, num_atoms"):
+        CrystalBatch.from_pyg(data)
+
+
+def test_what_a_batch_has_not_is_none_and_cannot_be_misspelled():
+    batch = batch_of(crystals())
+    assert batch.edge_index is None
+    assert batch.strain is None
+    with pytest.raises(AttributeError, match="edge_idx"):
+        batch.edge_idx = torch.zeros(2, 0)
+
+
+def test_what_needs_edges_says_so():
+    batch = batch_of(crystals())
+    with pytest.raises(ValueError, match=r"CGCNN needs edges and the batch has none; .*with_edges"):
+        batch.edges("CGCNN")
+    batch = batch.with_edges(GraphSpec())
+    assert batch.edges("CGCNN").edge_length is batch.edge_length
+    with pytest.raises(ValueError, match=r"ALIGNN needs the line graph .* has edges alone"):
+        batch.line_graph("ALIGNN")
+
+
+def test_a_copy_shares_what_stays_and_is_another_batch():
+    batch = batch_of(crystals())
+    copy = replace(batch, lattice=batch.lattice + 1)
+    assert copy.frac_coords is batch.frac_coords
+    assert not torch.equal(copy.lattice, batch.lattice)
+    assert batch == batch  # noqa: PLR0124 - by identity, which compares no tensors
+    assert batch != replace(batch)
+    assert len({batch, copy}) == 2
+
+
 def test_equals_pyg_batching_of_single_crystals():
-    from torch_geometric.data import Batch  # after ours, which keeps its warnings down
+    from torch_geometric.data import Batch
 
     items = crystals()
     whole = CrystalBatch.from_crystals(items).with_edges(WITH_ANGLES)
-    singles = [CrystalBatch.from_crystals([c]).with_edges(WITH_ANGLES) for c in items]
+    singles = [CrystalBatch.from_crystals([c]).with_edges(WITH_ANGLES).to_pyg() for c in items]
     pyg = Batch.from_data_list(singles)
     assert whole.line_graph_index.shape[1] > 100
     for key in (
@@ -88,7 +193,7 @@ def test_equals_pyg_batching_of_single_crystals():
         "edge_shift",
         "line_graph_index",
     ):
-        assert torch.equal(whole[key], pyg[key]), key
+        assert torch.equal(getattr(whole, key), pyg[key]), key
     torch.testing.assert_close(whole.edge_length, pyg.edge_length, atol=1e-12, rtol=0)
     assert whole.num_nodes == pyg.num_nodes
     assert whole.num_crystals == len(items)
@@ -97,38 +202,62 @@ def test_equals_pyg_batching_of_single_crystals():
 def test_with_edges_leaves_the_batch_and_replaces_edges():
     plain = CrystalBatch.from_crystals(crystals())
     angles = plain.with_edges(WITH_ANGLES)
-    assert "edge_index" not in plain
+    assert plain.edge_index is None
     again = angles.with_edges(GraphSpec(cutoff=1e-3, max_neighbors=None))
     assert again.edge_index.shape == (2, 0)
-    assert "line_graph_index" not in again
-    assert "edge_index" not in angles.without_edges()
+    assert again.line_graph_index is None
+    assert angles.without_edges().edge_index is None
 
 
 def test_pickles():
     batch = batch_of(crystals()).with_edges(WITH_ANGLES)
     back = pickle.loads(pickle.dumps(batch))
     assert type(back) is CrystalBatch
-    for key, value in batch.to_dict().items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, back[key]), key
-    torch.testing.assert_close(back.targets, batch.targets, equal_nan=True)
-    assert back.identifier == batch.identifier
+    assert_same_batch(batch, back)
 
 
 def test_moves_to_a_device_with_everything():
     moved = batch_of(crystals()).with_edges(WITH_ANGLES).to("meta")
-    tensors = [v for v in moved.to_dict().values() if isinstance(v, torch.Tensor)]
-    assert {tensor.device.type for tensor in [*tensors, *moved.targets.values()]} == {"meta"}
+    tensors = [*moved.tensors().values(), *moved.targets.values()]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert len(tensors) == 12
+    assert moved.identifier == [f"c-{size}" for size in range(1, 7)]
+
+
+def test_lightning_moves_it():
+    batch = batch_of(crystals()).with_edges(WITH_ANGLES)
+    moved = move_data_to_device([batch], torch.device("meta"))[0]
+    assert type(moved) is CrystalBatch
+    assert moved.edge_index.device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only CUDA has page-locked memory")
+def test_pins_its_memory():
+    pinned = batch_of(crystals()).with_edges(WITH_ANGLES).pin_memory()
+    tensors = [*pinned.tensors().values(), *pinned.targets.values()]
+    assert all(tensor.is_pinned() for tensor in tensors)
+
+
+def as_given(batch):
+    return batch
+
+
+def test_loader_workers_hand_it_over():
+    batches = [batch_of(crystals(count)).with_edges(WITH_ANGLES) for count in (2, 5)]
+    loader = DataLoader(batches, batch_size=None, num_workers=1, collate_fn=as_given)
+    for sent, received in zip(batches, loader, strict=True):
+        assert type(received) is CrystalBatch
+        assert_same_batch(sent, received)
 
 
 def test_float32_converts_real_numbers_only():
     batch = batch_of(crystals()).with_edges(WITH_ANGLES)
     low = batch.float32()
     for key in ("lattice", "frac_coords", "edge_length"):
-        assert batch[key].dtype == torch.float64
-        assert low[key].dtype == torch.float32
+        assert getattr(batch, key).dtype == torch.float64
+        assert getattr(low, key).dtype == torch.float32
     for key in ("edge_index", "edge_shift", "atomic_numbers", "num_atoms", "batch"):
-        assert low[key].dtype == torch.int64
+        assert getattr(low, key).dtype == torch.int64
 
 
 def test_padded():

@@ -11,7 +11,7 @@ import pytest
 
 from crystal_data import io as crystal_io
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason, Rejection
 from crystal_data.io.ase import to_ase, to_extxyz
 from crystal_data.io.cif import to_cif
 from crystal_data.io.files import atomic_path, write_text
@@ -119,7 +119,7 @@ def test_what_is_not_there(tmp_path):
         assert rejection.reason in (Reason.MISSING_FILE, Reason.EMPTY)
         with pytest.raises(InvalidCrystalError, match="no"):
             read_crystals(inputs, on_invalid="error")
-    with pytest.raises(TypeError, match="structure-0 is a int; expected a path"):
+    with pytest.raises(InvalidArgumentError, match="structure-0 is a int; expected a path"):
         read_crystals([3])
     with pytest.raises(ValueError, match="on_invalid is 'drop'"):
         read_crystals(tmp_path, on_invalid="drop")

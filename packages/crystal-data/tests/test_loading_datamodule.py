@@ -14,7 +14,8 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.record import Record
 from crystal_data.io.rejected import read_rejected
-from crystal_data.loading import BatchRequest, CrystalDataModule, CrystalDataset
+from crystal_data.loading import BatchNeeds, BatchRequest, CrystalDataModule, CrystalDataset
+from crystal_data.loading.needs import NeedsBatches
 from crystal_data.sources.base import CrystalSource
 from crystal_data.splits import EvaluationSet
 from crystal_data.splits.folds import KFoldSplit
@@ -76,11 +77,10 @@ class Crystals(CrystalSource):
             )
 
 
-class Tiny(LightningModule):
+class Tiny(LightningModule, NeedsBatches):
     """Counts what it is shown."""
 
-    targets = ("energy",)
-    graph_spec = SPEC
+    needs = BatchNeeds(("energy",), SPEC)
 
     def __init__(self) -> None:
         super().__init__()
@@ -272,7 +272,7 @@ def test_exclusion_is_recalled_and_depends_on_its_sets(tmp_path, monkeypatch):
     ids = tmp_path / "ids.txt"
     ids.write_text("forty-2\nforty-3\n")
     assert ready(module(tmp_path, exclude=[str(ids)])).data_info()["excluded"] == 1
-    monkeypatch.setattr("crystal_data.splits.exclusion.excluded_rows", None)
+    monkeypatch.setattr("crystal_data.splits.exclusion.find_leaks", None)
     assert ready(module(tmp_path, exclude=[other])).data_info()["excluded"] == 8
     with pytest.raises(TypeError):
         ready(module(tmp_path, exclude=[other, "test"]))
@@ -349,7 +349,7 @@ def test_workers_give_the_same_batches(tmp_path):
     for one, other in zip(plain.train_dataloader(), loader, strict=True):
         assert one.identifier == other.identifier
         for key in ("frac_coords", "edge_index", "edge_length", "sample_id"):
-            assert torch.equal(one[key], other[key])
+            assert torch.equal(getattr(one, key), getattr(other, key))
         assert torch.equal(one.targets["energy"], other.targets["energy"])
 
 

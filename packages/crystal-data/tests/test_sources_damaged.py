@@ -10,7 +10,7 @@ import pytest
 from crystal_data.errors import SourceError
 from crystal_data.io.rejected import read_rejected
 from crystal_data.sources import MP2018
-from crystal_data.splits.exclude import CrystalSet
+from crystal_data.splits import CrystalSet
 from crystal_data.splits.split import read_ids
 
 HEADER = b"id,file,stage,reason,detail\n"

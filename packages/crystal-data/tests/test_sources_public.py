@@ -23,6 +23,7 @@ from crystal_data.sources import (
     MPTS52,
     Carbon24,
     CrystalSource,
+    DownloadError,
     JarvisDFT3D,
     JarvisSupercon,
     Perov5,
@@ -196,7 +197,7 @@ def test_jarvis_dft_3d(home: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_split_file_that_was_changed_is_refused(home: Path) -> None:
     write_zip(home / "mp_2018/mp.2018.6.1.json.zip", [])
     write_zip(home / "splits/megnet_e_form.json.zip", {"train": {}, "val": {}, "test": {}})
-    with pytest.raises(OSError, match="the registry says"):
+    with pytest.raises(DownloadError, match="the registry says"):
         MP2018().prepare()
 
 

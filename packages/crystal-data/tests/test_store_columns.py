@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.store import CrystalStore, MissingColumnError, StoreError
 from crystal_data.store.columns import (
     NpyWriter,
@@ -209,5 +210,5 @@ def test_store_of_nothing(tmp_path):
 
 
 def test_existing_folder_is_not_overwritten(tmp_path):
-    with pytest.raises(FileExistsError, match="a folder of its own"):
+    with pytest.raises(InvalidArgumentError, match="a folder of its own"):
         CrystalStore.from_crystals(random_crystals(1), tmp_path)

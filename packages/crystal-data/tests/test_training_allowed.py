@@ -10,18 +10,17 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping
 
 from crystal_data.training import PropertyModule
-from crystal_data.training.allowed import Allowed, NotAllowedError, split_modules
-from crystal_data.training.cli import CrystalCLI, main
+from crystal_data.training.allowed import Allowed
+from crystal_data.training.allowed_paths import NotAllowedError, split_modules
+from crystal_data.training.cli import CrystalCLI
+from crystal_data.training.command import main
 
 CONFIG = {
     "trainer": {"max_epochs": 1, "accelerator": "cpu", "devices": 1},
     "model": {
         "class_path": "crystal_data.training.PropertyModule",
         "init_args": {
-            "model": {
-                "class_path": "torch.nn.Linear",
-                "init_args": {"in_features": 1, "out_features": 1},
-            },
+            "model": {"class_path": "crystal_data.artifacts.PretrainedModel"},
             "targets": ["energy"],
         },
     },
@@ -32,10 +31,16 @@ CONFIG = {
 }
 FOREIGN = """
 from pathlib import Path
+from torch.nn import Linear
 from torch.optim import SGD
+from crystal_data.artifacts import PretrainedModel
 Path("executed").touch()
 class Own(SGD):
     pass
+class Net(PretrainedModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = Linear(1, 1)
 """
 SHELL = {"class_path": "os.system", "init_args": {"command": "touch executed"}}
 # A class of torch that starts a program when it is made.
@@ -209,14 +214,20 @@ def test_a_config_file_cannot_add_modules(key, capsys):
     write(OPTIMIZER, "foreign_code.Own")
     with Path("config.yaml").open("a", encoding="utf-8") as file:
         file.write(f"{key}: [foreign_code]\n")
-    refused(capsys)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "config.yaml"])
+    error = capsys.readouterr().err
+    assert f"config.yaml: {key}: the top level has no '{key}'" in error
+    assert "'foreign_code.Own' is not used" in error
+    assert not Path("executed").exists()
 
 
 def test_the_user_can_add_a_module():
     write(OPTIMIZER, {"class_path": "foreign_code.Own", "init_args": {"lr": 0.5}})
-    cli = CrystalCLI(["--config", "config.yaml"], run=False, allow_modules=["foreign_code"])
+    arguments = ["--config", "config.yaml", "--model.model", "foreign_code.Net"]
+    cli = CrystalCLI(arguments, run=False, allow_modules=["foreign_code"])
     assert Path("executed").exists()
-    optimizer = cli.model.configure_optimizers()
+    optimizer = cli.model.configure_optimizers()["optimizer"]
     assert type(optimizer).__name__ == "Own"
     assert optimizer.param_groups[0]["lr"] == 0.5
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from crystal_data.run_folder import RunError
 from crystal_data.training.checkpoint_file import read_checkpoint
-from crystal_data.training.runs import RunError
 
 WEIGHTS = torch.arange(1000.0)
 CONTENT = {

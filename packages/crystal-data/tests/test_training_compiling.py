@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from torch._dynamo.utils import counters
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.training import EMA, Compile, PropertyModule
 
 sys.path.insert(0, str(Path(__file__).parent / "toy"))
@@ -48,6 +48,7 @@ def fitted(folder, *callbacks, epochs=3):
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        use_distributed_sampler=False,
         default_root_dir=folder,
         callbacks=[EMA(0.9), *callbacks],
     )
@@ -108,6 +109,9 @@ fitted("run", Compile(), epochs=2)
     assert list((tmp_path / "run").rglob("*.ckpt"))
 
 
-def test_a_module_without_model_is_refused(tmp_path):
-    with pytest.raises(MisconfigurationException, match="leave Compile out"):
-        Compile().on_fit_start(Trainer(logger=False, accelerator="cpu"), LightningModule())
+def test_another_module_is_refused():
+    trainer = Trainer(logger=False, accelerator="cpu")
+    with pytest.raises(
+        InvalidArgumentError, match="LightningModule is no CrystalModule; derive it from"
+    ):
+        Compile().on_fit_start(trainer, LightningModule())

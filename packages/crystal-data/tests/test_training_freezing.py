@@ -1,32 +1,46 @@
 """What is frozen stays, statistics too."""
 
+from functools import partial
+
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from crystal_data.artifacts import PretrainedModel
+from crystal_data.training import CrystalModule, NamedMeans
 from crystal_data.training.freezing import Freeze, freeze
 
 
-class Module(LightningModule):
+class Net(PretrainedModel):
     def __init__(self):
         super().__init__()
-        self.model = nn.Sequential()
-        self.model.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)))
-        self.model.add_module("drop", nn.Dropout(0.5))
-        self.model.add_module("head", nn.Linear(4, 1))
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, batch):
+        return self.head(self.drop(self.body(batch)))
+
+
+class Module(CrystalModule):
+    def __init__(self):
+        super().__init__(Net(), optimizer=partial(torch.optim.SGD, lr=0.1))
+
+    def new_metric(self):
+        return NamedMeans(["loss"])
 
     def training_step(self, batch, batch_idx):
         assert not self.model.body.training
         assert self.model.drop.training
-        return self.model(batch).square().mean()
+        loss = self.model(batch).square().mean()
+        self.train_metric.update({"loss": (loss, torch.ones(()))})
+        return loss
 
     def validation_step(self, batch, batch_idx):
         assert not self.model.head.training
-
-    def configure_optimizers(self):
-        return torch.optim.SGD([p for p in self.model.parameters() if p.requires_grad], 0.1)
+        self.val_metric.update({})
 
 
 def test_frozen_weights_and_statistics_stay(tmp_path):
@@ -48,6 +62,6 @@ def test_a_pattern_has_to_match_something():
     model = Module().model
     with pytest.raises(ValueError, match=r"'boddy\.\*'; the names start with body, head"):
         freeze(model, ["boddy.*"])
-    with pytest.raises(ValueError, match="nothing of Sequential is left to train"):
+    with pytest.raises(ValueError, match="nothing of Net is left to train"):
         freeze(model, ["*"])
     assert freeze(Module().model, ["head.*"]) == ["head.weight", "head.bias"]

@@ -13,11 +13,11 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from crystal_data.artifacts import registry
+from crystal_data.run_folder import RunFolder
 from crystal_data.training.callbacks import ArtifactExport
 from crystal_data.training.checkpoints import AtomicCheckpointIO, LastCheckpoint
 from crystal_data.training.cli import run_command
 from crystal_data.training.module import PropertyModule
-from crystal_data.training.runs import remove_unfinished
 
 main = partial(run_command, allow_modules=["crystal_toy"])
 EPOCHS = 5
@@ -266,5 +266,5 @@ def test_user_data_beside_a_run_stay(workplace):
     names = [".tmp", "notes.tmp", ".0123456789abcdef.tmp.txt", ".0123456789ABCDEF.tmp"]
     for name in names:
         (workplace / name).write_text("mine", encoding="utf-8")
-    remove_unfinished(workplace)
+    RunFolder(workplace).remove_unfinished()
     assert {path.name for path in workplace.iterdir()} == set(names)

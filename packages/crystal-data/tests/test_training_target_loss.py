@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from crystal_data.artifacts import registry
+from crystal_data.inference import Predictor
 from crystal_data.training import UncertaintyLoss
 from crystal_data.training.cli import run_command
 from crystal_data.training.masked import masked_loss
-from crystal_data.training.module import PropertyModule
 from crystal_data.training.target_loss import WeightedLoss, target_loss
 
 main = partial(run_command, allow_modules=["crystal_toy"])
@@ -139,7 +139,7 @@ def test_they_are_optimised_checkpointed_and_reported(config):
     header = Path("run/metrics.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     assert {f"train/scale/{name}" for name in TARGETS} <= set(header)
     # The artifact is the model alone, and predicts without them.
-    assert PropertyModule.from_pretrained("run/artifact").targets == tuple(TARGETS)
+    assert Predictor.from_pretrained("run/artifact").targets == tuple(TARGETS)
     assert main(["test", *config]) == 0
     assert "test/mae" in json.dumps(json.loads(Path("run/results.json").read_text()))
 

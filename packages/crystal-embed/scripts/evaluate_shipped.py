@@ -20,7 +20,7 @@ from crystal_data.homes import data_home
 from crystal_data.io import Record, parse_record
 from crystal_data.sources import TableSource
 from crystal_embed import load
-from crystal_embed.shipped import shipped_models
+from crystal_embed.shipped import SHIPPED
 
 ENERGY, GAP, HULL = "formation_energy_per_atom", "band_gap", "energy_above_hull"
 Labelled = list[tuple[Crystal, Mapping[str, Any]]]
@@ -61,7 +61,7 @@ INDEPENDENT = (
 
 def main() -> None:
     """Measures and saves each model."""
-    for name, folder in shipped_models().items():
+    for name, folder in SHIPPED.artifacts().items():
         artifact = Artifact.load(folder)
         rows = evaluations(name, artifact.metadata["training"])
         replace(artifact, metadata={**artifact.metadata, "evaluations": rows}).save(folder)

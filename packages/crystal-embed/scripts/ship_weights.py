@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_data.artifacts.artifact import Artifact
-from crystal_data.metrics.result import read_results
-from crystal_data.training.runs import RESULTS
+from crystal_data.run_folder import RunFolder
 from crystal_embed.tables.files import save_table
 from crystal_embed.tables.load import load_table
 from crystal_embed.tables.table import ElementTable
@@ -36,9 +35,9 @@ def main() -> None:
 
 def ship_model(run: Path, name: str) -> Path:
     """Copies a run's artifact, with its test errors."""
-    errors = {result.metric: result.value for result in read_results(run / RESULTS)}
+    errors = {result.metric: result.value for result in RunFolder(run).results()}
     if not any(metric.startswith("test/") for metric in errors):
-        raise SystemExit(f"{run / RESULTS}: no test errors; test the run first")
+        raise SystemExit(f"{run}: no test errors; test the run first")
     artifact = Artifact.load(run)
     metadata = {**artifact.metadata, "metrics": errors}
     folder = replace(artifact, metadata=metadata).save(PRETRAINED / name)

@@ -145,7 +145,7 @@ def test_convolution_is_the_published_one(updates_edges):
     inputs = [nodes, edges, *conv.parameters()]
     results = []
     neighbor, center = (Rows.of(row, 9) for row in edge_index)
-    graph = GatedGraph(neighbor, center, None, None)
+    graph = GatedGraph(neighbor, center, None, None, None)
     for found in (
         conv(nodes, edges, graph),
         direct_convolution(conv, list(nodes), list(edges), edge_index.T.tolist()),

@@ -9,9 +9,9 @@ import pytest
 
 from crystal_data import Crystal
 from crystal_data.artifacts import Artifact, ArtifactError
+from crystal_data.inference import Predictor
 from crystal_data.io.checked_json import with_checksum
-from crystal_data.training import PropertyModule
-from crystal_embed.shipped import shipped_models
+from crystal_embed.shipped import SHIPPED
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 ROCK_SALT = Crystal(
@@ -21,10 +21,10 @@ ROCK_SALT = Crystal(
 
 @pytest.mark.parametrize("folder", sorted(ARTIFACTS.glob("format-*")), ids=lambda path: path.name)
 def test_a_past_format_predicts_as_it_did(folder):
-    module = PropertyModule.from_pretrained(folder)
-    assert module.predict([ROCK_SALT])["energy"] == pytest.approx([-2.77156925], rel=1e-6)
-    assert module.units == {"energy": "eV/atom"}
-    assert module.metadata["metrics"] == {"test/mae": 0.125}
+    predictor = Predictor.from_pretrained(folder)
+    assert predictor.predict([ROCK_SALT])["energy"] == pytest.approx([-2.77156925], rel=1e-6)
+    assert predictor.units == {"energy": "eV/atom"}
+    assert predictor.metadata["metrics"] == {"test/mae": 0.125}
 
 
 def test_a_past_format_is_saved_in_the_present_one(tmp_path):
@@ -71,13 +71,13 @@ def test_arguments_that_the_weights_cannot_fill_are_refused(tmp_path, name, valu
         config["arguments"][name] = config["graph_spec"] = config["graph_spec"] | value
     (place / "config.json").write_text(json.dumps(config))
     with pytest.raises(ArtifactError, match="CGCNN cannot be built as saved") as caught:
-        PropertyModule.from_pretrained(place)
+        Predictor.from_pretrained(place)
     assert "\n" not in str(caught.value)
 
 
 def test_what_ships_is_in_the_present_format():
-    assert shipped_models()
-    for folder in shipped_models().values():
+    assert SHIPPED.artifacts()
+    for folder in SHIPPED.artifacts().values():
         config = json.loads((folder / "config.json").read_text())
         assert config["format_version"] == 2
         assert config == with_checksum({k: v for k, v in config.items() if k != "sha256"})

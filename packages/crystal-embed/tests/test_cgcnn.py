@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.artifacts.artifact import Artifact
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.graphs import fold
 from crystal_data.testing import (
     GraphModelContract,
     batch_for,
@@ -20,7 +21,6 @@ from crystal_data.testing import (
 )
 from crystal_data.training import PropertyModule
 from crystal_embed import CGCNN, load_table
-from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.models.cgcnn import CGCNNConv
 
 
@@ -55,9 +55,13 @@ def test_published_preset_depends_on_the_order_of_atoms():
 
 
 def plain_graph(num_atoms, edge_index):
-    """Every atom and edge for itself; lengths are not asked for."""
-    batch = CrystalBatch(batch=torch.zeros(num_atoms, dtype=torch.int64))
-    return DistinctGraph.all_of(batch, edge_index, torch.ones(edge_index.shape[1]))
+    """Every atom and edge stands for itself; lengths are not used."""
+    batch = CrystalBatch.from_arrays(
+        np.eye(3)[None], np.zeros((num_atoms, 3)), np.ones(num_atoms), [num_atoms]
+    )
+    ones = torch.ones(edge_index.shape[1])
+    shift = torch.zeros(len(ones), 3, dtype=torch.int64)
+    return fold(replace(batch, edge_index=edge_index, edge_shift=shift, edge_length=ones), None)
 
 
 def direct_convolution(conv, atoms, edges, edge_index, norms):

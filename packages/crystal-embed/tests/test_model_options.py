@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from crystal_data.crystal import Crystal
+from crystal_data.inference import Predictor
 from crystal_data.io.cif import to_cif
-from crystal_data.training.allowed import Allowed
-from crystal_data.training.module import PropertyModule
+from crystal_data.training.allowed_paths import AllowedPaths
 from crystal_data.training.suggest import explain
 from crystal_embed import CGCNN, load_table, save_table
 from crystal_embed.__main__ import main
@@ -76,7 +76,7 @@ def test_fit(element_table, place, capsys):
     chosen = printed["model"]["init_args"]["model"]["init_args"]["element_table"]
     assert chosen == element_table
     assert main(["fit", *arguments]) == 0
-    embedding = PropertyModule.from_pretrained("run/artifact").model.atom_embedding
+    embedding = Predictor.from_pretrained("run/artifact").model.atom_embedding
     expected = load_table(element_table)
     assert embedding.name == expected.name
     np.testing.assert_array_equal(embedding.vectors.detach().numpy(), expected.vectors)
@@ -97,14 +97,13 @@ def test_a_table_that_is_not_there_is_one_line(element_table, capsys):
     [("cutof", "GraphSpec has no 'cutof'; did you mean 'cutoff'?"), ("cutoff", None)],
 )
 def test_an_option_of_a_dataclass_that_the_config_leaves_out(key, answer):
-    config()
     options = [f"--model.model.graph_spec.{key}", "x"]
-    found = explain([Path("own.yaml")], options, ["model", "data", "trainer"], Allowed())
+    found = explain([*config(), *options], AllowedPaths())
     assert found == (answer and f"model.init_args.model.init_args.graph_spec.{key}: {answer}")
 
 
 def test_a_function_of_a_class_is_known():
     content = {"model": {"class_path": "crystal_embed.CGCNN.published", "init_args": {"width": 3}}}
     Path("own.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    found = explain([Path("own.yaml")], [], ["model"], Allowed())
+    found = explain(["--config", "own.yaml"], AllowedPaths())
     assert "published has no 'width'" in found

@@ -6,10 +6,10 @@ import torch
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
+from crystal_data.graphs import fold
 from crystal_data.testing import GraphModelContract, batch_for, random_crystals, rock_salt
 from crystal_embed import CrystalTransformer, load_table
 from crystal_embed.layers.basis import cosine_cutoff
-from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.encoder import Places
 from crystal_embed.layers.periodic import PeriodicGeometry
 
@@ -70,9 +70,9 @@ def test_biases_are_the_formula():
     batch = batch.with_edges(GraphSpec(cutoff=4.0, max_neighbors=None)).float32()
     places = Places.of(batch.num_atoms)
     elements = torch.randn(len(batch.batch), 8)
-    graph = DistinctGraph.all_of(batch, batch.edge_index, batch.edge_length)
+    graph = fold(batch, None)
     with torch.no_grad():
-        _, biases = geometry(graph, elements, places, batch.num_atoms)
+        _, biases = geometry(graph, elements, places)
         weights = (geometry.near, geometry.own, geometry.far)
         near, own, far = (torch.nn.functional.softplus(weight) for weight in weights)
     first = batch.num_atoms.cumsum(0) - batch.num_atoms

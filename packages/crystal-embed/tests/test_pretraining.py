@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 
-from crystal_data import CrystalBatch
+from crystal_data import Crystal, CrystalBatch
 from crystal_data.artifacts.artifact import Artifact
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.metrics.result import read_results
 from crystal_data.testing import random_crystals, rotate, shift_origin
-from crystal_data.training.cli import main
+from crystal_data.training import NamedMeans
+from crystal_data.training.command import main
 from crystal_data.transforms import (
     MaskAtoms,
     PerturbAtoms,
@@ -25,8 +27,7 @@ from crystal_data.transforms import (
     RandomTranslation,
     SampleRandom,
 )
-from crystal_embed import CrystalTransformer, PretrainingModule, load_table
-from crystal_embed.training.means import NamedMeans
+from crystal_embed import CGCNN, CrystalTransformer, PretrainingModule, load_table
 from crystal_embed.training.repair import true_log_lengths, true_log_volumes
 
 SMALL = {"element_width": 32, "num_layers": 2, "num_heads": 4, "feedforward_width": 64}
@@ -259,6 +260,7 @@ def test_what_takes_no_part_is_frozen_and_named():
     frozen = {name for name, p in module.model.named_parameters() if not p.requires_grad}
     assert frozen == {f"heads.0.{n}.{kind}" for n in (0, 2) for kind in ("weight", "bias")}
     batch = corrupted(module, random_crystals(4, seed=0)).float32()
+    module.train_metric = module.new_metric()
     module.training_step(batch, 0).backward()
     missing = {name for name, p in module.named_parameters() if p.requires_grad and p.grad is None}
     assert not missing
@@ -270,8 +272,27 @@ def test_parts_come_with_their_corruptions():
     assert list(PretrainingModule(model, [PerturbLattice()]).heads) == ["length", "volume"]
     with pytest.raises(ValueError, match="nothing to repair; give MaskAtoms"):
         PretrainingModule(model, [RandomRotation()])
-    with pytest.raises(TypeError, match="Linear has no encode_atoms"):
-        PretrainingModule(torch.nn.Linear(2, 2), CORRUPTIONS)
+    with pytest.raises(
+        InvalidArgumentError, match="CGCNN has no encode_atoms, width and property_heads"
+    ):
+        PretrainingModule(CGCNN(), CORRUPTIONS)
+
+
+@pytest.mark.parametrize("geometry", ["cartesian", "periodic"])
+def test_parts_left_out_are_those_that_vectors_of_atoms_do_not_use(geometry):
+    model = CrystalTransformer(**{**SMALL, "geometry": geometry}).eval()
+    module = PretrainingModule(model, CORRUPTIONS)
+    model.requires_grad_(True)
+    salt = Crystal(4.0 * np.eye(3), np.array([[0.0] * 3, [0.5] * 3]), np.array([11, 17]))
+    batch = CrystalBatch.from_crystals([salt])
+    if model.graph_spec is not None:
+        batch = batch.with_edges(model.graph_spec)
+    vectors = model.encode_atoms(batch.float32())
+    assert vectors.shape[1] == model.width
+    gradients = torch.autograd.grad(vectors.sum(), tuple(model.parameters()), allow_unused=True)
+    names = [name for name, _ in model.named_parameters()]
+    unused = [name for name, grad in zip(names, gradients, strict=True) if grad is None]
+    assert list(module.untrained) == unused
 
 
 def test_means_leave_out_what_nothing_counts_in():

@@ -10,7 +10,7 @@ from crystal_data.artifacts.card import model_card
 from crystal_data.io import parse_records
 from crystal_embed import load
 from crystal_embed.commands.models import describe
-from crystal_embed.shipped import shipped_models
+from crystal_embed.shipped import SHIPPED
 
 EVALUATIONS = [
     {"target": "gap", "data": "unseen crystals", "num_crystals": 20, "mae": 0.25},
@@ -31,7 +31,7 @@ def test_without_an_evaluation_the_error_is_that_of_the_run():
 
 
 def test_the_card_lists_all_evaluations():
-    artifact = Artifact.load(shipped_models()["cgcnn-band-gap"])
+    artifact = Artifact.load(SHIPPED.artifacts()["cgcnn-band-gap"])
     config = {**artifact.config(), "targets": {"gap": {"unit": "eV"}}}
     card = model_card(config, {"evaluations": EVALUATIONS})
     assert "| gap | unseen crystals | 20 | 0.25 eV |" in card
@@ -47,7 +47,7 @@ def test_the_card_lists_all_evaluations():
     ],
 )
 def test_shipped_models_state_their_errors(name, unseen, count, error):
-    folder = shipped_models()[name]
+    folder = SHIPPED.artifacts()[name]
     rows = Artifact.load(folder).metadata["evaluations"]
     assert (rows[0]["mae"], rows[0]["num_crystals"]) == (unseen, 3559)
     assert {"MP-20 (a part), test split": (count, error)}.items() <= {
@@ -76,7 +76,7 @@ def test_the_weights_have_the_stated_error(name, target):
     error = np.abs(load(name).predict(parse_records(records))[target] - truth)
     stated = {
         row["data"]: row["mae"]
-        for row in Artifact.load(shipped_models()[name]).metadata["evaluations"]
+        for row in Artifact.load(SHIPPED.artifacts()[name]).metadata["evaluations"]
     }
     assert error.mean() == pytest.approx(stated["MP-20 (a part), test split"], abs=2e-4)
     if target == "band_gap":

@@ -15,19 +15,17 @@ from safetensors.numpy import load_file
 
 import crystal_embed
 from crystal_data import CrystalBatch
+from crystal_data.artifacts import Artifact
 from crystal_data.builtin import BuiltinSource
 from crystal_data.errors import InvalidCrystalError, Reason
-from crystal_data.inference import Ensemble
-from crystal_data.inference.calibration import conformal_scale, coverage_table
+from crystal_data.inference import Ensemble, calibrate_columns, conformal_scale, coverage_table
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.testing import rock_salt
-from crystal_data.training import PropertyModule
-from crystal_data.training.cli import main as trainer
+from crystal_data.training.command import main as trainer
 from crystal_embed import CGCNN, load_table
 from crystal_embed.__main__ import main
-from crystal_embed.commands.ensemble import calibrate_columns
-from crystal_embed.shipped import DEFAULT_MODELS, shipped_models, shipped_tables
+from crystal_embed.shipped import SHIPPED, shipped_tables
 
 TARGET = "formation_energy_per_atom"
 COLUMN = f"{TARGET} [eV/atom]"
@@ -113,8 +111,8 @@ def test_shipped_weights_say_the_same_everywhere(capsys):
     config = json.loads(json.dumps(CONFIG))
     config["model"]["init_args"]["model"]["init_args"] = {}
     Path("shipped.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    name = DEFAULT_MODELS[0]
-    source = str(shipped_models()[name])
+    name = SHIPPED.default[0]
+    source = str(SHIPPED.artifacts()[name])
     options = ["--init_from", source, "--trainer.default_root_dir", "shipped"]
     assert trainer(["test", "--config", "shipped.yaml", *options]) == 0
     tested = {
@@ -200,12 +198,13 @@ def test_frozen_parts_stay_as_the_artifact_has_them(capsys):
 def others(place):
     """Two further members: the trained one, its output layer changed."""
     folders = []
+    targets = Artifact.load(place / "run").targets
     for seed in (1, 2):
-        module = PropertyModule.from_pretrained(place / "run")
+        model = CGCNN.from_pretrained(place / "run")
         with torch.no_grad():
             noise = torch.randn(8, generator=torch.Generator().manual_seed(seed))
-            module.model.output.weight += 0.3 * noise
-        folders.append(str(module.save_pretrained(place / f"other-{seed}")))
+            model.output.weight += 0.3 * noise
+        folders.append(str(model.save_pretrained(place / f"other-{seed}", targets=targets)))
     return folders
 
 
@@ -311,8 +310,8 @@ def crystals_of(pattern):
 def test_what_ships_is_listed_and_small(capsys):
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
-    assert set(DEFAULT_MODELS) <= set(shipped_models())
-    for name, folder in shipped_models().items():
+    assert set(SHIPPED.default) <= set(SHIPPED.artifacts())
+    for name, folder in SHIPPED.artifacts().items():
         assert name in printed
         row = next(line for line in printed.splitlines() if line.startswith(name))
         assert "(MAE of 3559 crystals, independent evaluation, unseen crystals)" in row
@@ -334,7 +333,7 @@ def test_an_element_that_no_model_knows_stops_nothing_else(tmp_path, capsys):
     assert main(["predict", str(tmp_path), "--output", str(output)]) == 0
     rows = rows_of(output)
     assert [row["id"] for row in rows] == ["a", "z"]
-    alone = crystal_embed.load(DEFAULT_MODELS[0]).predict([rock_salt(), rock_salt(19)])
+    alone = crystal_embed.load(SHIPPED.default[0]).predict([rock_salt(), rock_salt(19)])
     np.testing.assert_allclose([float(row[COLUMN]) for row in rows], alone[TARGET], atol=1e-6)
     (rejected,) = rows_of(output.parent / "rejected.csv")
     assert (rejected["id"], rejected["stage"]) == ("og", "predict")
@@ -348,7 +347,7 @@ def test_an_element_that_no_model_knows_stops_nothing_else(tmp_path, capsys):
 def test_python_names_the_structure_that_a_model_cannot_take():
     oganesson = rock_salt().replace(atomic_numbers=[118, 8], identifier="mine")
     with pytest.raises(InvalidCrystalError, match="mine: the model does not know Og") as caught:
-        crystal_embed.load(DEFAULT_MODELS[0]).predict([rock_salt(), oganesson])
+        crystal_embed.load(SHIPPED.default[0]).predict([rock_salt(), oganesson])
     assert caught.value.reason == Reason.UNSUPPORTED_ELEMENT
 
 
@@ -358,7 +357,7 @@ def test_vectors_of_the_others(tmp_path):
         (tmp_path / f"{name}.cif").write_text(to_cif(crystal))
     for what, count in (("crystals", 2), ("atoms", 4)):
         output = tmp_path / "out" / f"{what}.csv"
-        options = ["--model", DEFAULT_MODELS[0], "--what", what, "--output", str(output)]
+        options = ["--model", SHIPPED.default[0], "--what", what, "--output", str(output)]
         assert main(["embed", str(tmp_path), *options]) == 0
         rows = rows_of(output)
         assert [row["id"] for row in rows] == sorted(["a", "z"] * (count // 2))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.elements import ATOMIC_NUMBERS as ATOMIC_NUMBERS
     from crystal_data.elements import ELECTRONEGATIVITY as ELECTRONEGATIVITY
     from crystal_data.elements import SYMBOLS as SYMBOLS
+    from crystal_data.errors import CrystalError as CrystalError
     from crystal_data.errors import InvalidCrystalError as InvalidCrystalError
     from crystal_data.errors import Reason as Reason
     from crystal_data.errors import Rejection as Rejection
@@ -61,6 +62,7 @@ _EXPORTS = {
     "Crystal": "crystal_data.crystal",
     "CrystalBatch": "crystal_data.graphs.batch",
     "CrystalDataModule": "crystal_data.loading.datamodule",
+    "CrystalError": "crystal_data.errors",
     "CrystalSource": "crystal_data.sources.base",
     "CrystalStore": "crystal_data.store.store",
     "EvaluationSet": "crystal_data.splits.exclusion",

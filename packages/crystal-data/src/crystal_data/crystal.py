@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystal_data.elements import ELECTRONEGATIVITY, SYMBOLS
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
 
 _MIN_VOLUME = 1e-3  # Å³
 
@@ -155,13 +155,13 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         if not len(self.frames) == len(self.energies) == len(self.forces):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"trajectory {self.group}: {len(self.frames)} frames, {len(self.energies)} "
                 f"energies and {len(self.forces)} force arrays; each frame needs one of each"
             )
         for step, frame in enumerate(self.frames):
             if not np.array_equal(frame.atomic_numbers, self.frames[0].atomic_numbers):
-                raise ValueError(f"trajectory {self.group}: frame {step} has other atoms")
+                raise InvalidArgumentError(f"trajectory {self.group}: frame {step} has other atoms")
 
 
 class CrystalArrays(NamedTuple):
@@ -197,7 +197,7 @@ def lattice_from_parameters(
         Rows a, b, c; shape ``[3, 3]``, Å.
 
     Raises:
-        ValueError: If no cell has these angles.
+        InvalidArgumentError: If no cell has these angles.
     """
     # Plain numbers: for three, arrays take several times as long.
     a, b, c = (float(length) for length in lengths)
@@ -206,11 +206,11 @@ def lattice_from_parameters(
     cos_alpha, cos_beta, cos_gamma = (0.0 if abs(x) < 1e-15 else x for x in cosines)
     sin_gamma = sqrt(1.0 - cos_gamma**2)
     if sin_gamma < 1e-9:
-        raise ValueError(f"gamma of {angles[2]} degrees makes a and b parallel")
+        raise InvalidArgumentError(f"gamma of {angles[2]} degrees makes a and b parallel")
     c_y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
     c_z_squared = 1.0 - cos_beta**2 - c_y**2
     if c_z_squared <= 0.0:
-        raise ValueError(f"no cell has the angles {np.asarray(angles)} degrees")
+        raise InvalidArgumentError(f"no cell has the angles {np.asarray(angles)} degrees")
     return np.array(
         [
             [a, 0.0, 0.0],

@@ -1,8 +1,8 @@
-"""What can be wrong with an input, as values that survive pickling and reach ``rejected.csv``."""
+"""Errors meant for the user, and what can be wrong with a structure; all of it can be pickled."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 # What becomes of structures that cannot be used: an exception, or a row of rejected.csv.
 OnInvalid = Literal["error", "skip"]
@@ -27,7 +27,53 @@ class Reason(StrEnum):
     MISSING_FILE = "missing_file"
 
 
-class InvalidCrystalError(ValueError):
+class CrystalError(Exception):
+    """An error meant for the user: commands print it in one line, without a traceback.
+
+    All others are faults of the program. They keep their traceback.
+
+    Subclasses may have constructors of their own and second base classes, such as ``ValueError``.
+
+    Args:
+        message: Whose fault it is, what came, and what was expected.
+        remedy: What the user can do; empty where the message leaves no choice.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        # Of a second base class no constructor is called: that of OSError takes two texts for a
+        # number and its meaning.
+        Exception.__init__(self, message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors travel between processes. The arguments of a subclass may be others.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[CrystalError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidArgumentError(CrystalError, ValueError):
+    """An argument, an option or a value in a config that cannot be used."""
+
+
+class MissingFileError(CrystalError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class WorkerError(CrystalError, RuntimeError):
+    """A worker process that could not start, or that has died."""
+
+
+class InvalidCrystalError(CrystalError, ValueError):
     """A structure that cannot be used.
 
     Args:
@@ -37,17 +83,14 @@ class InvalidCrystalError(ValueError):
     """
 
     def __init__(self, identifier: str, reason: Reason, detail: str) -> None:
-        super().__init__(identifier, reason, detail)
+        super().__init__(f"{identifier or 'structure'}: {detail} [{reason}]")
         self.identifier = identifier
         self.reason = reason
         self.detail = detail
 
-    def __str__(self) -> str:
-        return f"{self.identifier or 'structure'}: {self.detail} [{self.reason}]"
 
-
-class SourceError(ValueError):
-    """A file or folder that cannot be read at all; the message names it and the remedy."""
+class SourceError(CrystalError, ValueError):
+    """A file or folder that cannot be read at all; the message names it."""
 
 
 _MAX_DETAIL = 200  # characters

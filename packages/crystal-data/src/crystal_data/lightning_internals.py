@@ -4,15 +4,12 @@ Lightning may change them with any minor release, so ``pyproject.toml`` bounds i
 above, and ``tests/test_lightning_internals.py`` compares each with the installed version.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loops.loop import _Loop
 from torch.optim.swa_utils import AveragedModel
-
-if TYPE_CHECKING:  # its import takes long, and data modules need none of it
-    from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 
 def uses_distributed_sampler(trainer: Trainer) -> bool:
@@ -21,6 +18,23 @@ def uses_distributed_sampler(trainer: Trainer) -> bool:
     Private: ``Trainer._accelerator_connector``. The trainer keeps this argument nowhere else.
     """
     return bool(trainer._accelerator_connector.use_distributed_sampler)
+
+
+def attached_data_module(trainer: Trainer) -> LightningDataModule | None:
+    """The data module that the trainer runs with; None where it was given loaders.
+
+    Private: ``Trainer.datamodule`` is in no signature and no type; its data connector sets it.
+    """
+    found: LightningDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
+    return found
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether this is a ``fast_dev_run``, which leaves nothing behind.
+
+    Private: ``Trainer.fast_dev_run``, an argument that is kept in no declared attribute.
+    """
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def num_trained_epochs(trainer: Trainer) -> int:
@@ -75,12 +89,3 @@ def average_model(callback: WeightAveraging) -> AveragedModel | None:
     Private: ``WeightAveraging._average_model``. No public attribute has it.
     """
     return callback._average_model
-
-
-def subcommand_parsers(cli: "LightningCLI") -> "dict[str, LightningArgumentParser]":
-    """The parsers of ``fit``, ``test`` and so on by name; none without subcommands.
-
-    Private: ``LightningCLI._subcommand_parsers``. The public hooks receive a parser without the
-    name of its subcommand.
-    """
-    return getattr(cli, "_subcommand_parsers", {})

@@ -15,11 +15,13 @@ from importlib.util import find_spec
 from os.path import normpath
 from pathlib import Path
 
+from crystal_data.errors import CrystalError
+
 _GROUP = "crystal_data.configs"
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
-class ConfigError(ValueError):
+class ConfigError(CrystalError, ValueError):
     """A config that is neither a file nor the name of one that ships."""
 
 

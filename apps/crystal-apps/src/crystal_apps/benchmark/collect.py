@@ -13,7 +13,8 @@ from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
 from crystal_apps.benchmark.spec import Benchmark, TableSpec
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
-from crystal_data.metrics import MetricResult, read_results
+from crystal_data.metrics import MetricResult
+from crystal_data.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def collect(benchmark: Benchmark, tasks: Sequence[Task]) -> BenchmarkResults:
         PipelineError: If a table has no finished run.
     """
     results = {task.run.name: _results(task) for task in tasks}
-    excluded = {task.run.stage: task.folder / "excluded.csv" for task in tasks}
+    excluded = {task.run.stage: RunFolder(task.folder).data_tables.excluded for task in tasks}
     measured = [result for found in results.values() for result in found.values()]
     return BenchmarkResults(
         name=benchmark.name,
@@ -131,8 +132,7 @@ def collect(benchmark: Benchmark, tasks: Sequence[Task]) -> BenchmarkResults:
 
 
 def _results(task: Task) -> dict[str, MetricResult]:
-    path = task.folder / "results.json"
-    return {result.metric: result for result in read_results(path)} if path.is_file() else {}
+    return {result.metric: result for result in RunFolder(task.folder).results()}
 
 
 def _table(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_data.io import DamagedFileError, read_rows
+from crystal_data.io import read_number
+from crystal_data.run_folder import RunFolder
 
 # A row of a table is unconverged if its validation error fell by more than this share over the
 # last tenth of the epochs.
@@ -47,13 +48,7 @@ def validation_curve(run: Path, metric: str) -> list[float]:
     Returns:
         Nothing if the run did not train, or without validation.
     """
-    path = run / "metrics.csv"
-    if not path.is_file():
-        return []
+    files = RunFolder(run)
     column = f"val/{metric.partition('/')[2]}"
-    try:
-        return [float(row[column]) for row in read_rows(path) if row.get(column)]
-    except DamagedFileError:
-        raise
-    except ValueError as error:
-        raise DamagedFileError(path, f"column {column}: {error}") from error
+    cells = [row[column] for row in files.metrics() if row.get(column)]
+    return [read_number(files.metrics_file, column, cell) for cell in cells]

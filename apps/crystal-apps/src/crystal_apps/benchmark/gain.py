@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.io import DamagedFileError, read_rows
+from crystal_data.io import DamagedFileError
 from crystal_data.metrics import bootstrap_interval
+from crystal_data.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,29 @@ def structure_errors(runs: Sequence[Path], target: str) -> dict[str, float]:
     """
     found: dict[str, list[float]] = {}
     for run in runs:
-        path = run / "predictions" / "test.csv"
-        if path.is_file():
-            for structure, error in _read_errors(path, target).items():
-                found.setdefault(structure, []).append(error)
+        for structure, error in _read_errors(RunFolder(run), target).items():
+            found.setdefault(structure, []).append(error)
     return {structure: float(np.mean(errors)) for structure, errors in found.items()}
 
 
-def _read_errors(path: Path, target: str) -> dict[str, float]:
-    rows = read_rows(path, ("id",))
-    prefix = f"{target}:" if rows and f"{target}:target" in rows[0] else ""
-    try:
-        return {
-            row["id"]: abs(float(row[f"{prefix}prediction"]) - float(row[f"{prefix}target"]))
-            for row in rows
-            if row[f"{prefix}target"]
-        }
-    except KeyError as error:
-        raise DamagedFileError(path, f"it has no column {error.args[0]}") from error
-    except ValueError as error:
-        raise DamagedFileError(path, str(error)) from error
+def _read_errors(run: RunFolder, target: str) -> dict[str, float]:
+    tables = run.predictions("test")
+    if not tables:
+        return {}
+    table, path = tables.get(target, tables.get("")), run.predictions_file("test")
+    if table is None:
+        raise DamagedFileError(path, f"it has no predictions of {target}")
+    if table.target is None:
+        raise DamagedFileError(path, f"it has no labels of {target}")
+    is_labelled = ~np.isnan(table.target)
+    errors = np.abs(table.prediction - table.target)
+    if np.isnan(errors[is_labelled]).any():
+        raise DamagedFileError(path, f"a structure with a label of {target} has no prediction")
+    return {
+        structure: float(error)
+        for structure, error, counts in zip(table.identifiers, errors, is_labelled, strict=True)
+        if counts
+    }
 
 
 def paired_gain(

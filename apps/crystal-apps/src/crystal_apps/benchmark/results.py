@@ -110,13 +110,13 @@ def read(path: Path) -> BenchmarkResults:
         DamagedFileError: If it is no such file.
     """
     if not path.is_file():
-        raise PipelineError(f"{path}: no results there; `crystal benchmark run` writes them")
+        raise PipelineError(f"{path}: no results there", "`crystal benchmark run` writes them")
     content: Any = read_json(path)
     try:
         found = content.pop("format_version")
         if found > FORMAT_VERSION:
             raise PipelineError(
-                f"{path}: format {found} is newer than {FORMAT_VERSION}; update crystal-apps"
+                f"{path}: format {found} is newer than {FORMAT_VERSION}", "update crystal-apps"
             )
         if found == 1:
             _from_version_1(content)

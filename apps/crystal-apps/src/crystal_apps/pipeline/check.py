@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 from typing_extensions import override
 
 from crystal_apps.pipeline.spec import PipelineError
+from crystal_data import CrystalDataModule
 from crystal_data.training.allowed import Allowed
 from crystal_data.training.cli import CrystalCLI
 
@@ -35,7 +35,7 @@ class _ParsedOnly(CrystalCLI):
 
 def read_data_module(
     title: str, arguments: Sequence[str], allow_modules: Sequence[str] = ()
-) -> LightningDataModule:
+) -> CrystalDataModule:
     """Checks all options of a run and builds its data module, which reads nothing yet.
 
     Args:
@@ -55,8 +55,8 @@ def read_data_module(
             message = said.getvalue().strip().removeprefix("error: ")
             raise PipelineError(f"{title}: {message}") from error
         parser = ArgumentParser(exit_on_error=False)
-        parser.add_subclass_arguments(LightningDataModule, "data")
+        parser.add_subclass_arguments(CrystalDataModule, "data")
         with Allowed(allow_modules).in_force():
             parsed = parser.parse_object({"data": config.data.as_dict()})
-            data_module: LightningDataModule = parser.instantiate_classes(parsed).data
+            data_module: CrystalDataModule = parser.instantiate_classes(parsed).data
     return data_module

@@ -1,7 +1,6 @@
 """The command line of `crystal run`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,9 +105,6 @@ def run_pipeline(
         )
     if options.seeds:
         pipeline = pipeline.with_seeds(parse_seeds(options.seeds))
-    if options.data_root:
-        # The runs are told as well; here it is asked which data they will read.
-        os.environ["CRYSTAL_DATA_HOME"] = str(options.data_root.expanduser().absolute())
     common = common_options(options, num_nodes=ranks.num_nodes, world_size=ranks.world_size)
     modules = tuple(options.allow_module)
     tasks = [Task(run, out, tuple(common), modules) for run in pipeline.runs()]

@@ -6,7 +6,8 @@ from math import isnan
 from statistics import fmean, stdev
 
 from crystal_apps.pipeline.task import Task
-from crystal_data.metrics import MetricResult, read_results
+from crystal_data.metrics import MetricResult
+from crystal_data.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ def gather(tasks: Sequence[Task]) -> list[Outcome]:
     """Outcomes of all metrics, in the order of the runs; runs without results give none."""
     found: dict[tuple[str, tuple[tuple[str, str], ...], str], dict[int, MetricResult]] = {}
     for task in tasks:
-        path = task.folder / "results.json"
-        for result in read_results(path) if path.is_file() else []:
+        for result in RunFolder(task.folder).results():
             key = (task.run.stage, tuple(task.run.variant.items()), result.metric)
             found.setdefault(key, {})[task.run.seed] = result
     return [

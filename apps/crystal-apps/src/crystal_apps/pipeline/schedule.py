@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +18,9 @@ from crystal_apps.pipeline.check import read_data_module
 from crystal_apps.pipeline.ranks import Ranks, free_port
 from crystal_apps.pipeline.spec import PipelineError, Run
 from crystal_apps.pipeline.task import Task
+
+if TYPE_CHECKING:
+    from crystal_data import CrystalDataModule
 
 
 class Observer(Protocol):
@@ -55,7 +58,8 @@ class Schedule:
     ranks: Ranks = field(default_factory=Ranks)
 
     def __post_init__(self) -> None:
-        self._data: dict[str, Any] = {}
+        self._data: dict[str, CrystalDataModule] = {}
+        self._fingerprints: dict[str, str] = {}
         self._processes: list[subprocess.Popen[str]] = []
         self._is_stopped = False
         # Each job that runs has a place of its own, and with it its share of the devices.
@@ -162,16 +166,16 @@ class Schedule:
 
     def fingerprint(self, task: Task) -> str:
         """Hash of the data, made once for all runs that differ in nothing but the seed."""
-        data = self._data_of(task)
-        if not isinstance(data, str):
-            ask = getattr(data, "fingerprint", None)
-            data = self._data[_without_seed(task.run)] = "" if ask is None else ask()
-        return str(data)
+        name = _without_seed(task.run)
+        if name not in self._fingerprints:
+            self._fingerprints[name] = self._data_of(task).fingerprint()
+        return self._fingerprints[name]
 
-    def _data_of(self, task: Task) -> Any:
-        """The data module of a run, or its fingerprint once that is known."""
+    def _data_of(self, task: Task) -> "CrystalDataModule":
+        """The data module of a run, which has read nothing yet."""
         if (name := _without_seed(task.run)) not in self._data:
-            self._data[name] = read_data_module(task.run.title, task.options, task.allow_modules)
+            arguments = [*task.options, *task.common]
+            self._data[name] = read_data_module(task.run.title, arguments, task.allow_modules)
         return self._data[name]
 
 
@@ -190,8 +194,8 @@ def alone_in(folder: Path, ranks: Ranks) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise PipelineError(
-                f"{folder}: another `crystal run` works in this folder; wait for its end, or give "
-                "another --out"
+                f"{folder}: another `crystal run` works in this folder",
+                "wait for its end, or give another --out",
             ) from error
 
     ranks.agree(take)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_apps.pipeline.references import SEED, references, substitute
+from crystal_data.errors import CrystalError
 from crystal_data.io import DamagedFileError, read_yaml
 from crystal_data.shipped_configs import ConfigError, announced_configs, find_config
 
@@ -16,7 +17,7 @@ COMMANDS = ("fit", "validate", "test", "predict")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
-class PipelineError(ValueError):
+class PipelineError(CrystalError):
     """A pipeline file that cannot be run, or a run of it that failed."""
 
 
@@ -173,8 +174,8 @@ class Pipeline:
                 if variant.get(axis) not in values:
                     raise PipelineError(
                         f"{self.file}: stage {stage.name} refers to ${{{name}}}, which has a run "
-                        f"for each {axis} ({', '.join(values)}); to say which, {stage.name} has "
-                        f"to vary {axis} with the same names"
+                        f"for each {axis} ({', '.join(values)})",
+                        f"to say which, {stage.name} has to vary {axis} with the same names",
                     )
                 chosen.append(variant[axis])
             needs.append(earlier[name, tuple(chosen), seed])
@@ -213,7 +214,8 @@ def read_pipeline(path: str | Path) -> Pipeline:
         for axis in stage.vary.keys() & {*parsed, SEED}:
             raise PipelineError(
                 f"{file}: stage {stage.name}: vary.{axis}: ${{{axis}}} means something else "
-                "already; give the axis another name"
+                "already",
+                "give the axis another name",
             )
     return Pipeline(file, tuple(seeds), parsed)
 
@@ -304,7 +306,7 @@ def _only_keys(content: Mapping[Any, Any], known: Sequence[str], where: str) -> 
 def _check_name(name: str, where: str) -> None:
     if not _NAME.fullmatch(name):
         raise PipelineError(
-            f"{where}: '{name}' becomes a folder; take letters, digits, and - _ . + between them"
+            f"{where}: '{name}' becomes a folder", "take letters, digits, and - _ . + between them"
         )
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from crystal_apps.pipeline.spec import PipelineError, Run
-from crystal_data.io import read_yaml, write_text
+from crystal_data.artifacts import artifact_files
+from crystal_data.io import DamagedFileError, read_json, read_yaml, write_text
+from crystal_data.run_folder import BEST, LAST, RunFolder
 
-RECORD = "stage.json"
-_ARTIFACT = ("model.safetensors", "config.json")
+_RECORD = "stage.json"
 _EPOCH = re.compile(r"^epoch (\d+)/(\d+)")
 
 Progress = Callable[[int, int], None]
@@ -92,9 +93,9 @@ class Task:
             PipelineError: If there are files in it that no pipeline made.
         """
         if self.folder.is_dir() and any(self.folder.iterdir()):
-            if not (self.folder / RECORD).is_file():
+            if not (self.folder / _RECORD).is_file():
                 raise PipelineError(
-                    f"{self.folder}: holds files that no pipeline made; give another --out"
+                    f"{self.folder}: holds files that no pipeline made", "give another --out"
                 )
             if self._record().get("key") != key:
                 shutil.rmtree(self.folder)
@@ -157,22 +158,37 @@ class Task:
         found = []
         for command in self.run.commands:
             arguments = [command, *self.options, *root, *self.common]
-            if command == "fit" and (self.folder / "checkpoints" / "last.ckpt").is_file():
-                arguments += ["--ckpt_path", "last"]
+            if command == "fit" and RunFolder(self.folder).checkpoint(LAST).is_file():
+                arguments += ["--ckpt_path", LAST]
             elif command != "fit" and "fit" in self.run.commands:
-                arguments += ["--ckpt_path", "best"]
+                arguments += ["--ckpt_path", BEST]
             found.append(arguments)
         return found
 
     def _record(self) -> dict[str, Any]:
         try:
-            record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+            record = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
 
     def _write_record(self, record: Mapping[str, Any]) -> None:
-        write_text(self.folder / RECORD, json.dumps(record) + "\n")
+        write_text(self.folder / _RECORD, json.dumps(record) + "\n")
+
+
+def run_title(folder: Path) -> str:
+    """Title of the run in a folder; empty if no pipeline made it.
+
+    Raises:
+        DamagedFileError: If what the pipeline wrote is damaged.
+    """
+    path = folder / _RECORD
+    if not path.is_file():
+        return ""
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise DamagedFileError(path, f"dict expected, {type(record).__name__} found")
+    return str(record.get("title") or "")
 
 
 def _option(key: str, value: Any) -> list[str]:
@@ -190,9 +206,7 @@ def _content(value: Any) -> list[bytes]:
     if not isinstance(value, str) or not value or len(value) > 1000:
         return []
     path = Path(value)
-    folders = (path, path / "artifact")
-    files = [path, *(folder / name for folder in folders for name in _ARTIFACT)]
-    return [file.read_bytes() for file in files if file.is_file()]
+    return [file.read_bytes() for file in (path, *artifact_files(path)) if file.is_file()]
 
 
 def _last_words(log: Path, status: int) -> str:

@@ -87,14 +87,15 @@ def export_elements(folder: Path) -> None:
     """
     import numpy as np
 
+    from crystal_data.run_folder import RunFolder
     from crystal_embed import ElementTable, load_table, save_table
 
     table = load_table(folder)
     unseen = table.metadata.get("random_elements", ())
     seen = np.array([symbol not in unseen for symbol in table.symbols])
     trained = ElementTable("universal", table.atomic_numbers[seen], table.vectors[seen])
-    for name in ("elements.csv", "atom_init.json"):
-        save_table(trained, folder / name)
+    for path in (RunFolder(folder).elements_file, folder / "atom_init.json"):
+        save_table(trained, path)
 
 
 def _clear(out: Path) -> None:
@@ -102,8 +103,8 @@ def _clear(out: Path) -> None:
         return
     if not (out / _MARK).is_file() and any(out.iterdir()):
         raise PipelineError(
-            f"{out}: --fresh deletes a folder of an earlier quickstart, and this is none; "
-            "give another --out"
+            f"{out}: --fresh deletes a folder of an earlier quickstart, and this is none",
+            "give another --out",
         )
     shutil.rmtree(out)
 

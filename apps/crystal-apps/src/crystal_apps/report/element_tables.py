@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from crystal_apps.report.runs import Run, RunError
+from crystal_apps.report.runs import Run
+from crystal_data.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from crystal_embed import ElementTable
 
-ELEMENTS_CSV = "elements.csv"
 # Models that are trained for their element vectors; those of others are a by-product.
 _EMBEDDERS = ("CrystalTransformer",)
 _FEWEST = 3
@@ -22,17 +22,14 @@ def element_table(run: Run) -> "ElementTable | None":
         None if the run has learnt none, as most have not, or too few to tell groups.
 
     Raises:
-        RunError: If what is there is no table of elements.
+        CrystalError: If what is there is no table of elements.
     """
-    has_file = (run.folder / ELEMENTS_CSV).is_file()
+    files = RunFolder(run.folder)
+    has_file = files.elements_file.is_file()
     if not has_file and run.artifact.get("model") not in _EMBEDDERS:
         return None
     # Only now, because the models behind it take seconds to import.
     from crystal_embed import load_table
 
-    source = run.folder / ELEMENTS_CSV if has_file else run.folder / "artifact"
-    try:
-        table = load_table(source).trained()
-    except (ValueError, OSError) as error:
-        raise RunError(str(error)) from error
+    table = load_table(files.elements_file if has_file else files.artifact).trained()
     return table if len(table) >= _FEWEST else None

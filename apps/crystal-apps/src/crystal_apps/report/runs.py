@@ -1,6 +1,5 @@
 """What a finished run's folder says about itself."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,15 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_apps.pipeline.task import RECORD
-from crystal_data.io import DamagedFileError, read_json, read_rows, read_yaml
-from crystal_data.metrics import MetricResult, read_results
+from crystal_apps.pipeline.task import run_title
+from crystal_data.io import read_number
+from crystal_data.metrics import MetricResult
+from crystal_data.run_folder import EPOCH, STEP, RunError, RunFolder
 
 Values = NDArray[np.float64]
-
-
-class RunError(ValueError):
-    """A folder is not what a run leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -131,48 +127,34 @@ def read_run(folder: str | Path) -> Run:
         DamagedFileError: If a file in it is damaged.
     """
     folder = Path(folder)
+    files = RunFolder(folder)
     if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; give the default_root_dir of a finished run")
-    known = ("metrics.csv", "results.json", "predictions/test.csv")
-    if not any((folder / name).is_file() for name in known):
-        raise RunError(f"{folder}: not a run; there is none of {', '.join(known)} in it")
-    rejected = Counter(row.get("reason", "") for row in _rows(folder / "rejected.csv"))
-    results, config = folder / "results.json", folder / "config.yaml"
-    artifact = _json(folder / "artifact" / "config.json")
+        raise RunError(f"{folder}: no such folder", "give the default_root_dir of a finished run")
+    known = (files.metrics_file, files.results_file, files.predictions_file("test"))
+    if not any(path.is_file() for path in known):
+        names = ", ".join(str(path.relative_to(folder)) for path in known)
+        raise RunError(f"{folder}: not a run; there is none of {names} in it")
+    config = files.config_file()
+    artifact = files.artifact_config()
     return Run(
         folder=folder,
         # A run of a pipeline shares the name of its folder with many others.
-        name=str(_json(folder / RECORD).get("title") or folder.resolve().name),
-        results=tuple(read_results(results)) if results.is_file() else (),
-        curves=_curves(folder / "metrics.csv"),
-        predictions=_predictions(folder / "predictions" / "test.csv", artifact),
-        rejected=dict(rejected),
-        notes=tuple(
-            (row.get("id", ""), row.get("note", "")) for row in _rows(folder / "notes.csv")
-        ),
-        num_excluded=len(_rows(folder / "excluded.csv")),
-        train_size=_train_size(read_yaml(config)) if config.is_file() else None,
+        name=run_title(folder) or folder.resolve().name,
+        results=tuple(files.results()),
+        curves=_curves(files),
+        predictions=_predictions(files, artifact),
+        rejected=files.rejected_reasons(),
+        notes=tuple(files.notes()),
+        num_excluded=files.num_excluded(),
+        train_size=_train_size(files.config()),
         config=config.read_text(encoding="utf-8") if config.is_file() else "",
         artifact=artifact,
-        metadata=_json(folder / "artifact" / "metadata.json"),
+        metadata=files.artifact_metadata(),
     )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise DamagedFileError(path, f"dict expected, {type(content).__name__} found")
-    return content
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    return read_rows(path) if path.is_file() else []
 
 
 def _train_size(config: Any) -> int | None:
@@ -181,16 +163,16 @@ def _train_size(config: Any) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _curves(path: Path) -> dict[str, Curve]:
+def _curves(files: RunFolder) -> dict[str, Curve]:
     """Last value of each metric in each epoch; Lightning writes a row for each call of log."""
+    path = files.metrics_file
     points: dict[str, dict[float, float]] = {}
-    for row in read_rows(path, ("epoch",)) if path.is_file() else ():
-        epoch = row.pop("epoch", "")
+    for row in files.metrics():
+        epoch = row.pop(EPOCH)
         for name, text in row.items():
-            if epoch and text and name != "step":
-                points.setdefault(name, {})[_number(path, "epoch", epoch)] = _number(
-                    path, name, text
-                )
+            if epoch and text and name != STEP:
+                by_epoch = points.setdefault(name, {})
+                by_epoch[read_number(path, EPOCH, epoch)] = read_number(path, name, text)
     curves = {}
     for name, by_epoch in points.items():
         epochs = np.array(sorted(by_epoch))
@@ -201,30 +183,18 @@ def _curves(path: Path) -> dict[str, Curve]:
     return curves
 
 
-def _predictions(path: Path, artifact: Mapping[str, Any]) -> dict[str, Predictions]:
-    rows = read_rows(path, ("id",)) if path.is_file() else []
-    if not rows:
-        return {}
+def _predictions(files: RunFolder, artifact: Mapping[str, Any]) -> dict[str, Predictions]:
     # A table of one target has plain column names; the artifact knows the target's.
     only = next(iter(_mapping(artifact.get("targets"))), "target")
-    names = [name for name in rows[0] if name == "prediction" or name.endswith(":prediction")]
     found = {}
-    for name in names:
-        target_column = name.removesuffix("prediction") + "target"
-        if target_column not in rows[0]:
+    for name, table in files.predictions("test").items():
+        if table.target is None:
             continue  # predictions without labels have nothing to be compared with
-        target = np.array([_number(path, target_column, row[target_column]) for row in rows])
-        prediction = np.array([_number(path, name, row[name]) for row in rows])
-        labelled = np.isfinite(target) & np.isfinite(prediction)
+        labelled = np.isfinite(table.target) & np.isfinite(table.prediction)
         if labelled.any():
-            identifiers = [row["id"] for row, keep in zip(rows, labelled, strict=True) if keep]
-            key = name.removesuffix("prediction").removesuffix(":") or only
-            found[key] = Predictions(tuple(identifiers), target[labelled], prediction[labelled])
+            pairs = zip(table.identifiers, labelled, strict=True)
+            identifiers = tuple(identifier for identifier, keep in pairs if keep)
+            found[name or only] = Predictions(
+                identifiers, table.target[labelled], table.prediction[labelled]
+            )
     return found
-
-
-def _number(path: Path, column: str, text: str) -> float:
-    try:
-        return float(text) if text else float("nan")
-    except ValueError as error:
-        raise DamagedFileError(path, f"column {column} holds {text!r}, not a number") from error

@@ -7,6 +7,7 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.artifacts.artifact import Artifact as Artifact
     from crystal_data.artifacts.artifact import TargetScale as TargetScale
+    from crystal_data.artifacts.files import artifact_files as artifact_files
     from crystal_data.artifacts.pretrained import PretrainedModel as PretrainedModel
     from crystal_data.artifacts.registry import ArtifactError as ArtifactError
     from crystal_data.artifacts.registry import ModelRegistry as ModelRegistry
@@ -21,6 +22,7 @@ _EXPORTS = {
     "PretrainedModel": "crystal_data.artifacts.pretrained",
     "StateReport": "crystal_data.artifacts.state_report",
     "TargetScale": "crystal_data.artifacts.artifact",
+    "artifact_files": "crystal_data.artifacts.files",
     "load_state_report": "crystal_data.artifacts.state_report",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

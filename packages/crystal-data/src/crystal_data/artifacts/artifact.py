@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crystal_data.artifacts.card import can_be_shown, model_card
+from crystal_data.artifacts.files import ARTIFACT, CARD, CONFIG, METADATA, WEIGHTS
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.checked_json import (
     read_json_object,
@@ -22,8 +23,6 @@ from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
 
 FORMAT_VERSION = 2
-WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
-ARTIFACT = "artifact"  # its folder within that of a run
 
 _REMEDY = "copy or download the artifact again"
 
@@ -144,7 +143,7 @@ class Artifact:
         Raises:
             ArtifactError: If an argument or metadata is not plain JSON.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = Path(folder)
         metadata, config = _to_json(self.metadata, METADATA), self.config()
@@ -156,8 +155,8 @@ class Artifact:
         with atomic_folder(folder) as draft:
             # Clones, because safetensors refuses tensors that share memory.
             weights = {k: v.detach().cpu().contiguous().clone() for k, v in self.weights.items()}
-            save_file(weights, draft / WEIGHTS, metadata={"format": "pt"})
-            (draft / WEIGHTS).chmod(0o644)  # safetensors keeps them from all other users
+            # Written by Python, which says what a full disk or a missing right is.
+            (draft / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
             (draft / METADATA).write_text(metadata, encoding="utf-8", newline="\n")
             files = {name: _sha256((draft / name).read_bytes()) for name in (WEIGHTS, METADATA)}
             hashed = with_checksum({**config, "files": files})
@@ -180,9 +179,9 @@ class Artifact:
             metadata = read_json_object(folder / METADATA)
             weights = _read_weights(contents[WEIGHTS], folder / WEIGHTS)
         except OSError as error:
-            raise ArtifactError(f"{error.filename}: {error.strerror}; {_REMEDY}") from error
+            raise ArtifactError(f"{error.filename}: {error.strerror}", _REMEDY) from error
         except DamagedFileError as error:
-            raise ArtifactError(f"{error.without_remedy}; {_REMEDY}") from error
+            raise ArtifactError(error.without_remedy, _REMEDY) from error
         except (KeyError, TypeError) as error:
             raise _incomplete(folder, error) from error
         try:
@@ -199,7 +198,7 @@ class Artifact:
         except (KeyError, TypeError, AttributeError) as error:
             raise _incomplete(folder, error) from error
         except ArtifactError as error:
-            raise ArtifactError(f"{folder}: {error}; {_REMEDY}") from error
+            raise ArtifactError(f"{folder}: {error}", _REMEDY) from error
 
 
 def find_artifact(path_or_hub_id: str | Path) -> Path:
@@ -232,8 +231,9 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
         reason, _, _ = str(error).partition("\n")
         raise ArtifactError(
             f"{name}: there is no folder of that name here, and the hub gave nothing "
-            f"({type(error).__name__}: {reason}); where the hub cannot be reached, copy the files "
-            f"{', '.join(files[:3])} into a folder and give its path"
+            f"({type(error).__name__}: {reason})",
+            "where the hub cannot be reached, copy the files "
+            f"{', '.join(files[:3])} into a folder and give its path",
         ) from error
 
 
@@ -243,8 +243,8 @@ def _current(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder / CONFIG}: format_version is {version!r}, not a number")
     if version > FORMAT_VERSION:
         raise ArtifactError(
-            f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}; "
-            f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}"
+            f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}",
+            f"upgrade {str(config.get('package', 'crystal-data')).replace('_', '-')}",
         )
     if version > 1:
         verify_checksum(config, folder / CONFIG)
@@ -298,7 +298,7 @@ def _sha256(content: bytes) -> str:
 
 def _incomplete(folder: Path, error: Exception) -> ArtifactError:
     reason = f"{type(error).__name__}: {error}"
-    return ArtifactError(f"{folder / CONFIG}: not complete: {reason}; {_REMEDY}")
+    return ArtifactError(f"{folder / CONFIG}: not complete: {reason}", _REMEDY)
 
 
 def _to_json(content: Mapping[str, Any], name: str) -> str:
@@ -306,6 +306,6 @@ def _to_json(content: Mapping[str, Any], name: str) -> str:
         return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{name} holds only plain JSON: {error}; give numbers, strings, lists and mappings, "
-            "or override artifact_arguments()"
+            f"{name} holds only plain JSON: {error}",
+            "give numbers, strings, lists and mappings, or override artifact_arguments()",
         ) from error

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 
 def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     """The text of ``README.md``: a YAML head that the hub reads, then tables.
@@ -13,6 +11,8 @@ def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         config: Content of ``config.json``.
         metadata: Content of ``metadata.json``.
     """
+    import yaml  # which reading an artifact does without
+
     package = str(config["package"]).replace("_", "-")
     head = {
         "library_name": package,
@@ -67,9 +67,9 @@ def _is_evaluation(row: object) -> bool:
 def _usage(config: Mapping[str, Any]) -> str:
     if config["targets"]:
         code = (
-            "from crystal_data.training import PropertyModule\n\n"
-            "module = PropertyModule.from_pretrained(FOLDER)\n"
-            "module.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
+            "from crystal_data.inference import Predictor\n\n"
+            "predictor = Predictor.from_pretrained(FOLDER)\n"
+            "predictor.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
         )
     else:
         code = (

@@ -9,8 +9,10 @@ from typing import Any, Literal, Self, get_args, get_origin
 from torch import nn
 
 from crystal_data.artifacts.artifact import Artifact, TargetScale
+from crystal_data.artifacts.files import ARTIFACT
 from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
 from crystal_data.artifacts.size_limit import limited_by
+from crystal_data.graphs.spec import GraphSpec
 
 
 class PretrainedModel(nn.Module):
@@ -21,6 +23,8 @@ class PretrainedModel(nn.Module):
     objects overrides ``artifact_arguments`` and ``from_arguments``.
     """
 
+    #: Edges that it wants; None for a model without.
+    graph_spec: GraphSpec | None = None
     _arguments: dict[str, Any]
 
     @property
@@ -65,7 +69,7 @@ class PretrainedModel(nn.Module):
         """The model as what is saved; arguments as in :meth:`save_pretrained`."""
         registry = self.registry()
         registry.check(type(self))
-        graph_spec = getattr(self, "graph_spec", None)
+        graph_spec = self.graph_spec
         return Artifact(
             package=registry.package,
             model=type(self).__name__,
@@ -115,8 +119,8 @@ class PretrainedModel(nn.Module):
         if not isinstance(model, cls):
             name = type(model).__name__
             raise ArtifactError(
-                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}; "
-                f"load it with {name}.from_pretrained"
+                f"{path_or_hub_id}: holds a {name}, not a {cls.__name__}",
+                f"load it with {name}.from_pretrained",
             )
         return model
 
@@ -169,8 +173,7 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
         if not isinstance(error, ValueError):
             reason = f"{type(error).__name__}: {reason}"
         raise ArtifactError(f"{artifact.model} cannot be built as saved: {reason}") from error
-    graph_spec = getattr(model, "graph_spec", None)
-    rebuilt = None if graph_spec is None else graph_spec.to_dict()
+    rebuilt = None if model.graph_spec is None else model.graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:
         raise ArtifactError(
             f"{artifact.model} was trained on graphs {artifact.graph_spec} but now asks for "
@@ -211,7 +214,7 @@ def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) ->
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = artifact.save(Path(scratch) / "artifact")
+        folder = artifact.save(Path(scratch) / ARTIFACT)
         try:
             api = HfApi()
             api.create_repo(repo_id, exist_ok=True, private=private)
@@ -219,6 +222,6 @@ def push_artifact(artifact: Artifact, repo_id: str, *, private: bool = False) ->
         # The hub's client lets errors of several network libraries through.
         except Exception as error:
             raise ArtifactError(
-                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error}); "
-                "`hf auth login` logs in; save_pretrained writes the same folder here"
+                f"{repo_id}: the hub could not take it ({type(error).__name__}: {error})",
+                "`hf auth login` logs in; save_pretrained writes the same folder here",
             ) from error

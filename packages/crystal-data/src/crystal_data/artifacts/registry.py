@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 
+from crystal_data.errors import CrystalError
+
 # An artifact names its package. Only these are ever imported on an artifact's word.
 PACKAGES = ("crystal_data", "crystal_embed", "crystal_gan", "crystal_relax", "crystal_gen")
 
 
-class ArtifactError(ValueError):
+class ArtifactError(CrystalError, ValueError):
     """An artifact that cannot be loaded or written, with the reason and the remedy."""
 
 
@@ -55,8 +57,8 @@ class ModelRegistry:
         name = model_class.__name__
         if name not in self._models or self.model_class(name) is not model_class:
             raise ArtifactError(
-                f"{model_class.__module__}.{name} is not in the registry of {self.package}; "
-                f"add it to {self.package}.registry.MODELS, so that its artifacts can be loaded"
+                f"{model_class.__module__}.{name} is not in the registry of {self.package}",
+                f"add it to {self.package}.registry.MODELS, so that its artifacts can be loaded",
             )
 
 

@@ -12,12 +12,10 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from crystal_data.artifacts.registry import ArtifactError
+
 # Room for what a model holds and does not save, such as the centres of a basis.
 _SPARE_NUMBERS, _SPARE_MODULES, _SPARE_COUNT = 10_000_000, 1_000, 10_000
-
-
-class TooLargeError(ValueError):
-    """A model that its weights cannot fill."""
 
 
 @contextmanager
@@ -32,12 +30,12 @@ def limited_by(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> I
         arguments: What the model is built from; plain JSON.
 
     Raises:
-        TooLargeError: If an argument, the numbers in all weights or the modules are too many.
+        ArtifactError: If an argument, the numbers in all weights or the modules are too many.
     """
     longest = max((max(tensor.shape, default=1) for tensor in weights.values()), default=1)
     for name, number in _integers(arguments):
         if abs(number) > max(_SPARE_COUNT, 4 * longest):
-            raise TooLargeError(
+            raise ArtifactError(
                 f"argument '{name}' is {number!s:.20}, and no side of a weight is longer than "
                 f"{longest}"
             )
@@ -52,7 +50,7 @@ def limited_by(weights: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> I
             return
         room[what] -= amount
         if room[what] < 0:
-            raise TooLargeError(f"its arguments ask for many more {what} than the weights have")
+            raise ArtifactError(f"its arguments ask for many more {what} than the weights have")
 
     def count_tensor(_module: nn.Module, _name: str, tensor: Tensor | None) -> None:
         take("numbers", 0 if tensor is None else tensor.numel())

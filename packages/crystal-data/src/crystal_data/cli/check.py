@@ -39,13 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from crystal_data.io.rejected import write_rejected
-    from crystal_data.store.notes import NOTES
+    from crystal_data.io.rejected import REJECTED, write_rejected
+    from crystal_data.run_folder import NOTES
 
     parser = parser_for("check", "Read every structure and list those that cannot be used.")
     add_input(parser)
     parser.add_argument(
-        "--out", default="rejected.csv", metavar="FILE", help="table to write (%(default)s)"
+        "--out", default=REJECTED, metavar="FILE", help="table to write (%(default)s)"
     )
     parser.add_argument(
         "--on-invalid",
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="skip",
         help="'error' ends with status 1 if anything cannot be used (default: %(default)s)",
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     opened = open_input(args)
     write_rejected(args.out, opened.rejections)
     console = Console()

@@ -1,10 +1,10 @@
 """`configs` of every package: the configs that are found by name."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from crystal_data.cli.command_parser import CommandParser
 from crystal_data.processes import report_errors
 from crystal_data.shipped_configs import announced_configs, find_config, summary
 
@@ -30,12 +30,12 @@ def show_configs(groups: Mapping[str, Mapping[str, Path]], argv: Sequence[str] |
     Raises:
         ConfigError: If there is no config of that name.
     """
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         f"{Path(sys.argv[0]).name} configs",
-        description="List the configs that come with the installed packages, or print one.",
+        "List the configs that come with the installed packages, or print one.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="config to print")
-    name = parser.parse_args(argv).name
+    name = parser.parse(argv).name
     every = {name: file for files in groups.values() for name, file in files.items()}
     if name is not None:
         print(find_config(name, every).read_text(encoding="utf-8"), end="")

@@ -10,7 +10,7 @@ from crystal_data.processes.error_reporting import report_errors
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes an input as CIF files, extended XYZ, JSON lines and a summary."""
-    from crystal_data.io.rejected import write_rejected
+    from crystal_data.io.rejected import REJECTED, write_rejected
     from crystal_data.io.write import write_crystals
 
     parser = parser_for(
@@ -20,11 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_input(parser)
     parser.add_argument("--to", required=True, metavar="DIR", help="folder to write")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     opened = open_input(args)
     store = opened.usable()
     folder = Path(args.to)
     write_crystals((store.crystal(row) for row in range(len(store))), folder)
-    write_rejected(folder / "rejected.csv", opened.rejections)
-    print(f"{len(store)} structures in {folder}; {len(opened.rejections)} left out (rejected.csv)")
+    write_rejected(folder / REJECTED, opened.rejections)
+    print(f"{len(store)} structures in {folder}; {len(opened.rejections)} left out ({REJECTED})")
     return 0

@@ -1,11 +1,13 @@
 """`crystal-data evaluate`."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from crystal_data.cli.inputs import InputError, add_data_root, parser_for, source_of
+from crystal_data.cli.command_parser import CommandParser
+from crystal_data.cli.inputs import add_data_root, parser_for, source_of
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.processes.error_reporting import report_errors
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_data.generation.evaluation import paired_differences, write_evaluation
     from crystal_data.processes.progress import say
 
-    args = _parser().parse_args(argv)
+    args = _parser().parse(argv)
     settings = _settings(args)
     if args.out is not None and Path(args.out).suffix != ".json":
-        raise InputError(f"{args.out}: results are JSON and their tables CSV; name it .json")
+        raise InvalidArgumentError(
+            f"{args.out}: results are JSON and their tables CSV", "name it .json"
+        )
     references = _crystals(args.reference, args.split, "test", args.data_root)
     training = None
     if args.training is not None:
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> ArgumentParser:
+def _parser() -> CommandParser:
     from crystal_data.generation.evaluate import EvaluationSettings
     from crystal_data.metrics.match_rates import Filter
     from crystal_data.metrics.validity import OxidationStates
@@ -128,9 +132,9 @@ def _settings(args: Namespace) -> "EvaluationSettings":
     from crystal_data.metrics.matching import MatchSettings
 
     if min(args.k) < 1:
-        raise InputError(f"--k {min(args.k)}: at least one sample is needed")
+        raise InvalidArgumentError(f"--k {min(args.k)}: at least one sample is needed")
     if args.num_workers is not None and args.num_workers < 0:
-        raise InputError(f"--num-workers {args.num_workers}: a number from 0 is needed")
+        raise InvalidArgumentError(f"--num-workers {args.num_workers}: a number from 0 is needed")
     return EvaluationSettings(
         num_samples=tuple(sorted(set(args.k))),
         filters=tuple(dict.fromkeys(("none", *args.filter))),
@@ -149,7 +153,7 @@ def _crystals(name: str, split: str | None, usual: str, data_root: str | None) -
     if split != "all":
         chosen = store.rows_of(split or usual).tolist()
         if split is not None and not chosen:
-            raise InputError(f"{name} has no rows of the split '{split}'; --split all takes all")
+            raise SourceError(f"{name} has no rows of the split '{split}'", "--split all takes all")
         rows = chosen or rows
     return [store.crystal(row) for row in rows]
 

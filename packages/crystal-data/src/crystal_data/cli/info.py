@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = parser_for("info", "Rows, elements, atoms per cell and columns of a data set.")
     add_input(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     opened = open_input(args)
     store = opened.usable()
     console = Console()

@@ -1,11 +1,13 @@
 """What `crystal-data` commands take: the name of a data set, a folder, a table or a file."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+
+from crystal_data.cli.command_parser import CommandParser
+from crystal_data.errors import SourceError
 
 if TYPE_CHECKING:
     from crystal_data.errors import Rejection
@@ -24,10 +26,6 @@ SOURCES = {
     "mpts_52": "crystal_data.sources:MPTS52",
     "perov_5": "crystal_data.sources:Perov5",
 }
-
-
-class InputError(ValueError):
-    """An input that does not exist or cannot be used at all."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +49,16 @@ class Opened:
         """The store.
 
         Raises:
-            InputError: If nothing of the input can be used.
+            SourceError: If nothing of the input can be used.
         """
         if self.store is None:
-            raise InputError("none of the structures can be used; `crystal-data check` says why")
+            raise SourceError("none of the structures can be used", "`crystal-data check` says why")
         return self.store
 
 
-def parser_for(name: str, description: str) -> ArgumentParser:
+def parser_for(name: str, description: str) -> CommandParser:
     """An argument parser of one subcommand."""
-    return ArgumentParser(prog=f"crystal-data {name}", description=description)
+    return CommandParser(f"crystal-data {name}", description)
 
 
 def add_data_root(parser: ArgumentParser) -> None:
@@ -117,8 +115,12 @@ def read_options(args: Namespace) -> "ReadOptions":
 def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource":
     """The source behind a name or a path.
 
+    Args:
+        name_or_path: Of a data set, or of a folder, table or file.
+        data_root: Folder of the public data sets; by default ``CRYSTAL_DATA_HOME``.
+
     Raises:
-        InputError: If it is neither.
+        SourceError: If it is neither.
     """
     from difflib import get_close_matches
 
@@ -127,32 +129,32 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
-        if data_root is not None:
-            os.environ["CRYSTAL_DATA_HOME"] = str(Path(data_root).expanduser().absolute())
         module, class_name = SOURCES[name_or_path].split(":")
-        source: CrystalSource = getattr(import_module(module), class_name)()
+        # The built-in data set is computed, all others lie in the data home.
+        root = {} if name_or_path == "builtin" else {"root": data_root}
+        source: CrystalSource = getattr(import_module(module), class_name)(**root)
         return source
     if not path.exists():
         near = get_close_matches(name_or_path, SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
-        raise InputError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
+        raise SourceError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
     try:
         if path.is_file() and is_table_file(path):
             return TableSource(path)
         return FolderSource(path)
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise SourceError(f"{path}: {error}") from error
 
 
 def open_input(args: Namespace) -> Opened:
     """Reads an input, from its store if it was read before; what cannot be used is left out.
 
     Raises:
-        InputError: If it does not exist or has no structures.
+        SourceError: If it does not exist or has no structures.
     """
-    from crystal_data.io.rejected import read_rejected
+    from crystal_data.io.rejected import REJECTED, read_rejected
     from crystal_data.store.build import open_store
-    from crystal_data.store.rejections import REJECTED, InvalidSourceError
+    from crystal_data.store.rejections import InvalidSourceError
 
     source = source_of(args.input, args.data_root)
     try:

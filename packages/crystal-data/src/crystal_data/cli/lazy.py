@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 from textwrap import fill
 
 from crystal_data.processes.parent import end_with_parent
 from crystal_data.processes.signals import until_signal
 
-_TRAINER = "crystal_data.training.cli:main"
+_TRAINER = "crystal_data.training.command:main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,8 @@ def _run(
         return 0
     name, *rest = arguments
     if name == "--version":
+        from importlib.metadata import version
+
         print(f"{program} {version(_distribution(commands))}")
         return 0
     if name not in commands:

@@ -29,7 +29,7 @@ def list_sets(argv: Sequence[str] | None = None) -> int:
 
     parser = parser_for("list", "Data sets that are known, and which are here.")
     add_data_root(parser)
-    home = data_home(parser.parse_args(argv).data_root)
+    home = data_home(parser.parse(argv).data_root)
     table = Table(title=f"data sets; files are looked for in {home}", box=SIMPLE)
     for heading in ("name", "here", "structures", "size"):
         table.add_column(heading, no_wrap=True)
@@ -55,7 +55,7 @@ def download(argv: Sequence[str] | None = None) -> int:
     parser = parser_for("download", "Fetch a data set; what is there is verified, not fetched.")
     parser.add_argument("name", metavar="NAME", choices=sorted(SOURCES), help=", ".join(SOURCES))
     add_data_root(parser)
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     source_of(args.name, args.data_root).prepare()
     print(f"{args.name}: complete in {data_home(args.data_root)}")
     return 0

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=int, default=60, metavar="N", help="crystals at most (%(default)s)"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     store = open_input(args).usable()
     count = min(len(store), max(1, args.limit))
     crystals = [store.crystal(row) for row in range(count)]

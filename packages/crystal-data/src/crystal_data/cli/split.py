@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystal_data.cli.inputs import (
-    InputError,
     add_input,
     open_input,
     parser_for,
 )
+from crystal_data.errors import SourceError
 from crystal_data.processes.error_reporting import report_errors
 
 
@@ -33,19 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="keep together what shares this: reduced_formula, chemical_system or a column",
     )
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     store = open_input(args).usable()
-    try:
-        drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)
-    except (ValueError, KeyError) as error:
-        raise InputError(str(error)) from error
+    drawn = RatioSplit(args.val, args.test, args.seed, args.group).split(store)
     identifiers = store.strings("identifier")
     folder = Path(args.out)
     broken = [x for x in identifiers if x != x.strip() or "\r" in x or "\n" in x]
     if broken:
-        raise InputError(
-            f"{args.input}: the identifier {broken[0]!r} does not fit in one line of a text file; "
-            "give the structure a name without line ends and without spaces around it"
+        raise SourceError(
+            f"{args.input}: the identifier {broken[0]!r} does not fit in one line of a text file",
+            "give the structure a name without line ends and without spaces around it",
         )
     for name, rows in drawn.items():
         lines = [f"{identifiers[int(row)]}\n" for row in rows]

@@ -11,7 +11,7 @@ from crystal_data.metrics.matching import MatchSettings, reduced_composition
 from crystal_data.processes.progress import progress
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
 
-# Pymatgen's own, which the guard against leakage uses too.
+# Pymatgen's own, by which training rows are excluded too.
 SAME = MatcherOptions()
 
 

@@ -112,14 +112,15 @@ def samples_of_references(
     if len(by_request) < len(references):
         counts = Counter(each.identifier for each in references)
         name, count = counts.most_common(1)[0]
-        raise SourceError(f"{count} references are called '{name}'; give each a name of its own")
+        raise SourceError(f"{count} references are called '{name}'", "give each its own name")
     unknown = dict.fromkeys(each.request for each in generated if each.request not in by_request)
     if unknown:
         shown = ", ".join(f"'{name}'" for name in islice(unknown, _SHOWN))
         raise SourceError(
             f"{len(unknown)} requests are none of the {len(references)} references: {shown}"
             f"{', …' if len(unknown) > _SHOWN else ''}; references are called such as "
-            f"'{references[0].identifier}'. Name files REFERENCE.cif or REFERENCE_SAMPLE.cif"
+            f"'{references[0].identifier}'",
+            "name files REFERENCE.cif or REFERENCE_SAMPLE.cif",
         )
     for each in generated:
         by_request[each.request].append(each)
@@ -138,7 +139,8 @@ def named_by_position(
     if beyond:
         raise SourceError(
             f"{beyond[0].file}: structure {beyond[0].request} has no reference; there are "
-            f"{len(references)}, and they must be in the order of the file"
+            f"{len(references)}",
+            "give the references that the structures are for, in their order",
         )
     return [replace(each, request=references[int(each.request)].identifier) for each in generated]
 

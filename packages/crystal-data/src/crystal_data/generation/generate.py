@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from crystal_data.errors import InvalidArgumentError, WorkerError
 from crystal_data.generation.request import GenerationRequest
 from crystal_data.generation.task import GeneratedSample, Task, tasks_of
 from crystal_data.generation.writer import StructureWriter
-from crystal_data.processes.parallel import map_in_order
 from crystal_data.processes.progress import progress
+from crystal_data.processes.workers import WorkerLostError, Workers
 
 
 class Generator(Protocol):
@@ -23,7 +24,9 @@ class Generator(Protocol):
     def generate(self, tasks: Sequence[Task]) -> Sequence[GeneratedSample]:
         """One sample for each task, in order; all randomness comes from each ``task.seed``.
 
-        What cannot be made is a ``GeneratedSample`` without a crystal, with a flag.
+        A crystal whose space group is asked comes in the standard conventional cell, any other in
+        the cell that ``z`` counts in. What cannot be made is a ``GeneratedSample`` without a
+        crystal, with a flag.
         """
         ...
 
@@ -68,10 +71,10 @@ def generate_all(
 ) -> GenerationResult:
     """Make all samples of all requests that a folder does not have yet, and merge them.
 
-    Samples are divided into blocks that depend on ``block_size`` alone, and blocks among
-    processes. A block that a kill has cut is made again as a whole. So a generator whose numbers
-    depend, in their last digits, on what else is in a block still gives the same files after a
-    kill and in any number of processes, as long as the block size stays.
+    Samples are divided into blocks that depend on the requests and ``block_size`` alone, and blocks
+    among processes. A block that a kill has cut is made again as a whole. So a generator whose
+    numbers depend, in their last digits, on what else is in a block still gives the same files
+    after a kill and in any number of processes, as long as the block size stays.
 
     Args:
         generator: With ``num_processes`` above 1 it is sent to others, so it has to pickle, and its
@@ -85,15 +88,15 @@ def generate_all(
 
     Raises:
         GenerationFolderError: If the folder has samples of other requests or another generator.
-        ValueError: If a number is too small, or there are no requests.
+        InvalidArgumentError: If a number is too small, or there are no requests.
     """
     if block_size < 1 or num_processes < 1 or not 0 <= rank < world_size:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"block_size {block_size} and num_processes {num_processes} have to be at least 1, "
             f"rank {rank} from 0 to below world_size {world_size}"
         )
     if not requests:
-        raise ValueError("there are no requests; give at least one")
+        raise InvalidArgumentError("there are no requests; give at least one")
     folder, requests = Path(folder), list(requests)
     # A folder that does not fit is refused before any process starts.
     writer = StructureWriter(folder, requests, generator.provenance)
@@ -102,17 +105,26 @@ def generate_all(
         _Share(generator, requests, folder, block_size, place, total, place == first)
         for place in range(first, first + num_processes)
     ]
-    workers = num_processes if num_processes > 1 else 0
-    for _ in map_in_order(_make, shares, _same, num_workers=workers, patience=0.0):
-        pass
+    _make_all(shares)
     missing = writer.missing()
     if not missing:
         writer.merge()
     return GenerationResult(folder, len(tasks_of(requests)), len(missing))
 
 
-def _same(share: _Share) -> _Share:
-    return share
+def _make_all(shares: Sequence[_Share]) -> None:
+    if len(shares) == 1:
+        _make(shares[0])
+        return
+    try:
+        with Workers(len(shares)) as workers:
+            for future in [workers.submit(_make, share) for share in shares]:
+                future.result()
+    except WorkerLostError as error:
+        raise WorkerError(
+            f"one of {len(shares)} processes died, perhaps for want of memory; run the same again, "
+            "with a smaller num_processes or block_size"
+        ) from error
 
 
 def _make(share: _Share) -> None:

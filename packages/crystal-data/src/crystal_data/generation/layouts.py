@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
+from crystal_data.generation.merged_files import SHARDS, SUMMARY
 from crystal_data.generation.read_pt import is_pt_file, records_of_pt
 from crystal_data.io.formats import identifier_of
 from crystal_data.io.own_files import read_rows as read_own_rows
@@ -54,12 +55,17 @@ def find_structures(path: Path, known: frozenset[str]) -> Iterator[Found]:
 
 
 def _of_folder(folder: Path, known: frozenset[str]) -> Iterator[Found]:
-    summary = folder / "summary.csv"
+    summary = folder / SUMMARY
     if summary.is_file():
         columns = set(column_names(summary))
         if {"request", "sample", "file"} <= columns or {"id", "file"} <= columns:
             yield from _of_summary(folder, summary, known)
             return
+    if (folder / SHARDS).is_dir():
+        raise SourceError(
+            f"the generation in {folder} is not finished; run the same command again, which makes "
+            "the samples that are missing"
+        )
     ignored: list[str] = []
     for file in files_of_pattern(folder, ignored):
         yield from _of_named_file(file, known)

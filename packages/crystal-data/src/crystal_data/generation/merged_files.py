@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation.shards import Row
 from crystal_data.io.ase import to_extxyz
 from crystal_data.io.cif import to_cif
@@ -13,6 +14,7 @@ from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_te
 from crystal_data.io.write import distinct_names, safe_name
 
 SUMMARY = "summary.csv"
+SHARDS = "shards"  # rows that are not merged yet
 ROWS = "samples.jsonl"
 COLUMNS = (
     "request",
@@ -83,7 +85,7 @@ def _files(rows: Sequence[Row]) -> dict[Row, str]:
 def _named(row: Row, rank: int) -> Crystal:
     crystal = row.made.crystal
     if crystal is None:
-        raise ValueError(f"sample {row.sample} of request '{row.request}' has no crystal")
+        raise InvalidArgumentError(f"sample {row.sample} of request '{row.request}' has no crystal")
     about = {"request": row.request, "sample": row.sample, "rank": rank, "score": row.made.score}
     said = {name: value for name, value in about.items() if value is not None}
     return crystal.replace(

@@ -84,9 +84,11 @@ def read_generated(
 def _numbered(found: Iterable[Found]) -> list[Found]:
     """By request and number; samples without a number get the next one of their request."""
     by_request: dict[str, dict[int, Found]] = {}
+    following = Counter[str]()
     for one in found:
         samples = by_request.setdefault(one.request, {})
-        sample = max(samples, default=-1) + 1 if one.sample is None else one.sample
+        sample = following[one.request] if one.sample is None else one.sample
+        following[one.request] = max(following[one.request], sample + 1)
         if sample in samples:
             raise SourceError(
                 f"{samples[sample].file} and {one.file} are both sample {sample} of request "

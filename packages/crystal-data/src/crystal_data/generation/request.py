@@ -31,6 +31,7 @@ from crystal_data.generation.words import (
 from crystal_data.generation.wyckoff_sites import WyckoffSite, parse_sites, sites_text
 from crystal_data.symmetry.wyckoff import space_group_symbol
 
+_NO_GROUP = "Wyckoff positions are given without a space group; give both"
 _Z = "z_conventional"  # an argument that is no field
 
 
@@ -92,6 +93,14 @@ class GenerationRequest:
     z_conventional: InitVar[int | None] = None
 
     def __post_init__(self, z_conventional: int | None) -> None:
+        for name in ("elements", "space_group", "wyckoff"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise RequestError(
+                    f"{name} is the text '{value}'; GenerationRequest.from_dict reads texts"
+                )
+        if self.start is not None and not isinstance(self.start, Crystal):
+            raise RequestError(f"start is a {type(self.start).__name__}; give a Crystal")
         self._set("elements", tuple(self.elements))
         self._set("wyckoff", tuple(self.wyckoff))
         self._set("properties", MappingProxyType(dict(self.properties)))
@@ -146,7 +155,7 @@ class GenerationRequest:
                 factor = gcd(*atoms.values())
                 self._set("formula", formula_of({s: n // factor for s, n in atoms.items()}))
         elif sites:
-            raise RequestError("Wyckoff positions are given without a space group; give both")
+            raise RequestError(_NO_GROUP)
         if not self.composition:
             return
         if self.z:
@@ -221,7 +230,8 @@ class GenerationRequest:
         Args:
             values: As of :meth:`as_dict`. ``elements`` is text such as ``"Li-Mn-O"``,
                 ``space_group`` also a symbol such as ``"Fd-3m"``, ``wyckoff`` text such as
-                ``"Li:8a Mn:16d O:32e"`` or ``"8a 16d 32e"``, ``start`` also a ``Crystal``.
+                ``"Li:8a Mn:16d O:32e"`` or ``"8a 16d 32e"``, ``start`` also a ``Crystal``, each of
+                ``properties`` also a number without a unit.
 
         Raises:
             RequestError: If it has a name that no request has, or cannot be met.
@@ -234,12 +244,14 @@ class GenerationRequest:
                 given["space_group"] = parse_space_group(given["space_group"])
             if "elements" in given:
                 given["elements"] = parse_elements(given["elements"])
-            if "wyckoff" in given and given.get("space_group") is not None:
+            if "wyckoff" in given:
+                if given.get("space_group") is None:
+                    raise RequestError(_NO_GROUP)
                 given["wyckoff"] = parse_sites(given["wyckoff"], given["space_group"])
             if isinstance(given.get("start"), Mapping):
                 given["start"] = Crystal(**given["start"])
             wanted = given.pop("properties", {})
-            given["properties"] = {key: Quantity(**value) for key, value in wanted.items()}
+            given["properties"] = {key: _quantity(key, value) for key, value in wanted.items()}
         except RequestError as error:
             raise RequestError(f"request {name}: {error}" if name else str(error)) from None
         return cls(**given)
@@ -258,6 +270,18 @@ class GenerationRequest:
 
     def __repr__(self) -> str:
         return f"<GenerationRequest {self.id}, {self.num_samples} samples>"
+
+
+def _quantity(name: str, given: Any) -> Quantity:
+    value = given if isinstance(given, Mapping) else {"value": given}
+    try:
+        return Quantity(float(value["value"]), str(value.get("unit", "")))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(
+            f"property {name} is {given!r}; give a number, or value and unit"
+        ) from None
 
 
 def _check_names(given: Mapping[str, Any], names: list[str]) -> None:

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation.request import GenerationRequest
 
 
@@ -42,15 +43,17 @@ class GeneratedSample:
 
     def __post_init__(self) -> None:
         if self.crystal is None and not self.flags:
-            raise ValueError("a sample without a crystal needs a flag that says why")
+            raise InvalidArgumentError("a sample without a crystal needs a flag that says why")
         if self.score is not None and not isfinite(self.score):
-            raise ValueError(f"the score {self.score} is not finite; None is for samples without")
+            raise InvalidArgumentError(
+                f"the score {self.score} is not finite; None is for samples without"
+            )
         for flag in self.flags:
             if not flag or ";" in flag or not flag.isprintable():
-                raise ValueError(f"the flag {flag!r} is no word without semicolons")
+                raise InvalidArgumentError(f"the flag {flag!r} is no word without semicolons")
         for name, value in (self.crystal.properties if self.crystal else {}).items():
             if not isinstance(value, (str, int, float)):
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"the property {name} of a generated crystal is a {type(value).__name__}; "
                     "numbers and text are written"
                 )
@@ -60,12 +63,14 @@ def tasks_of(requests: Sequence[GenerationRequest]) -> list[Task]:
     """All samples of all requests, in their order.
 
     Raises:
-        ValueError: If two requests have one id.
+        InvalidArgumentError: If two requests have one id.
     """
     by_id = {request.id: request for request in requests}
     for request in requests:
         if by_id[request.id] is not request:
-            raise ValueError(f"two requests have the id '{request.id}'; give each its own")
+            raise InvalidArgumentError(
+                f"two requests have the id '{request.id}'; give each its own"
+            )
     return [Task(request, sample) for request in requests for sample in range(request.num_samples)]
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import lcm
 
 from crystal_data.elements import ATOMIC_NUMBERS, ELECTRONEGATIVITY, SYMBOLS
+from crystal_data.errors import CrystalError
 from crystal_data.io.cif.settings import settings_of_name
 from crystal_data.io.formula import parse_formula
 from crystal_data.symmetry.wyckoff import space_group_symbol
@@ -16,7 +17,7 @@ _PART = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
 _WORD = re.compile(r"[A-Z][a-z]?")
 
 
-class RequestError(ValueError):
+class RequestError(CrystalError, ValueError):
     """A request that cannot be met; the message says what the nearest possible one would be."""
 
 

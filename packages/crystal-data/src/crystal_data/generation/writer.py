@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from crystal_data.generation.merged_files import ROWS, SUMMARY, write_merged
+from crystal_data.errors import CrystalError, InvalidArgumentError
+from crystal_data.generation.merged_files import ROWS, SHARDS, SUMMARY, write_merged
 from crystal_data.generation.request import GenerationRequest
 from crystal_data.generation.shards import Row, Shard, read_rows
 from crystal_data.generation.task import GeneratedSample, Task, tasks_of
@@ -16,7 +17,7 @@ from crystal_data.processes.locking import locked
 SYMPREC = 0.1  # Å; at which summary.csv states the space group
 
 
-class GenerationFolderError(ValueError):
+class GenerationFolderError(CrystalError, ValueError):
     """A folder that does not fit what is to be written into it."""
 
 
@@ -62,7 +63,7 @@ class StructureWriter:
 
     @property
     def _shards(self) -> Path:
-        return self.folder / "shards"
+        return self.folder / SHARDS
 
     def __enter__(self) -> Self:
         return self
@@ -82,14 +83,14 @@ class StructureWriter:
         """Keep some samples, those that are done already left out.
 
         Raises:
-            ValueError: If a task is none of the requests' samples.
+            InvalidArgumentError: If a task is none of the requests' samples.
         """
         rows = []
         for task, made in samples:
             place = (task.request.id, task.sample)
             asked = self._tasks.get(place)
             if asked is None or asked.request.key != task.request.key:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"sample {task.sample} of request '{task.request.id}' is not asked"
                 )
             if place not in self._done:

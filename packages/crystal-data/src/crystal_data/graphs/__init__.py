@@ -7,6 +7,9 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.graphs.batch import CrystalBatch as CrystalBatch
     from crystal_data.graphs.batch import PaddedCrystals as PaddedCrystals
+    from crystal_data.graphs.folding import EquivalenceClasses as EquivalenceClasses
+    from crystal_data.graphs.folding import FoldedGraph as FoldedGraph
+    from crystal_data.graphs.folding import fold as fold
     from crystal_data.graphs.geometry import edge_vectors as edge_vectors
     from crystal_data.graphs.line_graph import bond_cosines as bond_cosines
     from crystal_data.graphs.line_graph import line_graph_index as line_graph_index
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 # A GraphSpec is read without torch, so each part loads on first use.
 _EXPORTS = {
     "CrystalBatch": "crystal_data.graphs.batch",
+    "EquivalenceClasses": "crystal_data.graphs.folding",
+    "FoldedGraph": "crystal_data.graphs.folding",
     "GraphSpec": "crystal_data.graphs.spec",
     "NeighborList": "crystal_data.graphs.neighbors",
     "PaddedCrystals": "crystal_data.graphs.batch",
     "bond_cosines": "crystal_data.graphs.line_graph",
     "edge_vectors": "crystal_data.graphs.geometry",
+    "fold": "crystal_data.graphs.folding",
     "line_graph_index": "crystal_data.graphs.line_graph",
     "neighbor_list": "crystal_data.graphs.neighbors",
 }

@@ -1,9 +1,8 @@
 """The one batch that every model receives: atoms of many crystals end to end, edges optional."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from copy import copy
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.line_graph import line_graph_index
-from crystal_data.graphs.neighbors import neighbor_list
+from crystal_data.graphs.neighbors import NeighborList, neighbor_list
 from crystal_data.graphs.spec import GraphSpec
 
-with warnings.catch_warnings():
-    # PyG compiles parts of itself on import, in a way that newer versions of torch warn about.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script")
+if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 
@@ -30,24 +28,41 @@ class PaddedCrystals(NamedTuple):
     node_mask: Tensor  # bool [num_crystals, max_atoms], True where there is an atom
 
 
-class CrystalBatch(Data):
-    """Crystals end to end, as PyG lays them out.
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class CrystalBatch:
+    """Crystals end to end. What a batch does not have is None.
 
-    Always there: ``lattice`` [num_crystals, 3, 3], ``frac_coords`` [num_atoms, 3],
-    ``atomic_numbers`` int64 [num_atoms], ``batch`` int64 [num_atoms], ``num_atoms`` int64
-    [num_crystals], ``sample_id`` int64 [num_crystals] (the row of the store), ``identifier`` (a
-    list of strings) and ``targets`` (name → [num_crystals] or [num_crystals, k], NaN where there is
-    no label); ``is_filler`` (the rows are another process's too and only keep this one in step: a
-    loss must not count them). With edges: ``edge_index`` int64 [2, num_edges], row 0 neighbor,
-    row 1 centre; ``edge_shift`` int64 [num_edges, 3], whole cells; ``edge_length`` [num_edges], Å;
-    for line graphs ``line_graph_index`` int64 [2, num_angles], pairs of edges that meet in an atom.
+    ``dataclasses.replace(batch, name=value)`` makes a copy with other values; tensors that stay
+    are shared. Two batches are equal only if they are the same object. ``to_pyg`` and ``from_pyg``
+    convert to and from PyTorch Geometric, which nothing else here imports.
     """
 
-    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        # The line graph counts edges, where PyG would shift by the number of atoms.
-        if key == "line_graph_index":
-            return self.edge_index.shape[1]
-        return super().__inc__(key, value, *args, **kwargs)
+    lattice: Tensor  # [num_crystals, 3, 3], rows a, b, c, Å
+    frac_coords: Tensor  # [num_atoms, 3]
+    atomic_numbers: Tensor  # int64 [num_atoms], 0 where hidden
+    num_atoms: Tensor  # int64 [num_crystals]
+    batch: Tensor  # int64 [num_atoms], crystal of each atom
+    sample_id: Tensor  # int64 [num_crystals], row of the store
+    identifier: list[str]
+    # By name, [num_crystals] or [num_crystals, k]; NaN where there is no label.
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    # The rows are another process's too and only keep this one in step: a loss must not count them.
+    is_filler: bool = False
+
+    edge_index: Tensor | None = None  # int64 [2, num_edges], row 0 neighbor, row 1 centre
+    edge_shift: Tensor | None = None  # int64 [num_edges, 3], whole cells
+    edge_length: Tensor | None = None  # [num_edges], Å
+    line_graph_index: Tensor | None = None  # int64 [2, num_angles], pairs of edges that meet
+
+    masked_sites: Tensor | None = None  # bool [num_atoms], True where hidden (MaskAtoms)
+    true_atomic_numbers: Tensor | None = None  # int64 [num_atoms], of hidden atoms too (MaskAtoms)
+    displacement: Tensor | None = None  # [num_atoms, 3], Å, how each was moved (PerturbAtoms)
+    strain: Tensor | None = None  # [num_crystals, 3, 3], logarithmic (PerturbLattice)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of atoms of all crystals together."""
+        return len(self.batch)
 
     @property
     def num_crystals(self) -> int:
@@ -83,8 +98,6 @@ class CrystalBatch(Data):
                 name: torch.as_tensor(values, dtype=torch.get_default_dtype())
                 for name, values in (targets or {}).items()
             },
-            num_nodes=len(atomic_numbers),
-            is_filler=False,
         )
 
     @classmethod
@@ -100,28 +113,116 @@ class CrystalBatch(Data):
 
         Call it before ``float32()``, so that edges are found among the exact positions.
         """
-        edges = neighbor_list(self.lattice, self.frac_coords, self.num_atoms, graph_spec)
-        out = self.without_edges()
-        out.edge_index, out.edge_shift, out.edge_length = edges
-        if graph_spec.line_graph:
-            out.line_graph_index = line_graph_index(edges.edge_index, len(self.batch))
-        return out
+        edge_index, edge_shift, edge_length = neighbor_list(
+            self.lattice, self.frac_coords, self.num_atoms, graph_spec
+        )
+        has_angles = graph_spec.line_graph
+        return replace(
+            self,
+            edge_index=edge_index,
+            edge_shift=edge_shift,
+            edge_length=edge_length,
+            line_graph_index=line_graph_index(edge_index, self.num_nodes) if has_angles else None,
+        )
 
     def without_edges(self) -> Self:
         """A copy without edges, for what moves atoms."""
-        out = copy(self)
-        for key in _EDGE_KEYS:
-            if key in out:
-                del out[key]
-        return out
+        return replace(
+            self, edge_index=None, edge_shift=None, edge_length=None, line_graph_index=None
+        )
+
+    def edges(self, model: str = "the model") -> NeighborList:
+        """``edge_index``, ``edge_shift`` and ``edge_length`` of a batch that must have them.
+
+        Args:
+            model: What needs them, for the message.
+
+        Raises:
+            InvalidArgumentError: If the batch has no edges.
+        """
+        if self.edge_index is None or self.edge_shift is None or self.edge_length is None:
+            raise InvalidArgumentError(
+                f"{model} needs edges and the batch has none",
+                "give it batch.with_edges(model.graph_spec)",
+            )
+        return NeighborList(self.edge_index, self.edge_shift, self.edge_length)
+
+    def line_graph(self, model: str = "the model") -> Tensor:
+        """``line_graph_index`` of a batch that must have it.
+
+        Args:
+            model: What needs it, for the message.
+
+        Raises:
+            InvalidArgumentError: If the batch has no line graph.
+        """
+        if self.line_graph_index is None:
+            raise InvalidArgumentError(
+                f"{model} needs the line graph and the batch has edges alone",
+                "give it batch.with_edges(model.graph_spec)",
+            )
+        return self.line_graph_index
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that hold a tensor, by name; ``targets`` is not among them."""
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return {name: value for name, value in values if isinstance(value, Tensor)}
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """A copy whose tensors are on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """A copy in page-locked memory, from which a GPU copies while it computes."""
+        return self._each(Tensor.pin_memory)
 
     def float32(self) -> Self:
         """A copy with all real numbers in torch's default dtype; the last step before a model."""
-        out = copy(self)
-        for key, value in self.to_dict().items():
-            if isinstance(value, Tensor) and value.is_floating_point():
-                out[key] = value.to(torch.get_default_dtype())
-        return out
+        dtype = torch.get_default_dtype()
+        changed: dict[str, Any] = {
+            name: value.to(dtype)
+            for name, value in self.tensors().items()
+            if value.is_floating_point()
+        }
+        return replace(self, **changed)
+
+    def to_pyg(self) -> "Data":
+        """The batch as one ``torch_geometric.data.Data`` of all crystals.
+
+        Fields keep their names, and those that are None are left out. ``Batch.from_data_list`` of
+        several shifts ``edge_index`` by atoms and ``line_graph_index`` by edges.
+        """
+        from crystal_data.graphs.pyg import CrystalData
+
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        there = {name: value for name, value in values.items() if value is not None}
+        return CrystalData(num_nodes=self.num_nodes, **there)
+
+    @classmethod
+    def from_pyg(cls, data: "Data") -> Self:
+        """The batch of what ``to_pyg`` gave, alone or joined by ``Batch.from_data_list``.
+
+        Raises:
+            InvalidArgumentError: If ``data`` lacks a field of a batch, or has one that a batch has
+                not.
+        """
+        # PyG's own follow from the others.
+        own = ("num_nodes", "_num_nodes", "ptr")
+        values = {name: value for name, value in data.to_dict().items() if name not in own}
+        known = {one.name: one for one in fields(cls)}
+        missing = [name for name in known if _is_required(known[name]) and name not in values]
+        unknown = [name for name in values if name not in known]
+        if missing or unknown:
+            what = f"no {', '.join(missing)}" if missing else f"{', '.join(unknown)} besides"
+            raise InvalidArgumentError(
+                f"from_pyg: the data has {what}", "give it what CrystalBatch.to_pyg returned"
+            )
+        # Of data that PyG has joined, ``batch`` counts these, and the other two are as many.
+        rows = torch.arange(len(values["num_atoms"]), device=values["num_atoms"].device)
+        values["batch"] = rows.repeat_interleave(values["num_atoms"])
+        values["identifier"] = list(_flat(values["identifier"]))
+        values["is_filler"] = bool(torch.as_tensor(values.get("is_filler", False)).any())
+        return cls(**values)
 
     def padded(self) -> PaddedCrystals:
         """The atoms as rectangles, one row for each crystal."""
@@ -153,8 +254,19 @@ class CrystalBatch(Data):
             Crystal(*fields, properties=_labels(targets, row)) for row, fields in enumerate(columns)
         ]
 
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        changed: dict[str, Any] = {name: change(value) for name, value in self.tensors().items()}
+        targets = {name: change(value) for name, value in self.targets.items()}
+        return replace(self, **changed, targets=targets)
 
-_EDGE_KEYS = ("edge_index", "edge_shift", "edge_length", "line_graph_index")
+
+def _is_required(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _flat(names: Iterable[str | list[str]]) -> Iterable[str]:
+    for one in names:
+        yield from [one] if isinstance(one, str) else one
 
 
 def _labels(targets: Mapping[str, NDArray[np.float64]], row: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.neighbor_selection import Candidates, select_neighbors
 from crystal_data.graphs.periodic_images import (
     Images,
@@ -59,11 +60,11 @@ def neighbor_list(
         Edges on the device of ``lattice``; there may be none.
 
     Raises:
-        ValueError: If the shapes do not fit each other.
+        InvalidArgumentError: If the shapes do not fit each other.
     """
     total = int(num_atoms.sum())
     if lattice.shape != (len(num_atoms), 3, 3) or frac_coords.shape != (total, 3):
-        raise ValueError(
+        raise InvalidArgumentError(
             f"lattice {tuple(lattice.shape)} and frac_coords {tuple(frac_coords.shape)} do not fit "
             f"{len(num_atoms)} crystals of {total} atoms together"
         )

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from crystal_data.errors import InvalidArgumentError
+
 Ties: TypeAlias = Literal["shell", "cut"]
 _MAX_CUTOFF, _MAX_NEIGHBORS = 100.0, 10_000
 
@@ -33,22 +35,24 @@ class GraphSpec:
 
     def __post_init__(self) -> None:
         if self.cutoff is None and self.max_neighbors is None:
-            raise ValueError("give a cutoff, max_neighbors, or both")
+            raise InvalidArgumentError("give a cutoff, max_neighbors, or both")
         # Also what an artifact from elsewhere asks for comes here: beyond these bounds a crystal
         # would take all memory.
         if self.cutoff is not None and not 0 < self.cutoff <= _MAX_CUTOFF:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"cutoff must be positive and at most {_MAX_CUTOFF:g} Å, not {self.cutoff} Å"
             )
         if self.max_neighbors is not None and not 1 <= self.max_neighbors <= _MAX_NEIGHBORS:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"max_neighbors must be at least 1 and at most {_MAX_NEIGHBORS}, not "
                 f"{self.max_neighbors}"
             )
         if self.ties not in get_args(Ties):
-            raise ValueError(f"ties must be {' or '.join(get_args(Ties))}, not {self.ties!r}")
+            raise InvalidArgumentError(
+                f"ties must be {' or '.join(get_args(Ties))}, not {self.ties!r}"
+            )
         if not 0 <= self.tie_tolerance < 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"tie_tolerance must be at least 0 and below 1 Å, not {self.tie_tolerance}"
             )
 

@@ -1,10 +1,19 @@
-"""How far the spread of an ensemble says how wrong it is, and the factor that makes it say so."""
+"""The factor between the spread of an ensemble and its error, and how well it holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.inference.predict import predict_source
+from crystal_data.sources.paths import PathsSource
+
+if TYPE_CHECKING:
+    from crystal_data.inference.ensemble import Ensemble
 
 COVERAGE = 0.9  # share of labels that the intervals of predictions hold
 _LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -29,7 +38,7 @@ class CoverageRow:
 
 def half_width(std: NDArray[np.float64], scale: float, coverage: float) -> NDArray[np.float64]:
     """Half of an interval around the mean: a normal one, its deviation ``scale`` times ``std``."""
-    return norm.ppf(0.5 + coverage / 2) * scale * std
+    return _quantile(coverage) * scale * std
 
 
 def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> float:
@@ -41,7 +50,7 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
         std: Deviation between the members; the same shape.
 
     Raises:
-        ValueError: If there are too few labels, or members that do not differ.
+        InvalidArgumentError: If there are too few labels, or members that do not differ.
 
     Source:
         Split conformal prediction with scaled residuals: Lei et al., J. Am. Stat. Assoc. 113, 1094
@@ -49,13 +58,17 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
     """
     rank = int(np.ceil((len(error) + 1) * COVERAGE))
     if rank > len(error):
-        raise ValueError(f"{len(error)} labels are too few to calibrate with; 9 are the fewest")
+        raise InvalidArgumentError(
+            f"{len(error)} labels are too few to calibrate with; 9 are the fewest"
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(error == 0, 0.0, np.abs(error) / std)
     quantile = float(np.sort(ratios)[rank - 1])
     if not np.isfinite(quantile):
-        raise ValueError("the members give the same predictions, so their spread says nothing")
-    return quantile / float(norm.ppf(0.5 + COVERAGE / 2))
+        raise InvalidArgumentError(
+            "the members give the same predictions, so their spread says nothing"
+        )
+    return quantile / _quantile(COVERAGE)
 
 
 def coverage_table(
@@ -74,3 +87,55 @@ def coverage_table(
             )
         )
     return rows
+
+
+def calibrate(
+    ensemble: "Ensemble", labelled: str | Path
+) -> tuple[dict[str, float], dict[str, list[CoverageRow]]]:
+    """Factor and table of each target.
+
+    Args:
+        ensemble: Its own factors are not used.
+        labelled: Path of structures with labels that no member was trained on.
+
+    Raises:
+        InvalidArgumentError: If labels are missing or too few.
+    """
+    source = PathsSource([labelled], ensemble.targets)
+    found = predict_source(ensemble.members, source)
+    labels = found.store.targets(ensemble.targets, found.rows)
+    return calibrate_columns(ensemble.combine(found.predictions), labels)
+
+
+def calibrate_columns(
+    columns: Mapping[str, NDArray[np.float64]], labels: Mapping[str, NDArray[np.float64]]
+) -> tuple[dict[str, float], dict[str, list[CoverageRow]]]:
+    """Factor and table of each target.
+
+    The factor comes from one half of the labels, the table from the other: measured on the labels
+    that gave the factor, the shares would be too good.
+
+    Args:
+        columns: Target and ``target:std`` to predictions; shape ``[num_crystals]``.
+        labels: Target to labels, NaN where there is none; shape ``[num_crystals]``.
+
+    Raises:
+        InvalidArgumentError: If labels are too few.
+    """
+    num_crystals = len(next(iter(labels.values())))
+    shuffled = np.random.default_rng(0).permutation(num_crystals)
+    scale, tables = {}, {}
+    for name in labels:
+        rows = shuffled[np.isfinite(labels[name][shuffled])]
+        fitted, checked = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        error, std = columns[name] - labels[name], columns[f"{name}:std"]
+        scale[name] = conformal_scale(error[fitted], std[fitted])
+        tables[name] = coverage_table(error[checked], std[checked], scale[name])
+    return scale, tables
+
+
+def _quantile(coverage: float) -> float:
+    """Half of the interval that holds this share of a standard normal distribution."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + coverage / 2))

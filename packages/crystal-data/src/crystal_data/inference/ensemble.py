@@ -1,4 +1,4 @@
-"""Several modules for the same targets: their mean, and how much they differ."""
+"""Several models for the same targets: their mean, and how much they differ."""
 
 import json
 import math
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from crystal_data.artifacts.artifact import Artifact
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.calibration import COVERAGE, half_width
+from crystal_data.inference.predictor import Predictor
 from crystal_data.io.checked_json import (
     read_json_object,
     verify_checksum,
@@ -20,7 +22,6 @@ from crystal_data.io.checked_json import (
 from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
 from crystal_data.io.read import CrystalInput
-from crystal_data.training.module import PropertyModule
 
 ENSEMBLE = "ensemble.json"
 FORMAT_VERSION = 2
@@ -29,7 +30,7 @@ Columns = dict[str, NDArray[np.float64]]
 
 
 class Ensemble:
-    """Modules trained apart, such as with different seeds, for the same targets.
+    """Models trained apart, such as with different seeds, for the same targets.
 
     Args:
         members: One or more; all have the same targets and units.
@@ -37,16 +38,16 @@ class Ensemble:
             ``conformal_scale`` finds it. Without it there are no intervals.
 
     Raises:
-        ValueError: If targets or units differ.
+        InvalidArgumentError: If targets or units differ.
     """
 
     def __init__(
-        self, members: Sequence[PropertyModule], scale: Mapping[str, float] | None = None
+        self, members: Sequence[Predictor], scale: Mapping[str, float] | None = None
     ) -> None:
         first, *others = members
         for other in others:
             if (other.targets, other.units) != (first.targets, first.units):
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"members of an ensemble predict the same; one has {_described(first)}, "
                     f"another {_described(other)}"
                 )
@@ -66,7 +67,7 @@ class Ensemble:
     def predict(
         self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
     ) -> Columns:
-        """Predicts as ``PropertyModule.predict`` does, with what ``combine`` adds."""
+        """Predicts as ``Predictor.predict`` does, with what ``combine`` adds."""
         # Each member reads them anew.
         given = list(crystals) if isinstance(crystals, Iterator) else crystals
         return self.combine([member.predict(given, batch_size) for member in self.members])
@@ -115,13 +116,14 @@ class Ensemble:
             if version > FORMAT_VERSION:
                 raise ArtifactError(
                     f"{folder}: written in format {version}, this version reads up to "
-                    f"{FORMAT_VERSION}; upgrade crystal-data"
+                    f"{FORMAT_VERSION}",
+                    "upgrade crystal-data",
                 )
             if version > 1:  # format 1 had no checksum
                 verify_checksum(content, path)
             scale = {str(name): float(value) for name, value in content["scale"].items()}
         except DamagedFileError as error:
-            raise ArtifactError(f"{error.without_remedy}; make the ensemble again") from error
+            raise ArtifactError(error.without_remedy, "make the ensemble again") from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: no ensemble: {error}") from error
         if (
@@ -133,7 +135,7 @@ class Ensemble:
             raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
         if any(not 0 <= factor < math.inf for factor in scale.values()):
             raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
-        return cls([PropertyModule.from_pretrained(folder / name) for name in names], scale)
+        return cls([Predictor.from_pretrained(folder / name) for name in names], scale)
 
 
 def is_ensemble(folder: str | Path) -> bool:
@@ -179,5 +181,5 @@ def save_ensemble(
     return folder
 
 
-def _described(module: PropertyModule) -> str:
-    return ", ".join(f"{name} in {module.units.get(name, '1')}" for name in module.targets)
+def _described(predictor: Predictor) -> str:
+    return ", ".join(f"{name} in {predictor.units.get(name, '1')}" for name in predictor.targets)

@@ -1,47 +1,48 @@
-"""Predicts what lies in a source with trained modules, in any number of processes."""
+"""Predicts the crystals of a source with trained models, in one process or several."""
 
-import io
-import sys
-import tempfile
-from collections.abc import Collection, Sequence
+import pickle
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
-from lightning.pytorch import Trainer
+import torch
 from numpy.typing import NDArray
-from typing_extensions import override
 
-from crystal_data.errors import Rejection
-from crystal_data.io.csv_cells import read_csv
+from crystal_data.errors import InvalidArgumentError, Rejection
+from crystal_data.inference.predictor import Predictor
 from crystal_data.io.options import DEFAULT, ReadOptions
-from crystal_data.io.rejected import read_rejected
-from crystal_data.loading.datamodule import CrystalDataModule
-from crystal_data.loading.domain import rejected_elements
-from crystal_data.processes.parent import as_parent
+from crystal_data.io.rejected import REJECTED, read_rejected
+from crystal_data.loading.domain import rejected_elements, unsupported
+from crystal_data.processes.parallel import map_in_order, worker_number
+from crystal_data.processes.progress import progress
 from crystal_data.sources.base import CrystalSource
-from crystal_data.store.rejections import REJECTED
+from crystal_data.store.build import open_store
 from crystal_data.store.store import CrystalStore
-from crystal_data.training.module import PropertyModule
-from crystal_data.training.predictions import PredictionKeeper
-from crystal_data.training.quiet import quiet
+
+# Batches that a process predicts at a time, of several processes.
+_BATCHES_PER_TASK = 16
+
+Rows = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Served:
-    """Predictions of some modules for the crystals of a source.
+class SourcePredictions:
+    """Predictions of some models for the crystals of a source.
 
     Args:
         store: What could be read, in the order of the input.
         rows: Rows of the store that all models can take; int64 ``[num_crystals]``.
         rejected: What could not be read, and what some model cannot take.
-        predictions: Of each module: target to values, shape ``[num_crystals]``.
+        predictions: Of each model: target to values, shape ``[num_crystals]``.
     """
 
     store: CrystalStore
-    rows: NDArray[np.int64]
+    rows: Rows
     rejected: list[Rejection]
-    predictions: list[dict[str, NDArray[np.float64]]]
+    predictions: list[dict[str, Values]]
 
     @property
     def identifiers(self) -> list[str]:
@@ -49,101 +50,165 @@ class Served:
         return list(self.store.strings("identifier").take(self.rows))
 
 
-class _Inputs(CrystalDataModule):
-    """Reads the source once for all modules, so that what is left out is told once."""
-
-    _is_read = False
-    elements: Collection[int] | None = None
-
-    @property
-    @override
-    def supported_elements(self) -> Collection[int] | None:
-        return self.elements
-
-    @override
-    def predict_dataloader(self) -> Any:
-        # Without any row there is nothing to load, and the Trainer passes on.
-        return self._loader("predict") if len(self.sample_ids("predict")) else []
-
-    @override
-    def prepare_data(self) -> None:
-        if not self._is_read:
-            self._read = self._open(self.source, "skip")
-            self._is_read = True
-        if self.graph_spec is not None:
-            self._read.add_edges(self.graph_spec)
-
-
 def predict_source(
-    modules: Sequence[PropertyModule],
+    predictors: Sequence[Predictor],
     source: CrystalSource,
     *,
     batch_size: int = 64,
     devices: int = 1,
     read_options: ReadOptions = DEFAULT,
-) -> Served | None:
-    """Predicts with the Trainer, one module after the other.
+) -> SourcePredictions:
+    """Predicts all crystals that can be read and that all models can take.
 
     Args:
-        modules: As ``PropertyModule.from_pretrained`` gives them.
+        predictors: Each predicts every crystal.
         source: What is predicted; its store is kept in ``CRYSTAL_CACHE_HOME``.
-        batch_size: Crystals at a time, over all devices.
-        devices: Processes on the CPU, or GPUs.
+        batch_size: Crystals at a time, on each device.
+        devices: GPUs where there are any, otherwise processes on the CPU. The predictions do not
+            depend on their number.
         read_options: How structures are read.
-
-    Returns:
-        None in all processes but the first.
 
     Raises:
         InvalidSourceError: If not one structure can be used.
+        InvalidArgumentError: If there are fewer GPUs than ``devices``.
     """
-    inputs = _Inputs(source, batch_size=batch_size, read_options=read_options)
-    inputs.elements = _common_elements(modules)
-    keeper = PredictionKeeper()
-    # Lightning starts the processes of further devices.
-    with (
-        quiet(),
-        as_parent(),
-        tempfile.TemporaryDirectory(prefix="crystal-predict-") as scratch,
-    ):
-        trainer = Trainer(
-            devices=devices,
-            callbacks=[keeper],
-            default_root_dir=scratch,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            use_distributed_sampler=False,
-        )
-        tables = []
-        for module in modules:
-            trainer.predict(module, datamodule=inputs, return_predictions=False)
-            tables.append(keeper.table)
-        if not trainer.is_global_zero:
-            return None
-    store = inputs.store
-    path = None if store.path is None else store.path / REJECTED
-    rejected = [] if path is None else read_rejected(path)
-    return Served(
+    names = _devices(devices)
+    store = open_store(source, on_invalid="skip", options=read_options)
+    for predictor in predictors:
+        if predictor.graph_spec is not None:
+            store.add_edges(predictor.graph_spec)
+    elements = _common_elements(predictors)
+    rows = np.setdiff1d(np.arange(len(store)), list(unsupported(store, elements)))
+    if devices == 1:
+        parts = _in_this_process(predictors, store, rows, batch_size, names[0])
+    else:
+        parts = _in_workers(predictors, store, rows, batch_size, names)
+    tables: list[list[Values]] = [[np.empty((0, len(one.targets)))] for one in predictors]
+    with progress("predicting", total=len(rows)) as advance:
+        for part in parts:
+            for table, values in zip(tables, part, strict=True):
+                table.append(values)
+            advance(len(part[0]))
+    return SourcePredictions(
         store,
-        inputs.sample_ids("predict"),
-        rejected + rejected_elements(store, inputs.elements),
-        [_columns(table, module) for table, module in zip(tables, modules, strict=True)],
+        rows,
+        _rejected(store) + rejected_elements(store, elements),
+        [_columns(table, one) for table, one in zip(tables, predictors, strict=True)],
     )
 
 
-def _common_elements(modules: Sequence[PropertyModule]) -> Collection[int] | None:
-    """Atomic numbers that all modules have; None if each takes all."""
-    known = [getattr(module.model, "supported_elements", None) for module in modules]
+def _devices(count: int) -> list[str]:
+    if not torch.cuda.is_available():
+        return ["cpu"] * count
+    if count > torch.cuda.device_count():
+        raise InvalidArgumentError(
+            f"devices is {count}, but there are {torch.cuda.device_count()} GPUs"
+        )
+    return [f"cuda:{number}" for number in range(count)]
+
+
+def _common_elements(predictors: Sequence[Predictor]) -> Collection[int] | None:
+    """Atomic numbers that all models have; None if each takes all."""
+    known = [predictor.supported_elements for predictor in predictors]
     sets = [frozenset(elements) for elements in known if elements is not None]
     return frozenset.intersection(*sets) if sets else None
 
 
-def _columns(table: str, module: PropertyModule) -> dict[str, NDArray[np.float64]]:
-    rows: list[dict[str, Any]] = list(read_csv(io.StringIO(table, newline="")))
-    prefix = {name: f"{name}:" if len(module.targets) > 1 else "" for name in module.targets}
-    return {
-        name: np.array([float(row[f"{start}prediction"]) for row in rows])
-        for name, start in prefix.items()
-    }
+def _predict_batch(
+    predictors: Sequence[Predictor], store: CrystalStore, rows: Rows
+) -> list[Values]:
+    """Predictions of each model for some rows; ``[num_rows, num_targets]``."""
+    specs = {predictor.graph_spec for predictor in predictors}
+    batches = {spec: store.batch(rows, graph_spec=spec).float32() for spec in specs}
+    return [predictor.predict_batch(batches[predictor.graph_spec]) for predictor in predictors]
+
+
+def _in_this_process(
+    predictors: Sequence[Predictor], store: CrystalStore, rows: Rows, batch_size: int, device: str
+) -> Iterator[list[Values]]:
+    before = [predictor.device for predictor in predictors]
+    try:
+        for predictor in predictors:
+            predictor.to(device)
+        for part in _parts(rows, batch_size):
+            yield _predict_batch(predictors, store, part)
+    finally:
+        for predictor, earlier in zip(predictors, before, strict=True):
+            predictor.to(earlier)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker predicts at a time.
+
+    Args:
+        predictors: Pickled here: left to the pool, their weights would travel in shared memory,
+            with an open file for each.
+        store: Travels as its path.
+        rows: Rows of the store.
+        batch_size: Crystals at a time.
+        devices: Device of each worker.
+        num_threads: Of each worker.
+    """
+
+    predictors: bytes
+    store: CrystalStore
+    rows: Rows
+    batch_size: int
+    devices: tuple[str, ...]
+    num_threads: int
+
+
+def _in_workers(
+    predictors: Sequence[Predictor],
+    store: CrystalStore,
+    rows: Rows,
+    batch_size: int,
+    devices: Sequence[str],
+) -> Iterator[list[Values]]:
+    before = [predictor.device for predictor in predictors]
+    content = pickle.dumps([predictor.to("cpu") for predictor in predictors])
+    for predictor, earlier in zip(predictors, before, strict=True):
+        predictor.to(earlier)
+    num_threads = max(1, torch.get_num_threads() // len(devices))
+
+    def task(part: Rows) -> _Task:
+        return _Task(content, store, part, batch_size, tuple(devices), num_threads)
+
+    # So many rows that no device is without work, and batches as one process makes them.
+    share = -(-len(rows) // (len(devices) * batch_size))
+    size = batch_size * max(1, min(share, _BATCHES_PER_TASK))
+    pairs = map_in_order(
+        _predict_task, _parts(rows, size), task, num_workers=len(devices), patience=0
+    )
+    return (values for _, values in pairs)
+
+
+def _predict_task(task: _Task) -> list[Values]:
+    torch.set_num_threads(task.num_threads)
+    predictors = _loaded(task.predictors, task.devices[worker_number()])
+    batches = [
+        _predict_batch(predictors, task.store, part) for part in _parts(task.rows, task.batch_size)
+    ]
+    return [np.concatenate(values) for values in zip(*batches, strict=True)]
+
+
+@lru_cache(maxsize=1)
+def _loaded(content: bytes, device: str) -> list[Predictor]:
+    predictors: list[Predictor] = pickle.loads(content)
+    return [predictor.to(device) for predictor in predictors]
+
+
+def _parts(rows: Rows, size: int) -> list[Rows]:
+    """The rows in order, so many at a time."""
+    cuts = [*range(0, len(rows), size), len(rows)]
+    return [rows[start:end] for start, end in pairwise(cuts)]
+
+
+def _rejected(store: CrystalStore) -> list[Rejection]:
+    return [] if store.path is None else read_rejected(store.path / REJECTED)
+
+
+def _columns(table: Sequence[Values], predictor: Predictor) -> dict[str, Values]:
+    values = np.concatenate(table)
+    return {name: values[:, i] for i, name in enumerate(predictor.targets)}

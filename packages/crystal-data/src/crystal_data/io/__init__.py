@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crystal_data.io.options import ReadOptions as ReadOptions
     from crystal_data.io.own_files import DamagedFileError as DamagedFileError
     from crystal_data.io.own_files import read_json as read_json
+    from crystal_data.io.own_files import read_number as read_number
     from crystal_data.io.own_files import read_rows as read_rows
     from crystal_data.io.own_files import read_yaml as read_yaml
     from crystal_data.io.parse import parse_record as parse_record
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from crystal_data.io.read import read_crystals as read_crystals
     from crystal_data.io.record import Record as Record
     from crystal_data.io.records import iter_records as iter_records
+    from crystal_data.io.rejected import REJECTED as REJECTED
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
     from crystal_data.io.write import WrittenCrystals as WrittenCrystals
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "CrystalInput": "crystal_data.io.read",
     "DamagedFileError": "crystal_data.io.own_files",
+    "REJECTED": "crystal_data.io.rejected",
     "ReadOptions": "crystal_data.io.options",
     "ReadResult": "crystal_data.io.read",
     "Record": "crystal_data.io.record",
@@ -64,6 +67,7 @@ _EXPORTS = {
     "read_crystals": "crystal_data.io.read",
     "read_csv": "crystal_data.io.csv_cells",
     "read_json": "crystal_data.io.own_files",
+    "read_number": "crystal_data.io.own_files",
     "read_rejected": "crystal_data.io.rejected",
     "read_rows": "crystal_data.io.own_files",
     "read_yaml": "crystal_data.io.own_files",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.elements import SYMBOLS
-from crystal_data.errors import InvalidCrystalError, Reason
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 
@@ -173,7 +173,9 @@ def _value(key: str, value: Any) -> str:
 def _as_list(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    raise TypeError(f"a property of type {type(value).__name__} has no place in extended XYZ")
+    raise InvalidArgumentError(
+        f"a property of type {type(value).__name__} has no place in extended XYZ"
+    )
 
 
 def _quoted(text: str) -> str:

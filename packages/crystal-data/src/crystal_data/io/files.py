@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import re
 import shutil
 import stat
 import zlib
@@ -17,6 +18,8 @@ from typing import Any
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.csv_cells import written_cell
 
+# What atomic_path and atomic_folder write into.
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp|\..+\.building-[0-9a-f]{8}(-old)?")
 MAX_TEXT_BYTES = 256 << 20  # of one file that is read as a whole, unpacked
 _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES,
@@ -146,6 +149,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a process that was killed while it wrote has left in a folder."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _UNFINISHED.fullmatch(path.name) and path.is_dir():
+            shutil.rmtree(path)
+        elif _UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
+from crystal_data.errors import InvalidArgumentError
+
 OnDisorder = Literal["error", "skip", "majority", "order"]
 OnFormula = Literal["error", "note"]
 
@@ -23,7 +25,7 @@ class ReadOptions:
             alone, and notes the difference.
 
     Raises:
-        ValueError: If a choice is none of those known, or the distance is negative.
+        InvalidArgumentError: If a choice is none of those known, or the distance is negative.
     """
 
     on_disorder: OnDisorder = "error"
@@ -33,11 +35,11 @@ class ReadOptions:
     def __post_init__(self) -> None:
         for name, choices in (("on_disorder", OnDisorder), ("on_formula", OnFormula)):
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"{name} is {getattr(self, name)!r}, expected one of {get_args(choices)}"
                 )
         if not self.min_distance >= 0.0:
-            raise ValueError(f"min_distance is {self.min_distance}, expected 0 Å or more")
+            raise InvalidArgumentError(f"min_distance is {self.min_distance}, expected 0 Å or more")
 
     def as_dict(self) -> dict[str, str | float]:
         """Plain values by name, for fingerprints and manifests."""

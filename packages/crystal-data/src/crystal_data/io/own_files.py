@@ -9,26 +9,26 @@ from typing import Any
 
 import yaml
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.yaml_text import NestingError, load_yaml
 
 
-class DamagedFileError(ValueError):
+class DamagedFileError(CrystalError, ValueError):
     """A file that is not what the program that wrote it left; the message names it."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(path, what)
         self.path = path
         self.what = " ".join(what.split())
+        super().__init__(
+            f"{path}: damaged: {self.what}",
+            "restore it, or delete it and run the command that writes it again",
+        )
 
     @property
     def without_remedy(self) -> str:
         """File and fault, for messages that have a better remedy."""
         return f"{self.path}: {self.what}"
-
-    def __str__(self) -> str:
-        remedy = "restore it, or delete it and run the command that writes it again"
-        return f"{self.path}: damaged: {self.what}; {remedy}"
 
 
 def read_json(path: Path) -> Any:
@@ -75,6 +75,18 @@ def read_rows(path: Path, columns: tuple[str, ...] = ()) -> list[dict[str, str]]
                 path, f"row {number} has {len(row)} cells, the header {len(header)}"
             )
     return [dict(zip(names, map(read_cell, row), strict=True)) for row in rows]
+
+
+def read_number(path: Path, column: str, cell: str) -> float:
+    """The number in a cell of a CSV file; NaN if it is empty.
+
+    Raises:
+        DamagedFileError: If it holds something else.
+    """
+    try:
+        return float(cell) if cell else float("nan")
+    except ValueError as error:
+        raise DamagedFileError(path, f"column {column} holds {cell!r}, not a number") from error
 
 
 def _parsed(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection
+from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason, Rejection
 from crystal_data.io.cif import parse_cif
 from crystal_data.io.distances import check_distances
 from crystal_data.io.options import DEFAULT, ReadOptions
@@ -25,7 +25,7 @@ def parse_record(record: Record, options: ReadOptions = DEFAULT) -> Crystal:
 
     Raises:
         InvalidCrystalError: With the reason, if the record cannot be used.
-        ValueError: If the record's format is none of those known.
+        InvalidArgumentError: If the record's format is none of those known.
     """
     name, structure = record.identifier, record.structure
     if isinstance(structure, Crystal):
@@ -41,7 +41,9 @@ def parse_record(record: Record, options: ReadOptions = DEFAULT) -> Crystal:
         return parse_poscar(structure, name, options)
     if record.format == "json":
         return parse_json(structure, name, options)
-    raise ValueError(f"{name}: format is {record.format!r}, expected 'cif', 'poscar' or 'json'")
+    raise InvalidArgumentError(
+        f"{name}: format is {record.format!r}, expected 'cif', 'poscar' or 'json'"
+    )
 
 
 def parse_records(

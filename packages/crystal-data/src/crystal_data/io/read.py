@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, OnInvalid, Reason, Rejection
+from crystal_data.errors import (
+    InvalidArgumentError,
+    InvalidCrystalError,
+    OnInvalid,
+    Reason,
+    Rejection,
+)
 from crystal_data.io.ase import from_ase
 from crystal_data.io.options import DEFAULT, UNCHECKED, OnDisorder, ReadOptions
 from crystal_data.io.parse import parse_records, rejection_of
@@ -61,11 +67,11 @@ def read_crystals(
 
     Raises:
         InvalidCrystalError: If ``on_invalid`` is ``error`` and something cannot be used.
-        ValueError: If ``on_invalid`` is none of those known.
-        TypeError: If an input is of no known kind.
+        InvalidArgumentError: If ``on_invalid`` is none of those known, or an input is of no known
+            kind.
     """
     if on_invalid not in ("error", "skip"):
-        raise ValueError(f"on_invalid is {on_invalid!r}, expected 'error' or 'skip'")
+        raise InvalidArgumentError(f"on_invalid is {on_invalid!r}, expected 'error' or 'skip'")
     ignored: list[str] = []
     crystals: list[Crystal] = []
     rejected: list[Rejection] = []
@@ -134,7 +140,7 @@ def _of_object(value: Any, default_name: str, options: ReadOptions) -> Record | 
         elif _is_atoms(value):
             crystal = from_ase(value, options=UNCHECKED)
         else:
-            raise TypeError(
+            raise InvalidArgumentError(
                 f"{default_name} is a {type(value).__name__}; expected a path, a Crystal, a "
                 "pymatgen Structure or its dict, ASE Atoms, or a list of these"
             )

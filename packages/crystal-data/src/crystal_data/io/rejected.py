@@ -4,10 +4,11 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from crystal_data.errors import Reason, Rejection
+from crystal_data.errors import Reason, Rejection, SourceError
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_text, write_text
 
+REJECTED = "rejected.csv"
 COLUMNS = ("id", "file", "stage", "reason", "detail")
 
 
@@ -28,7 +29,7 @@ def read_rejected(path: str | Path) -> list[Rejection]:
     """The rows of a table that ``write_rejected`` wrote.
 
     Raises:
-        ValueError: If the columns are others, a reason is not one of ``Reason``, or it is damaged.
+        SourceError: If the columns are others, a reason is not one of ``Reason``, or it is damaged.
     """
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
@@ -43,4 +44,4 @@ def read_rejected(path: str | Path) -> list[Rejection]:
                 for name, where, stage, reason, detail in rows
             ]
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise SourceError(f"{path}: {error}") from error

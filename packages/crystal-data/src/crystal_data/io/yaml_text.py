@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 
+from crystal_data.errors import CrystalError
+
 MAX_LEVELS = 100  # shipped ones have up to 8
 _INDICATORS = "[{-?:"  # each level begins with one of them
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class NestingError(RecursionError):
+class NestingError(CrystalError, RecursionError):
     """A text with more levels than a config can need."""
 
 
@@ -43,7 +45,8 @@ def check_nesting(text: str) -> None:
                 levels += 1
                 if levels > MAX_LEVELS:
                     raise NestingError(
-                        f"nested more than {MAX_LEVELS} levels deep; remove brackets or indentation"
+                        f"nested more than {MAX_LEVELS} levels deep",
+                        "remove brackets or indentation",
                     )
             elif isinstance(event, yaml.CollectionEndEvent):
                 levels -= 1

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from crystal_data.loading.domain import rejected_elements as rejected_elements
     from crystal_data.loading.domain import unsupported as unsupported
     from crystal_data.loading.groups import RowGroups as RowGroups
+    from crystal_data.loading.needs import BatchNeeds as BatchNeeds
     from crystal_data.loading.packing import Bound as Bound
     from crystal_data.loading.sampler import BatchRequest as BatchRequest
     from crystal_data.loading.sampler import CrystalSampler as CrystalSampler
 
 # Lightning takes seconds to import, so each part loads on first use.
 _EXPORTS = {
+    "BatchNeeds": "crystal_data.loading.needs",
     "BatchRequest": "crystal_data.loading.sampler",
     "Bound": "crystal_data.loading.packing",
     "CrystalDataModule": "crystal_data.loading.datamodule",

@@ -1,7 +1,7 @@
 """The data module of all packages: from a source to the batches that a model asks for."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +11,37 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from crystal_data.errors import OnInvalid
+from crystal_data.errors import InvalidArgumentError, OnInvalid
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
-from crystal_data.io.rejected import read_rejected, write_rejected
-from crystal_data.lightning_internals import uses_distributed_sampler
+from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
+from crystal_data.lightning_internals import is_trial, uses_distributed_sampler
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.groups import RowGroups
+from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.loading.packing import Bound
 from crystal_data.loading.sampler import CrystalSampler
 from crystal_data.processes.progress import say
+from crystal_data.run_folder import RunFolder
 from crystal_data.sources.base import CrystalSource
 from crystal_data.splits.chosen_rows import ChosenRows, choose_rows
 from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
-from crystal_data.store.notes import NOTES, write_notes
-from crystal_data.store.rejections import REJECTED
+from crystal_data.store.notes import write_notes
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
-
-_EXCLUDED = "excluded.csv"
 
 
 class CrystalDataModule(LightningDataModule):
     """Serves one source to any model.
 
-    The model says what it needs: ``graph_spec`` and ``targets`` are read from the LightningModule
-    that the Trainer runs, and ``corruptions``, transforms of what a model learns to repair, if it
-    has any: they come before ``transforms`` in training, with the same draws in every evaluation.
-    Outside a Trainer, call :meth:`configure`.
+    The LightningModule that the Trainer runs states what it needs (:class:`BatchNeeds`). Outside a
+    Trainer, and for a LightningModule that states nothing, call :meth:`configure`.
 
     Args:
         source: Where the crystals come from.
@@ -96,7 +93,7 @@ class CrystalDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size is None and max_atoms is None and max_edges is None:
-            raise ValueError("give batch_size, max_atoms or max_edges")
+            raise InvalidArgumentError("give batch_size, max_atoms or max_edges")
         self.source = source
         self.batch_size = batch_size
         self.max_atoms = max_atoms
@@ -113,8 +110,7 @@ class CrystalDataModule(LightningDataModule):
         self.predict_split = predict_split
         self.length_buckets = length_buckets
         self.balance = balance
-        self._targets: tuple[str, ...] = ()
-        self._graph_spec: GraphSpec | None = None
+        self._configured = BatchNeeds()
         self._served: tuple[str, ...] = ()
         self._store: CrystalStore | None = None
         self._chosen: ChosenRows | None = None
@@ -129,35 +125,14 @@ class CrystalDataModule(LightningDataModule):
             targets: Columns that batches bring along.
             graph_spec: Edges that batches have; None for none.
         """
-        self._targets = tuple(targets)
-        self._graph_spec = graph_spec
+        self._configured = BatchNeeds(tuple(targets), graph_spec)
         return self
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Columns that the model learns or is scored on."""
-        return tuple(getattr(self._module(), "targets", self._targets))
-
-    @property
-    def graph_spec(self) -> GraphSpec | None:
-        """Edges that the model wants; None for none."""
-        spec: GraphSpec | None = getattr(self._module(), "graph_spec", self._graph_spec)
-        return spec
-
-    @property
-    def supported_elements(self) -> Collection[int] | None:
-        """Atomic numbers that the model has; None for all."""
-        model = getattr(self._module(), "model", None)
-        elements: Collection[int] | None = getattr(model, "supported_elements", None)
-        return elements
-
-    @property
-    def corruptions(self) -> tuple[Transform, ...]:
-        """What is done to the crystals that the model learns to repair."""
-        return tuple(getattr(self._module(), "corruptions", ()))
-
-    def _module(self) -> Any:
-        return None if self.trainer is None else self.trainer.lightning_module
+    def needs(self) -> BatchNeeds:
+        """What the model needs."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module.needs if isinstance(module, NeedsBatches) else self._configured
 
     @property
     def store(self) -> CrystalStore:
@@ -175,10 +150,13 @@ class CrystalDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         predicts = self.trainer is not None and self.trainer.state.fn == "predict"
         store = self._open(self.source, self.on_invalid or ("skip" if predicts else "error"))
-        if self.graph_spec is not None and (self.max_edges is not None or not self._moves_atoms()):
-            store.add_edges(self.graph_spec)
+        needs = self.needs
+        # Edges of atoms that are moved are found anew in every batch.
+        are_moved = any(corruption.moves_atoms for corruption in needs.corruptions)
+        if needs.graph_spec is not None and (self.max_edges is not None or not are_moved):
+            store.add_edges(needs.graph_spec)
         if self.trainer is None or self.trainer.state.fn == "fit":
-            self._exclude(store, choose_rows(store, self.split, self.targets, self.seed))
+            self._exclude(store, choose_rows(store, self.split, self.needs.targets, self.seed))
 
     @override
     def setup(self, stage: str | None = None) -> None:
@@ -190,8 +168,8 @@ class CrystalDataModule(LightningDataModule):
         )
         # Crystals can be predicted that nobody has labels for; a target that is missing elsewhere
         # is an error.
-        known = store.properties if stage == "predict" else self.targets
-        self._served = tuple(name for name in self.targets if name in known)
+        known = store.properties if stage == "predict" else self.needs.targets
+        self._served = tuple(name for name in self.needs.targets if name in known)
         chosen = self._chosen = choose_rows(store, self.split, self._served, self.seed)
         self._exclusion = Exclusion(chosen.rows["train"], "")
         is_first = self.trainer is None or self.trainer.is_global_zero
@@ -200,16 +178,9 @@ class CrystalDataModule(LightningDataModule):
             chosen.rows["train"] = self._first_of_shuffle(self._exclusion.rows)
             if is_first:
                 say(self._summary(chosen, self._exclusion))
-        if (
-            self.trainer is not None
-            and is_first
-            and not getattr(self.trainer, "fast_dev_run", False)
-        ):
-            self._write_reports(store, stage, Path(self.trainer.default_root_dir))
-
-    def _moves_atoms(self) -> bool:
-        """Whether edges of the stored positions are of no use."""
-        return any(corruption.moves_atoms for corruption in self.corruptions)
+        if self.trainer is not None and is_first and not is_trial(self.trainer):
+            run = RunFolder(Path(self.trainer.default_root_dir))
+            self._write_reports(store, stage, run)
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(
@@ -225,14 +196,14 @@ class CrystalDataModule(LightningDataModule):
 
     def _first_of_shuffle(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(rows) == 0:
-            raise ValueError(
-                f"{self.source.name}: no row is left to train on; the targets are {self.targets}, "
-                f"split is {self.split} and exclude is {self.exclude}"
+            raise InvalidArgumentError(
+                f"{self.source.name}: no row is left to train on; the targets are "
+                f"{self.needs.targets}, split is {self.split} and exclude is {self.exclude}"
             )
         if self.train_size is None:
             return rows
         if not 1 <= self.train_size <= len(rows):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{self.source.name}: train_size is {self.train_size}, of {len(rows)} rows that "
                 "there are to train on"
             )
@@ -250,21 +221,21 @@ class CrystalDataModule(LightningDataModule):
             parts.append(f"{exclusion.num_excluded} left out of train, see excluded.csv")
         return "; ".join(parts)
 
-    def _write_reports(self, store: CrystalStore, stage: str | None, run: Path) -> None:
-        # What is predicted may be other data than the run's own, whose table has to stay.
-        folder = run / "predictions" if stage == "predict" else run
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write_reports(self, store: CrystalStore, stage: str | None, run: RunFolder) -> None:
+        # What is predicted may be other data than the run's own, whose tables have to stay.
+        tables = run.predicted_data_tables if stage == "predict" else run.data_tables
+        tables.folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
             rejected = read_rejected(store.path / REJECTED)
             if stage == "predict":
-                rejected += rejected_elements(store, self.supported_elements)
-            write_rejected(folder / REJECTED, rejected)
-        write_notes(folder / NOTES, store)
+                rejected += rejected_elements(store, self.needs.supported_elements)
+            write_rejected(tables.rejected, rejected)
+        write_notes(tables.notes, store)
         if self._exclusion is not None and self._exclusion.table:
-            write_text(folder / _EXCLUDED, self._exclusion.table)
+            write_text(tables.excluded, self._exclusion.table)
         elif stage == "fit":
             # An earlier training in the same folder may have left one.
-            (folder / _EXCLUDED).unlink(missing_ok=True)
+            tables.excluded.unlink(missing_ok=True)
 
     def sample_ids(self, split: str) -> NDArray[np.int64]:
         """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.
@@ -279,24 +250,24 @@ class CrystalDataModule(LightningDataModule):
             # A row without labels can be predicted all the same, so the store is asked.
             rows = np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
             # One crystal that the model cannot take must not stop the others.
-            refused = list(unsupported(self.store, self.supported_elements))
+            refused = list(unsupported(self.store, self.needs.supported_elements))
             return rows[~np.isin(rows, refused)]
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
         """Labels of the training rows, NaN where there is none: what normalizers fit on."""
-        return self.store.targets(self.targets, self.sample_ids("train"))
+        return self.store.targets(self.needs.targets, self.sample_ids("train"))
 
     def training_domain(self) -> dict[str, Any]:
         """Elements, sizes and labels of the training rows, for artifacts."""
-        return training_domain(self.store, self.sample_ids("train"), self.targets)
+        return training_domain(self.store, self.sample_ids("train"), self.needs.targets)
 
     def groups(self, column: str) -> RowGroups:
         """The groups that a column of text divides the store into.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
-            ValueError: If it does not hold text.
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If it does not hold text.
         """
         return RowGroups.of(self.store, column)
 
@@ -352,7 +323,9 @@ class CrystalDataModule(LightningDataModule):
     def _loader(self, split: str, *, is_training: bool = False) -> DataLoader[CrystalBatch]:
         rows = self.sample_ids(split)
         if len(rows) == 0:
-            raise ValueError(f"{self.source.name} has no {split} rows; split is {self.split}")
+            raise InvalidArgumentError(
+                f"{self.source.name} has no {split} rows; split is {self.split}"
+            )
         rank, world_size = self._place()
         num_atoms = self.store.num_atoms[rows]
         sampler = CrystalSampler(
@@ -369,11 +342,11 @@ class CrystalDataModule(LightningDataModule):
             else None,
         )
         # Predictions are for the crystals as they are.
-        corruptions = () if split == "predict" else self.corruptions
+        corruptions = () if split == "predict" else self.needs.corruptions
         dataset = CrystalDataset(
             self.store,
             targets=self._served,
-            graph_spec=self.graph_spec,
+            graph_spec=self.needs.graph_spec,
             transforms=(*corruptions, *(self.transforms if is_training else ())),
             seed=self.seed,
         )
@@ -390,9 +363,9 @@ class CrystalDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         if self.trainer.world_size > 1 and uses_distributed_sampler(self.trainer):
-            raise ValueError(
-                "CrystalDataModule deals the rows out to the devices itself; "
-                "pass use_distributed_sampler=False to the Trainer"
+            raise InvalidArgumentError(
+                "CrystalDataModule deals the rows out to the devices itself",
+                "pass use_distributed_sampler=False to the Trainer",
             )
         return self.trainer.global_rank, self.trainer.world_size
 
@@ -401,9 +374,13 @@ class CrystalDataModule(LightningDataModule):
         if self.max_atoms is not None:
             bounds.append(Bound("max_atoms", self.max_atoms, num_atoms))
         if self.max_edges is not None:
-            edges = None if self.graph_spec is None else self.store.edges(self.graph_spec)
+            edges = (
+                None if self.needs.graph_spec is None else self.store.edges(self.needs.graph_spec)
+            )
             if edges is None:
-                raise ValueError("max_edges bounds batches with edges; this model asks for none")
+                raise InvalidArgumentError(
+                    "max_edges bounds batches with edges; this model asks for none"
+                )
             bounds.append(Bound("max_edges", self.max_edges, np.diff(edges.offsets)[rows]))
         return tuple(bounds)
 
@@ -412,7 +389,9 @@ def _split_name(split: str) -> SplitName:
     for name in SPLIT_NAMES:
         if name == split:
             return name
-    raise ValueError(f"no split {split!r}; there are {', '.join(SPLIT_NAMES)} and predict")
+    raise InvalidArgumentError(
+        f"no split {split!r}; there are {', '.join(SPLIT_NAMES)} and predict"
+    )
 
 
 def _unchanged(batch: Any) -> Any:

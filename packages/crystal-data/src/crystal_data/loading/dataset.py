@@ -54,7 +54,7 @@ class CrystalDataset(Dataset[CrystalBatch]):
         rng = SampleRandom(self._seed, request.epoch, batch.sample_id)
         for transform in self._transforms:
             batch = transform(batch, rng)
-        if self._graph_spec is not None and "edge_index" not in batch:
+        if self._graph_spec is not None and batch.edge_index is None:
             batch = batch.with_edges(self._graph_spec)
         batch.is_filler = request.is_filler
         if batch.is_filler:

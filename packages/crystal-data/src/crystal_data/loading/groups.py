@@ -26,8 +26,8 @@ class RowGroups:
         """Groups by a property that holds text.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
-            ValueError: If it does not hold text.
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If it does not hold text.
         """
         names, of_row = np.unique(
             np.array(store.strings(column)[:], dtype=str), return_inverse=True

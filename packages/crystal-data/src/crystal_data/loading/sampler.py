@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.loading.groups import equal_shares
 from crystal_data.loading.packing import Bound, cut_by_bounds, cut_by_count, spread
 
@@ -61,8 +62,8 @@ class CrystalSampler(Sampler[BatchRequest]):
         groups: Group of each row, for equal shares in training; int64 ``[rows]``.
 
     Raises:
-        ValueError: If there are no rows, no limit, fewer rows in a step than ranks, or a row alone
-            is beyond a bound.
+        InvalidArgumentError: If there are no rows, no limit, fewer rows in a step than ranks, or a
+            row alone is beyond a bound.
     """
 
     def __init__(
@@ -95,20 +96,21 @@ class CrystalSampler(Sampler[BatchRequest]):
 
     def _check(self) -> None:
         if len(self._rows) == 0:
-            raise ValueError("there are no rows to make batches of")
+            raise InvalidArgumentError("there are no rows to make batches of")
         if self._batch_size is None and not self._bounds:
-            raise ValueError("give batch_size, max_atoms or max_edges")
+            raise InvalidArgumentError("give batch_size, max_atoms or max_edges")
         if self._batch_size is not None and self._batch_size < self._world_size:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"batch_size counts the rows of all ranks together: {self._batch_size} is less "
                 f"than one for each of {self._world_size} ranks"
             )
         for bound in self._bounds:
             worst = int(np.argmax(bound.sizes))
             if bound.sizes[worst] > bound.limit:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"row {self._rows[worst]} of the store alone counts {bound.sizes[worst]}, more "
-                    f"than {bound.name}={bound.limit}; raise {bound.name} to at least that"
+                    f"than {bound.name}={bound.limit}",
+                    f"raise {bound.name} to at least that",
                 )
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.options import MIN_DISTANCE
 from crystal_data.metrics.matching import (
     DEFAULT_SETTINGS,
@@ -69,7 +70,7 @@ def match_rate(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If the two differ in length, or are empty.
+        InvalidArgumentError: If the two differ in length, or are empty.
     """
     samples = [[prediction] for prediction in predictions]
     comparison = compare(samples, references, oxidation_states=oxidation_states, settings=settings)
@@ -99,13 +100,14 @@ def match_rate_at_k(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If k differs between references, or lengths do.
+        InvalidArgumentError: If k differs between references, or lengths do.
     """
     counts = Counter(len(samples) for samples in predictions)
     if len(counts) != 1 or 0 in counts:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"each reference needs the same number of predictions, got (number: references) "
-            f"{dict(counts)}; fill up with None"
+            f"{dict(counts)}",
+            "fill up with None",
         )
     comparison = compare(
         predictions, references, oxidation_states=oxidation_states, settings=settings
@@ -136,13 +138,13 @@ def metre(
         seed: Of the sampling, for the record.
 
     Raises:
-        ValueError: If there are no references.
+        InvalidArgumentError: If there are no references.
 
     Source:
         Martirossyan et al., "All that structure matches does not glitter", arXiv 2509.12178.
     """
     if not references:
-        raise ValueError("METRe needs at least one reference")
+        raise InvalidArgumentError("METRe needs at least one reference")
     by_composition = defaultdict(list)
     for index, prediction in enumerate(predictions):
         if prediction is not None:
@@ -245,7 +247,7 @@ def compare(
         ValueError: If the two differ in length, or are empty.
     """
     if len(predictions) != len(references) or not references:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"{len(predictions)} predictions for {len(references)} references; each reference "
             "needs its own, in the same order (None where none could be built)"
         )

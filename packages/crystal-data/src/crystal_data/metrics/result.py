@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.io.own_files import DamagedFileError, read_json
 
@@ -91,11 +92,14 @@ def write_results(
     Both are moved into place whole. NaN is written as null, in the table as an empty field.
 
     Raises:
-        ValueError: If the columns of the table differ in length, or the path ends in ``.csv``.
+        InvalidArgumentError: If the columns of the table differ in length, or the path ends in
+            ``.csv``.
     """
     path = Path(path)
     if path.suffix == ".csv":
-        raise ValueError(f"{path}: results are JSON and their table goes to .csv; name it .json")
+        raise InvalidArgumentError(
+            f"{path}: results are JSON and their table goes to .csv", "name it .json"
+        )
     if per_structure is not None:
         write_table(path.with_suffix(".csv"), per_structure)
     rows = []
@@ -111,11 +115,13 @@ def write_table(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write a table as CSV, moved into place whole; NaN and None are empty fields.
 
     Raises:
-        ValueError: If the columns differ in length.
+        InvalidArgumentError: If the columns differ in length.
     """
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"columns of the per-structure table differ in length: {lengths}")
+        raise InvalidArgumentError(
+            f"columns of the per-structure table differ in length: {lengths}"
+        )
     rows = zip(*columns.values(), strict=True)
     write_text(Path(path), csv_text(columns, (map(_cell, row) for row in rows)))
 
@@ -125,7 +131,7 @@ def read_results(path: str | Path) -> list[MetricResult]:
 
     Raises:
         DamagedFileError: If the file is no result file.
-        ValueError: If it is of a later format.
+        SourceError: If it is of a later format.
     """
     path = Path(path)
     content = read_json(path)
@@ -133,8 +139,8 @@ def read_results(path: str | Path) -> list[MetricResult]:
     if not isinstance(found, int):
         raise DamagedFileError(path, "not a result file")
     if found > FORMAT_VERSION:
-        raise ValueError(
-            f"{path}: format {found} is newer than {FORMAT_VERSION}; update crystal-data"
+        raise SourceError(
+            f"{path}: format {found} is newer than {FORMAT_VERSION}", "update crystal-data"
         )
     try:
         return [_result(row) for row in content["results"]]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystal_data.errors import InvalidArgumentError
+
 _CHUNK = 4_000_000  # resampled values held at once
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -39,19 +41,19 @@ def bootstrap_interval(
         statistic: Maps ``[resamples, n, ...]`` to ``[resamples]``; the mean over rows if None.
 
     Raises:
-        ValueError: If there are no values, or one is not finite.
+        InvalidArgumentError: If there are no values, or one is not finite.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
     """
     rows = np.asarray(values, dtype=np.float64)
     if rows.size == 0 or not np.isfinite(rows).all():
-        raise ValueError(
+        raise InvalidArgumentError(
             f"a bootstrap needs finite values, at least one; got {rows.size}, of which "
             f"{int((~np.isfinite(rows)).sum())} are not finite"
         )
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; it lies between 0 and 1")
+        raise InvalidArgumentError(f"confidence is {confidence}; it lies between 0 and 1")
     of = statistic or _row_mean
     step = max(1, _CHUNK // rows.size)
     resampled = np.concatenate(
@@ -76,11 +78,12 @@ def paired_bootstrap_interval(
     """Interval of the mean of ``values - others``, both measured on the same structures.
 
     Raises:
-        ValueError: If the two differ in length, are empty, or hold a value that is not finite.
+        InvalidArgumentError: If the two differ in length, are empty, or hold a value that is not
+            finite.
     """
     first, second = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"pairs need two arrays of the same length, got shapes {first.shape} and {second.shape}"
         )
     return bootstrap_interval(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.distances import nearest_distances
 from crystal_data.io.options import MIN_DISTANCE
 from crystal_data.metrics.result import (
@@ -69,15 +70,16 @@ def is_composition_valid(composition: Mapping[str, int], oxidation_states: Oxida
             tenth of the element's).
 
     Raises:
-        ValueError: If the table is another one or the composition is empty.
+        InvalidArgumentError: If the table is another one or the composition is empty.
     """
     if oxidation_states not in get_args(OxidationStates):
-        raise ValueError(
-            f"oxidation states {oxidation_states!r} are unknown; choose one of "
-            f"{', '.join(get_args(OxidationStates))}, never a default, since it changes the answer"
+        raise InvalidArgumentError(
+            f"oxidation states {oxidation_states!r} are unknown",
+            "choose one of "
+            f"{', '.join(get_args(OxidationStates))}, never a default, since it changes the answer",
         )
     if not composition:
-        raise ValueError("the composition has no elements")
+        raise InvalidArgumentError("the composition has no elements")
     factor = gcd(*composition.values())
     reduced = tuple(sorted((symbol, n // factor) for symbol, n in composition.items()))
     return _is_neutral(reduced, oxidation_states)

@@ -1,6 +1,6 @@
 """Sums over all processes, and batch statistics that do not depend on how many there are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -28,19 +28,15 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return values
 
 
-def all_reduce_sum_with_gradient(values: Tensor) -> Tensor:
-    """The sum over processes; every process receives the gradient of all their losses."""
-    return _AllReduceSum.apply(values) if world_size() > 1 else values
-
-
-class _AllReduceSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 - torch's signature
-        return all_reduce_sum(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
-        return all_reduce_sum(gradients[0])
+def average_over_processes(values: Sequence[Tensor]) -> None:
+    """Replaces each by its mean over processes; every process has the same shapes, in one order."""
+    if world_size() == 1 or not values:
+        return
+    flat = torch.cat([one.reshape(-1) for one in values])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    for one, mean in zip(values, flat.split([one.numel() for one in values]), strict=True):
+        one.copy_(mean.view_as(one))
 
 
 def global_mean(total: Tensor, count: Tensor) -> Tensor:

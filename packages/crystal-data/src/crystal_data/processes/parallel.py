@@ -1,19 +1,15 @@
 """One function over many chunks, in several processes, results in order."""
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Future
 from itertools import chain
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
-from threading import Thread
-from types import ModuleType
 from typing import TypeVar
+
+from crystal_data.errors import WorkerError
+from crystal_data.processes.workers import WORKER_NUMBER, WorkerLostError, Workers
 
 Item = TypeVar("Item")
 Task = TypeVar("Task")
@@ -45,7 +41,7 @@ def map_in_order(
             yield item, function(make_task(item))
             if num_workers is None and time.monotonic() - started > patience:
                 break
-        num_workers = _default_workers()
+        num_workers = num_cores()
     if num_workers:
         yield from _map_by_workers(function, remaining, make_task, num_workers)
 
@@ -59,59 +55,32 @@ def _map_by_workers(
     first = next(items, None)
     if first is None:
         return
-    pool = ProcessPoolExecutor(
-        num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
-    )
     # Enough in flight that no worker waits, few enough that memory stays bounded.
     pending: deque[tuple[Item, Future[Result]]] = deque()
     try:
-        for item in chain([first], items):
-            with without_main():
-                pending.append((item, pool.submit(function, make_task(item))))
-            if len(pending) > 2 * num_workers + 1:
+        with Workers(num_workers) as workers:
+            for item in chain([first], items):
+                pending.append((item, workers.submit(function, make_task(item))))
+                if len(pending) > 2 * num_workers + 1:
+                    done, future = pending.popleft()
+                    yield done, future.result()
+            while pending:
                 done, future = pending.popleft()
                 yield done, future.result()
-        while pending:
-            done, future = pending.popleft()
-            yield done, future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"one of {num_workers} worker processes died, perhaps for want of memory; "
-            "fewer num_workers need less, 0 does all work in this process"
+    except WorkerLostError as error:
+        raise WorkerError(
+            f"one of {num_workers} worker processes died, perhaps for want of memory",
+            "fewer num_workers need less, 0 does all work in this process",
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-def _default_workers() -> int:
+def num_cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _end_with_parent() -> None:
-    """Lets a worker end when its parent is killed, which would otherwise leave it waiting."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def without_main() -> Iterator[None]:
-    """Keeps new workers from importing the caller's script again.
-
-    They need nothing of it, and a script without a ``__main__`` guard would start itself anew in
-    every worker.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+def worker_number() -> int:
+    """Number of this worker among those that were started with it, from 0; 0 in another process."""
+    return int(os.environ.get(WORKER_NUMBER, "0"))

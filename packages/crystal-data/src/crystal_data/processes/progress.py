@@ -4,6 +4,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # Work shorter than this needs no bar.
 _QUIET_SECONDS = 2.0
@@ -25,6 +29,27 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
     Yields:
         A function to call with the number of structures that are newly done.
     """
+    started = time.monotonic()
+    done = 0
+    bar: Progress | None = None
+
+    def advance(count: int) -> None:
+        nonlocal done, bar
+        done += count
+        seconds = time.monotonic() - started
+        if seconds > _QUIET_SECONDS and sys.stderr.isatty():
+            bar = bar or _bar(description, total)
+            rate = f"{done / seconds:.0f}/s"
+            bar.update(bar.task_ids[0], completed=done, rate=rate)
+
+    try:
+        yield advance
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(description: str, total: int | None) -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -36,20 +61,6 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
-    task = bar.add_task(description, total=total, rate="")
-    started = time.monotonic()
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        seconds = time.monotonic() - started
-        if seconds > _QUIET_SECONDS and bar.console.is_terminal:
-            bar.start()
-            bar.update(task, completed=done, rate=f"{done / seconds:.0f}/s")
-
-    try:
-        yield advance
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+    bar.add_task(description, total=total, rate="")
+    bar.start()
+    return bar

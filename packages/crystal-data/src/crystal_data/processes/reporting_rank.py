@@ -1,69 +1,71 @@
 """Of the processes that train together, the one that tells the user why the run ends."""
 
 import atexit
-import os
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import torch.distributed as dist
 
 from crystal_data.processes.distributed import world_size
+from crystal_data.processes.launched import is_launched_first
 
-# Under this key of the processes' common store lies whether the user has been told of a mistake.
-_TOLD = "crystal/told"
+# Under this key of the processes' common store lies how many of them have ended with an error.
+_ENDED = "crystal/ended"
 _PATIENCE = timedelta(seconds=3)
 _LINGER = 1.5  # seconds
-_LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote worker", "failed to connect")
+_NOTE = (
+    "If this is about a lost connection: another process of this run has ended and reported "
+    "nothing. It may have been killed for want of memory."
+)
 
 
-def lost_other_process(error: BaseException) -> bool:
-    """Whether an error only says that another process is gone, not why."""
-    if not (dist.is_available() and isinstance(error, RuntimeError)) or world_size() == 1:
-        return False
-    return isinstance(error, dist.DistError) or any(words in str(error) for words in _LOST)
-
-
-def is_reporting_rank(*, knows_why: bool) -> bool:
-    """Whether this process tells the user why the run ends, so that exactly one does.
+def is_reporting_rank() -> bool:
+    """Whether this process tells the user of a mistake, so that exactly one does.
 
     All of them may make the same mistake, or one makes it and the others lose the connection to
-    it. The first process goes ahead; others wait a little for it. If it has only lost a connection
-    it waits for the process that knows why.
-
-    Args:
-        knows_why: False for a process that has only lost the connection to another.
+    it. The first process goes ahead; others wait a little for it.
     """
     if world_size() == 1:
-        # Not met yet: started side by side on the same input, by something that says so.
-        side_by_side = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_NTASKS" in os.environ
-        place = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
-        return place == "0" or not side_by_side
-    first = dist.get_rank() == 0
-    if not first and not knows_why:
+        return is_launched_first()  # they have not met yet
+    if dist.get_rank() > 0:
+        with suppress(dist.DistError):  # nobody yet, or the first process has ended and said why
+            dist.distributed_c10d._get_default_store().wait([_ENDED], _PATIENCE)
+    return _is_first_to_end()
+
+
+def follows_another(error: Exception) -> bool:
+    """Whether an error of no mistake only comes of the end of another process, which said why.
+
+    Collectives raise a ``DistError`` or, over gloo, a ``RuntimeError`` of no kind of its own when
+    another process is gone. A process says why it ends before it closes its connections, so the
+    others end after it.
+
+    Args:
+        error: What this process ends with. If it may be about a process that has said nothing, it
+            receives a note.
+    """
+    if world_size() == 1:
         return False
-    store = dist.distributed_c10d._get_default_store()
-    if not (first and knows_why) and _somebody_told(store):
-        return False
-    if store.add(_TOLD, 1) > 1:
+    first = _is_first_to_end()
+    if not (isinstance(error, dist.DistError) or type(error) is RuntimeError):
         return False
     if first:
-        # The store ends with this process; another that makes the same mistake may still ask.
+        error.add_note(_NOTE)
+    return not first
+
+
+def _is_first_to_end() -> bool:
+    try:
+        first: bool = dist.distributed_c10d._get_default_store().add(_ENDED, 1) == 1
+    except dist.DistError:
+        return False  # the store has ended with the first process
+    if first and dist.get_rank() == 0:
+        # The store ends with this process; others may still ask.
         atexit.register(_linger)
-    return True
+    return first
 
 
 def _linger() -> None:
     with suppress(KeyboardInterrupt):
         time.sleep(_LINGER)
-
-
-def _somebody_told(store: Any) -> bool:
-    try:
-        store.wait([_TOLD], _PATIENCE)
-    except dist.DistStoreError:
-        return False
-    except dist.DistNetworkError:
-        pass  # the first process has ended, and said why
-    return True

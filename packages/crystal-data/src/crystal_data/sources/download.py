@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.checked_json import read_json_object
 from crystal_data.io.files import write_text
 from crystal_data.io.own_files import DamagedFileError
@@ -38,7 +39,7 @@ class RemoteFile:
     sha256: str | None = None
 
 
-class DownloadError(OSError):
+class DownloadError(CrystalError):
     """A file that could not be fetched or is not the one expected."""
 
 
@@ -83,8 +84,8 @@ def fetch(
     path = home / file.path
     if not file.urls:
         raise DownloadError(
-            f"{path} is missing, and no address is known for it; place it there by hand, or set "
-            "CRYSTAL_DATA_HOME to the folder that has it"
+            f"{path} is missing, and no address is known for it",
+            "place it there by hand, or set CRYSTAL_DATA_HOME to the folder that has it",
         )
     with _folder_lock(file, path):
         found = find_file(file, home)
@@ -212,7 +213,7 @@ def _recorded(path: Path) -> _Recorded | None:
 
 def _log_error(path: Path, problem: str) -> DownloadError:
     return DownloadError(
-        f"{problem}; delete {_log_path(path)}: what it holds is recorded again at the next download"
+        problem, f"delete {_log_path(path)}: what it holds is recorded again at the next download"
     )
 
 

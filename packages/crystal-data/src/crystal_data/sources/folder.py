@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import Reason, Rejection, SourceError
+from crystal_data.errors import MissingFileError, Reason, Rejection, SourceError
 from crystal_data.io.formats import (
     SUFFIXES,
     format_of_name,
@@ -175,7 +175,7 @@ class FolderSource(CrystalSource):
         if not table.is_file():
             files = [path for path in present.by_name.values() if format_of_name(path)]
             if not files:
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"{folder.absolute()} has neither {self._table} nor files with "
                     f"{', '.join(SUFFIXES)} or named POSCAR"
                 )

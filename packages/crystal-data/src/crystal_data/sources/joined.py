@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from crystal_data.errors import Rejection
+from crystal_data.errors import InvalidArgumentError, Rejection
 from crystal_data.io.record import Record
 from crystal_data.sources.base import CrystalSource, combine_fingerprint
 
@@ -27,7 +27,7 @@ class JoinedSource(CrystalSource):
 
     def __init__(self, sources: Sequence[CrystalSource]) -> None:
         if not sources:
-            raise ValueError("JoinedSource: give at least one source")
+            raise InvalidArgumentError("JoinedSource: give at least one source")
         self.sources = tuple(sources)
 
     @property
@@ -42,9 +42,10 @@ class JoinedSource(CrystalSource):
         for source in self.sources:
             for name, unit in source.units.items():
                 if units.setdefault(name, unit) != unit:
-                    raise ValueError(
+                    raise InvalidArgumentError(
                         f"JoinedSource: '{name}' is in {unit} in {source.name} and in "
-                        f"{units[name]} before; one of them has to be converted"
+                        f"{units[name]} before",
+                        "one of them has to be converted",
                     )
         return units
 

@@ -36,13 +36,13 @@ def open_packed(path: Path) -> Iterator[io.BufferedReader]:
             with path.open("rb") as plain:
                 yield plain
     except (BadGzipFile, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise SourceError(f"{path} is damaged: {error}; fetch or pack it anew") from error
+        raise SourceError(f"{path} is damaged: {error}", "fetch or pack it anew") from error
     except (NotImplementedError, RuntimeError) as error:  # a password, an unknown compression
         if suffix != ".zip":
             raise
-        raise SourceError(f"{path} cannot be unpacked: {error}; unpack it first") from error
+        raise SourceError(f"{path} cannot be unpacked: {error}", "unpack it first") from error
     except UnicodeError as error:
-        raise SourceError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from error
+        raise SourceError(f"{path} is not text in UTF-8: {error}", "save it as UTF-8") from error
 
 
 def _only_name(archive: zipfile.ZipFile, path: Path) -> str:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
+from crystal_data.errors import (
+    InvalidCrystalError,
+    MissingFileError,
+    Reason,
+    Rejection,
+    SourceError,
+)
 from crystal_data.homes import data_home
 from crystal_data.io.record import SPLIT_NAMES, Record, Split, StructureFormat
 from crystal_data.io.site_lists import crystal_from_jarvis
@@ -28,9 +34,9 @@ def _present(file: RemoteFile, root: str | Path | None) -> Path:
     home = data_home(root)
     path = find_file(file, home)
     if path is None:
-        raise FileNotFoundError(
-            f"{home / file.path} is missing; call prepare() to download it, or set "
-            "CRYSTAL_DATA_HOME to the folder that has it"
+        raise MissingFileError(
+            f"{home / file.path} is missing",
+            "call prepare() to download it, or set CRYSTAL_DATA_HOME to the folder that has it",
         )
     return path
 
@@ -183,8 +189,8 @@ class _LeaderboardSource(CrystalSource):
         for number, entry in enumerate(iter_json_list(path), start=1):
             if not isinstance(entry, dict) or self.info.identifier not in entry:
                 raise SourceError(
-                    f"{path}: entry {number} has no {self.info.identifier}; delete the file, or "
-                    "fetch it again"
+                    f"{path}: entry {number} has no {self.info.identifier}",
+                    "delete the file, or fetch it again",
                 )
             identifier = str(entry[self.info.identifier])
             if identifier in self.known_duplicates and identifier not in waiting:
@@ -222,7 +228,7 @@ class _LeaderboardSource(CrystalSource):
                 listed = json.load(file)
             except (json.JSONDecodeError, RecursionError) as error:
                 raise SourceError(
-                    f"{path} is damaged: {error}; delete it, or fetch it again"
+                    f"{path} is damaged: {error}", "delete it, or fetch it again"
                 ) from error
         if not all(
             isinstance(listed, dict) and isinstance(listed.get(s), dict) for s in SPLIT_NAMES

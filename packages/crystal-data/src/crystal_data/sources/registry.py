@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.record import SPLIT_NAMES
 from crystal_data.sources.download import RemoteFile
 from crystal_data.sources.table_cells import Kind
@@ -228,10 +229,10 @@ def describe(name: str) -> DatasetInfo:
     """What is known about a public data set.
 
     Raises:
-        ValueError: If there is none of this name, with the nearest one.
+        InvalidArgumentError: If there is none of this name, with the nearest one.
     """
     if name not in _BY_NAME:
         near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"no data set {name!r}{hint} Known: {', '.join(_BY_NAME)}")
+        raise InvalidArgumentError(f"no data set {name!r}{hint} Known: {', '.join(_BY_NAME)}")
     return _BY_NAME[name]

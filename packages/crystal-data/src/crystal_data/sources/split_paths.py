@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from crystal_data.errors import InvalidArgumentError, MissingFileError
 from crystal_data.io.record import Split
 
 
@@ -26,7 +27,7 @@ class SplitPaths:
         """Check what was given, without looking at the disk.
 
         Raises:
-            ValueError: If there is neither ``path`` nor ``train``, or both.
+            InvalidArgumentError: If there is neither ``path`` nor ``train``, or both.
         """
         by_split: tuple[tuple[Split, str | Path | None], ...] = (
             ("train", train),
@@ -35,7 +36,7 @@ class SplitPaths:
         )
         given: list[tuple[Split, str | Path]] = [(s, p) for s, p in by_split if p is not None]
         if (path is None) == (not given):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{owner} takes either path=, or one of train=, val= and test= for each split; "
                 f"got path={path!r} and {dict(given)}"
             )
@@ -53,11 +54,11 @@ class SplitPaths:
         """The same paths, all of which exist.
 
         Raises:
-            FileNotFoundError: If one does not.
+            MissingFileError: If one does not.
         """
         for _, path in self.paths:
             if not path.exists():
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"{path.absolute()} does not exist; relative paths start at the current folder"
                 )
         return list(self.paths)

@@ -138,7 +138,7 @@ class TableSource(CrystalSource):
         """The files that are read, with the split that each one is.
 
         Raises:
-            FileNotFoundError: If one is missing.
+            MissingFileError: If one is missing.
         """
         return self._paths.existing()
 
@@ -168,7 +168,8 @@ class TableSource(CrystalSource):
             raise SourceError(
                 f"{self.name}: no column of structures among {', '.join(present)}; expected one "
                 f"of {', '.join(STRUCTURE_COLUMNS)} or the OPTIMADE columns "
-                f"{', '.join(OPTIMADE_COLUMNS)}; name it with structure="
+                f"{', '.join(OPTIMADE_COLUMNS)}",
+                "name it with structure=",
             )
         absent = [name for name in self._declared if name not in present]
         if absent and not self._columns_may_lack:

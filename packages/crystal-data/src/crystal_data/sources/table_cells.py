@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.record import PropertyValue
 
 Kind = Literal["number", "vector", "per_atom", "text", "skip"]
@@ -22,7 +23,7 @@ _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
-class BadCellError(ValueError):
+class BadCellError(CrystalError, ValueError):
     """A cell that is not of its column's kind."""
 
 
@@ -72,7 +73,8 @@ def parse_number(cell: object) -> float:
         if _THOUSANDS.fullmatch(cell):
             raise AmbiguousNumberError(
                 f"{cell.strip()} may be {cell.strip().replace(',', '.')} or "
-                f"{cell.strip().replace(',', '')}; write numbers with a decimal point"
+                f"{cell.strip().replace(',', '')}",
+                "write numbers with a decimal point",
             )
         number = float(cell.replace(",", "."))
     elif isinstance(cell, Real):
@@ -208,8 +210,9 @@ def convert(
                 properties[name] = parse_text(cell)
         except BadCellError as error:
             raise BadCellError(
-                f"column {name}: {error}; correct the cell, leave it empty, or declare the "
-                f"column with columns={{{name!r}: 'text'}}"
+                f"column {name}: {error}",
+                "correct the cell, leave it empty, or declare the "
+                f"column with columns={{{name!r}: 'text'}}",
             ) from None
     return properties
 

@@ -100,8 +100,8 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         for number, row in lines:
             if len(row) != len(header):
                 raise SourceError(
-                    f"{path}, line {number}: {len(row)} cells where the header has "
-                    f"{len(header)}; quote cells that hold separators or line ends"
+                    f"{path}, line {number}: {len(row)} cells where the header has {len(header)}",
+                    "quote cells that hold separators or line ends",
                 )
             yield dict(zip(names, row[skipped:], strict=True))
 
@@ -155,7 +155,7 @@ def _parquet(path: Path) -> Iterator["ParquetFile"]:
     except (SourceError, FileNotFoundError):
         raise
     except (ArrowException, OSError, ValueError, OverflowError) as error:
-        raise SourceError(f"{path} is damaged: {error}; fetch or write it anew") from error
+        raise SourceError(f"{path} is damaged: {error}", "fetch or write it anew") from error
 
 
 def _check_sizes(file: "ParquetFile", path: Path) -> None:

@@ -38,7 +38,7 @@ def choose_rows(
         seed: Of a split that is drawn for want of another.
 
     Raises:
-        KeyError: If a target does not exist; the message names those alike.
+        MissingColumnError: If a target does not exist; the message names those alike.
     """
     has_label = labelled(store, targets)
     is_drawn = splitter is None and len(store.rows_of("")) == len(store)

@@ -15,7 +15,7 @@ _CRYSTALS_PER_CHUNK = 16_384
 
 
 class CrystalTable(Protocol):
-    """What splits and guards need of a ``CrystalStore``."""
+    """What splits need of a ``CrystalStore``."""
 
     num_atoms: Any
 

@@ -3,27 +3,28 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import MissingFileError
 from crystal_data.io.checked_json import (
     read_json_object,
     verify_checksum,
     with_checksum,
 )
 from crystal_data.io.csv_cells import read_csv
-from crystal_data.io.files import write_text
+from crystal_data.io.files import csv_text, write_text
 from crystal_data.io.own_files import DamagedFileError
 from crystal_data.io.record import Split
 from crystal_data.processes.locking import locked
 from crystal_data.processes.progress import say
 from crystal_data.sources.base import CrystalSource
 from crystal_data.sources.hashing import hash_file
-from crystal_data.splits.exclude import CrystalSet, excluded_rows
+from crystal_data.splits.leaks import CrystalSet, Leak, find_leaks
 from crystal_data.splits.split import SplitRows
 from crystal_data.store.store import CrystalStore
 
@@ -92,13 +93,41 @@ def exclude(
 
     def compare() -> str:
         sets = [_crystal_set(item, store, rows, open_source) for item in against]
-        return excluded_rows(store, train, sets).table
+        found = find_leaks(CrystalSet.from_store(store, train), sets)
+        _report(store, train, sets, list(found.values()))
+        return _table_text(found.values())
 
     table = compare() if store.path is None else _recalled(store.path, rows, against, compare)
     left_out = {row["id"] for row in read_csv(io.StringIO(table, newline=""))}
     identifiers = store.strings("identifier").take(train)
     is_kept = np.array([identifier not in left_out for identifier in identifiers], dtype=bool)
     return Exclusion(train[is_kept], table)
+
+
+def _report(
+    store: CrystalStore,
+    train: NDArray[np.int64],
+    sets: Sequence[CrystalSet],
+    leaks: Sequence[Leak],
+) -> None:
+    if leaks:
+        undecided = sum(leak.how in ("timeout", "error") for leak in leaks)
+        why = f" ({undecided} because no comparison was possible)" if undecided else ""
+        names = ", ".join(one.name for one in sets)
+        say(
+            f"{store.metadata['source']}: {len(leaks)} of {len(train)} training rows stand in "
+            f"{names} and are left out{why}"
+        )
+
+
+def _table_text(leaks: Iterable[Leak]) -> str:
+    return csv_text(
+        ("id", "matched_id", "evaluation_set", "how"),
+        (
+            (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
+            for leak in leaks
+        ),
+    )
 
 
 def _recalled(
@@ -142,7 +171,7 @@ def _fingerprint(item: Excluded, rows: SplitRows) -> list[str]:
     if item in (own := _own_sets(rows)):
         return ["own", hashlib.sha256(np.ascontiguousarray(own[item]).data).hexdigest()]
     if not Path(item).is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"exclude: {item!r} is neither {' nor '.join(own)} nor a file of identifiers, which "
             "is given in brackets, [ids.txt]; another source is given by its class_path"
         )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.splits.compositions import CrystalTable
 from crystal_data.splits.split import (
     SplitRows,
@@ -43,12 +44,12 @@ class KFoldSplit(Splitter):
 
     def __post_init__(self) -> None:
         if self.num_folds < 2 or not 0 <= self.fold < self.num_folds:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"fold={self.fold} of num_folds={self.num_folds}: at least 2 folds, counted from "
                 "0, so that the last is num_folds - 1"
             )
         if not 0 <= self.val < 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"val={self.val} is a share of the rows that are not tested: at least 0, less "
                 "than 1"
             )
@@ -92,14 +93,15 @@ def fold_numbers(
         Numbers from 0; sizes of folds differ by no more than the largest group.
 
     Raises:
-        ValueError: If two identifiers are alike, or there are fewer groups than folds.
+        InvalidArgumentError: If two identifiers are alike, or there are fewer groups than folds.
     """
     order = sorted_order(identifiers)
     member = np.arange(len(order)) if groups is None else group_numbers(groups[order])
     sizes = np.bincount(member)
     if len(sizes) < num_folds:
-        raise ValueError(
-            f"{len(sizes)} groups cannot fill {num_folds} folds; use fewer folds or smaller groups"
+        raise InvalidArgumentError(
+            f"{len(sizes)} groups cannot fill {num_folds} folds",
+            "use fewer folds or smaller groups",
         )
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     # Small groups come last, so that they even out what large ones leave uneven.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_data.errors import SourceError
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.record import SPLIT_NAMES, SplitName
 from crystal_data.sources.packed import open_text
@@ -58,7 +58,7 @@ class RatioSplit(Splitter):
 
     def __post_init__(self) -> None:
         if min(self.val, self.test) < 0 or self.val + self.test >= 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"val={self.val} and test={self.test} are shares of all rows: each at least 0, "
                 "together less than 1"
             )
@@ -88,7 +88,7 @@ class ColumnSplit(Splitter):
         values = np.array([str(value) for value in row_values(table, self.column, rows)], dtype=str)
         strange = sorted(set(values.tolist()) - {*SPLIT_NAMES, ""})
         if strange:
-            raise ValueError(
+            raise SourceError(
                 f"column {self.column!r} holds {strange[0]!r}; expected train, val, test or nothing"
             )
         _say_left_out(int((values == "").sum()), len(rows), f"column {self.column!r} is empty")
@@ -143,7 +143,8 @@ def ratio_split(
         Positions of each split, in rising order: disjoint, and complete together.
 
     Raises:
-        ValueError: If two identifiers are alike, or there are fewer groups than splits to fill.
+        InvalidArgumentError: If two identifiers are alike, or there are fewer groups than splits to
+            fill.
     """
     names = np.asarray(identifiers, dtype=str)
     order = sorted_order(identifiers)
@@ -154,9 +155,9 @@ def ratio_split(
     member = group_numbers(np.asarray(groups)[order])
     sizes = np.bincount(member)
     if len(names) and len(sizes) < len(wanted):
-        raise ValueError(
-            f"{len(sizes)} groups cannot fill {' and '.join(wanted)}; use smaller groups, or "
-            "leave a split out with a share of 0"
+        raise InvalidArgumentError(
+            f"{len(sizes)} groups cannot fill {' and '.join(wanted)}",
+            "use smaller groups, or leave a split out with a share of 0",
         )
     owner = _deal(np.random.default_rng(seed).permutation(len(sizes)), sizes, wanted)
     split_of_row = np.empty(len(names), dtype=object)
@@ -168,13 +169,15 @@ def sorted_order(identifiers: Sequence[str]) -> NDArray[np.int64]:
     """Positions by identifier: what is drawn in this order is the same for any order of rows.
 
     Raises:
-        ValueError: If two identifiers are alike.
+        InvalidArgumentError: If two identifiers are alike.
     """
     names = np.asarray(identifiers, dtype=str)
     order = np.argsort(names, kind="stable")
     doubled = names[order][1:][names[order][1:] == names[order][:-1]]
     if len(doubled):
-        raise ValueError(f"identifier {str(doubled[0])!r} stands twice; splits need them to differ")
+        raise InvalidArgumentError(
+            f"identifier {str(doubled[0])!r} stands twice; splits need them to differ"
+        )
     return order
 
 
@@ -214,19 +217,20 @@ def id_split(identifiers: Sequence[str], lists: dict[str, list[str]]) -> SplitRo
     """Positions of listed identifiers.
 
     Raises:
-        ValueError: If an identifier is in two lists, or in a list but not among ``identifiers``.
+        InvalidArgumentError: If an identifier is in two lists, or in a list but not among
+            ``identifiers``.
     """
     position = {identifier: row for row, identifier in enumerate(identifiers)}
     owner: dict[str, str] = {}
     for name, listed in lists.items():
         for identifier in listed:
             if owner.setdefault(identifier, name) != name:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"{identifier!r} is in the lists of {owner[identifier]} and {name}"
                 )
         unknown = [identifier for identifier in listed if identifier not in position]
         if unknown:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{len(unknown)} of the {len(listed)} identifiers listed for {name} are not in the "
                 f"data, such as {', '.join(map(repr, unknown[:3]))}; they are {len(position)} like "
                 f"{next(iter(position), '')!r}"
@@ -261,7 +265,7 @@ def read_ids(path: str | Path) -> list[str]:
         except RecursionError:
             raise SourceError(f"{path}: the JSON is nested too deeply") from None
         except (ValueError, csv.Error) as error:
-            raise SourceError(f"{path} is damaged: {error}; fetch or write it again") from error
+            raise SourceError(f"{path} is damaged: {error}", "fetch or write it again") from error
 
 
 def _listed(content: Any, path: Path) -> list[str]:

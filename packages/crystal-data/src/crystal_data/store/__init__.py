@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from crystal_data.store.build import store_folder as store_folder
     from crystal_data.store.manifest import StoreError as StoreError
     from crystal_data.store.properties import MissingColumnError as MissingColumnError
-    from crystal_data.store.rejections import REJECTED as REJECTED
     from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
     from crystal_data.store.store import CrystalStore as CrystalStore
 
@@ -18,7 +17,6 @@ _EXPORTS = {
     "CrystalStore": "crystal_data.store.store",
     "InvalidSourceError": "crystal_data.store.rejections",
     "MissingColumnError": "crystal_data.store.properties",
-    "REJECTED": "crystal_data.store.rejections",
     "StoreError": "crystal_data.store.manifest",
     "open_store": "crystal_data.store.build",
     "store_folder": "crystal_data.store.build",

@@ -16,7 +16,7 @@ from crystal_data.homes import cache_home
 from crystal_data.io.files import atomic_folder
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import Record
-from crystal_data.io.rejected import write_rejected
+from crystal_data.io.rejected import REJECTED, write_rejected
 from crystal_data.processes.locking import locked
 from crystal_data.processes.parallel import map_in_order
 from crystal_data.processes.progress import progress, say
@@ -24,7 +24,7 @@ from crystal_data.sources.base import CrystalSource, reject_duplicates
 from crystal_data.store.manifest import FORMAT_VERSION, MANIFEST, StoreError
 from crystal_data.store.parsing import Parsed, ParseTask, parse_chunk
 from crystal_data.store.properties import PropertySchema
-from crystal_data.store.rejections import REJECTED, report_rejected
+from crystal_data.store.rejections import report_rejected
 from crystal_data.store.store import CrystalStore
 from crystal_data.store.writer import Chunk, StoreWriter
 
@@ -98,7 +98,7 @@ def _opened(folder: Path, *, says_why: bool) -> CrystalStore | None:
         return CrystalStore.open(folder)
     except StoreError as error:
         if says_why:
-            say(f"{error.problem}; building it anew")
+            say(f"{error.message}; building it anew")
         return None
 
 

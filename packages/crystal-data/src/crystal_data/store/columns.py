@@ -8,6 +8,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
+from crystal_data.errors import InvalidArgumentError
+
 
 class ArrayWriter(Protocol):
     """Receives the rows of one column, chunk after chunk."""
@@ -134,14 +136,14 @@ def encode_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[n
     """Bytes of the strings, each ended by a NUL, and the position after each.
 
     Raises:
-        ValueError: If a string holds a NUL character.
+        InvalidArgumentError: If a string holds a NUL character.
     """
     text = "".join(f"{string}\0" for string in strings)
     data = np.frombuffer(text.encode(), dtype=np.uint8)
     ends = np.flatnonzero(data == 0) + 1
     if len(ends) != len(strings):
         culprit = next(string for string in strings if "\0" in string)
-        raise ValueError(f"{culprit!r} holds a NUL character, which no name or label may")
+        raise InvalidArgumentError(f"{culprit!r} holds a NUL character, which no name or label may")
     return data, ends.astype(np.int64)
 
 

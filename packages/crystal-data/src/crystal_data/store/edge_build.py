@@ -118,6 +118,6 @@ def _is_whole(folder: Path, *, says_why: bool) -> bool:
         read_manifest(folder)
     except StoreError as error:
         if says_why:
-            say(f"{error.problem}; computing these edges anew")
+            say(f"{error.message}; computing these edges anew")
         return False
     return True

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.files import atomic_folder
 from crystal_data.processes.locking import locked
 from crystal_data.store.properties import PropertySchema
@@ -33,19 +34,21 @@ def write_store(
         The manifest, and the columns if there is no path.
 
     Raises:
-        ValueError: If properties of one name are of different kinds or lengths.
-        FileExistsError: If something is at ``path`` already.
+        InvalidArgumentError: If properties of one name are of different kinds or lengths, or
+            something is at ``path`` already.
     """
     columns = _all_properties(crystals, properties or {})
     for column, values in {**columns, "split": split, "parent": parent}.items():
         if values is not None and len(values) != len(crystals):
-            raise ValueError(f"{column!r} has {len(values)} values for {len(crystals)} crystals")
+            raise InvalidArgumentError(
+                f"{column!r} has {len(values)} values for {len(crystals)} crystals"
+            )
     schema = PropertySchema()
     for row, crystal in enumerate(crystals):
         given = {column: values[row] for column, values in columns.items()}
         problem = schema.problem(given, crystal.num_atoms)
         if problem:
-            raise ValueError(f"{crystal.identifier or f'crystal {row}'}: {problem}")
+            raise InvalidArgumentError(f"{crystal.identifier or f'crystal {row}'}: {problem}")
     nothing = [""] * len(crystals)
     chunk = Chunk(
         **end_to_end(crystals)._asdict(),
@@ -70,7 +73,7 @@ def write_store(
     folder = Path(path)
     with locked(folder):
         if folder.exists():
-            raise FileExistsError(f"{folder} exists; give the store a folder of its own")
+            raise InvalidArgumentError(f"{folder} exists", "give the store a folder of its own")
         with atomic_folder(folder) as temporary:
             return _write(temporary, schema, chunk, description)
 

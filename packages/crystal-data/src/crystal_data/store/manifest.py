@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.checked_json import (
     read_json_object,
     verify_checksum,
@@ -27,20 +28,8 @@ MANIFEST = "manifest.json"
 _BUFFER_BYTES = 1 << 20
 
 
-class StoreError(RuntimeError):
-    """A store that cannot be used: incomplete, damaged, or of another format.
-
-    Args:
-        problem: What is wrong.
-        remedy: What a user can do.
-    """
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem, remedy)
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return "; ".join(self.args)
+class StoreError(CrystalError):
+    """A store that cannot be used: incomplete, damaged, or of another format."""
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
@@ -74,7 +63,7 @@ def read_manifest(folder: Path, *, check: bool = True) -> dict[str, Any]:
         if found == FORMAT_VERSION:
             verify_checksum(manifest, path)
     except FileNotFoundError:
-        raise StoreError(f"{folder}: there is no {MANIFEST}", "so this is no store") from None
+        raise StoreError(f"{folder}: there is no {MANIFEST}, so this is no store") from None
     except DamagedFileError as error:
         raise StoreError(error.without_remedy, remedy) from error
     if found != FORMAT_VERSION:

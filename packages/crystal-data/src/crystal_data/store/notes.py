@@ -5,7 +5,6 @@ from pathlib import Path
 from crystal_data.io.files import csv_text, write_text
 from crystal_data.store.store import CrystalStore
 
-NOTES = "notes.csv"
 COLUMNS = ("id", "file", "note")
 
 

@@ -9,24 +9,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import CrystalError, InvalidArgumentError
 from crystal_data.store.columns import ArrayWriter, encode_strings
 
 Kind = Literal["scalar", "vector", "per_atom", "text"]
 MakeWriter = Callable[[str, Any, tuple[int, ...]], ArrayWriter]
 
 
-class MissingColumnError(KeyError):
+class MissingColumnError(CrystalError, KeyError):
     """A property that a store does not have; the message names those alike."""
 
     def __init__(self, name: str, store: str, existing: Sequence[str]) -> None:
-        super().__init__(name, store, tuple(existing))
         alike = get_close_matches(name, existing, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, alike))}? There are" if alike else "there are"
         columns = ", ".join(existing) or "no properties at all"
-        self._message = f"{store} has no column {name!r}; {hint}: {columns}"
-
-    def __str__(self) -> str:
-        return self._message
+        super().__init__(f"{store} has no column {name!r}; {hint}: {columns}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +46,31 @@ def property_type(value: Any, num_atoms: int) -> PropertyType | None:
         num_atoms: Atoms of its structure.
 
     Raises:
-        ValueError: If it is something else.
+        InvalidArgumentError: If it is something else.
     """
     if value is None:
         return None
     if isinstance(value, str):
         if "\0" in value:
-            raise ValueError("text with a NUL character")
+            raise InvalidArgumentError("text with a NUL character")
         return PropertyType("text") if value else None
     if type(value) is float:  # nearly all of them; the general way is slower
         return None if isnan(value) else PropertyType("scalar")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"a value of type {type(value).__name__}, expected a number or text")
+        raise InvalidArgumentError(
+            f"a value of type {type(value).__name__}, expected a number or text"
+        )
     if array.ndim == 0:
         return None if isnan(float(array)) else PropertyType("scalar")
     if array.ndim == 1 and len(array):
         return PropertyType("vector", len(array))
     if array.ndim == 2 and len(array) == num_atoms and array.shape[1]:
         return PropertyType("per_atom", array.shape[1])
-    raise ValueError(
+    raise InvalidArgumentError(
         f"an array of shape {array.shape}, expected [k] for a vector or [{num_atoms}, k] for "
-        "values of each atom; give a matrix as one row of numbers"
+        "values of each atom",
+        "give a matrix as one row of numbers",
     )
 
 

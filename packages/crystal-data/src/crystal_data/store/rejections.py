@@ -8,8 +8,6 @@ from crystal_data.io.rejected import read_rejected
 from crystal_data.processes.progress import say
 from crystal_data.store.store import CrystalStore
 
-REJECTED = "rejected.csv"
-
 _NAMED_IN_ERROR = 5
 
 
@@ -17,16 +15,14 @@ class InvalidSourceError(SourceError):
     """A source with structures that cannot be used, opened with ``on_invalid="error"``.
 
     Args:
-        message: What is wrong and what to do.
+        message: What is wrong.
+        remedy: What the user can do.
         rejected_path: The table of all of them.
     """
 
-    def __init__(self, message: str, rejected_path: Path) -> None:
-        super().__init__(message, rejected_path)
+    def __init__(self, message: str, remedy: str, rejected_path: Path) -> None:
+        super().__init__(message, remedy)
         self.rejected_path = rejected_path
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 def report_rejected(
@@ -46,24 +42,24 @@ def report_rejected(
     name, left_out = store.metadata["source"], store.metadata["rejected"]
     total = left_out + len(store)
     if total == 0:
-        raise InvalidSourceError(f"{name}: the source holds no structures at all", path)
+        raise InvalidSourceError(f"{name}: the source holds no structures at all", "", path)
     if left_out == 0:
         return
     rejected = read_rejected(path)
     refused = [one for one in rejected if on_disorder != "skip" or one.reason != Reason.DISORDERED]
     if len(store) == 0:
         remedy = "not one structure is left, so mend the files"
-        raise InvalidSourceError(_refusal(name, rejected, total, path, remedy), path)
+        raise InvalidSourceError(_refusal(name, rejected, total, path), remedy, path)
     if refused and on_invalid == "error":
         remedy = "mend the files, or leave them out with on_invalid='skip' (--data.on_invalid skip)"
-        raise InvalidSourceError(_refusal(name, refused, total, path, remedy), path)
+        raise InvalidSourceError(_refusal(name, refused, total, path), remedy, path)
     say(f"{name}: {left_out} of {total} structures left out, see {path}")
 
 
-def _refusal(name: str, refused: list[Rejection], total: int, path: Path, remedy: str) -> str:
+def _refusal(name: str, refused: list[Rejection], total: int, path: Path) -> str:
     lines = [f"{name}: {len(refused)} of {total} structures cannot be used:"]
     for one in refused[:_NAMED_IN_ERROR]:
         lines.append(f"  {one.identifier} ({one.file or name}): {one.detail} [{one.reason}]")
     if len(refused) > _NAMED_IN_ERROR:
         lines.append(f"  and {len(refused) - _NAMED_IN_ERROR} more")
-    return "\n".join([*lines, f"all of them are listed in {path}; {remedy}"])
+    return "\n".join([*lines, f"all of them are listed in {path}"])

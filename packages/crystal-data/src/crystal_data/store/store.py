@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, ragged_positions
 from crystal_data.store.edge_build import edge_folder, edges_in_memory, ensure_edges
@@ -90,8 +91,8 @@ class CrystalStore:
             name: What the store is called in messages and results.
 
         Raises:
-            ValueError: If properties of one name are of different kinds or lengths.
-            FileExistsError: If something is at ``path`` already.
+            InvalidArgumentError: If properties of one name are of different kinds or lengths, or
+                something is at ``path`` already.
         """
         manifest, arrays = write_store(
             crystals,
@@ -130,17 +131,19 @@ class CrystalStore:
         """Rows of one split of the source, in order.
 
         Raises:
-            ValueError: If there is no such split.
+            InvalidArgumentError: If there is no such split.
         """
         if split not in SPLITS:
-            raise ValueError(f"no split {split!r}; there are {', '.join(map(repr, SPLITS))}")
+            raise InvalidArgumentError(
+                f"no split {split!r}; there are {', '.join(map(repr, SPLITS))}"
+            )
         return np.flatnonzero(self._arrays["split"] == SPLITS.index(split))
 
     def kind(self, name: str) -> str:
         """Kind of a property column: ``scalar``, ``vector``, ``per_atom`` or ``text``.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
+            MissingColumnError: If there is no such column; the message names those alike.
         """
         self._check_name(name)
         kind: str = self._manifest["columns"][name]["kind"]
@@ -159,7 +162,7 @@ class CrystalStore:
             :class:`StringColumn`; ``split`` as an array of strings, made on the spot.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
+            MissingColumnError: If there is no such column; the message names those alike.
         """
         if name in self._manifest["columns"]:
             described = self._manifest["columns"][name]
@@ -179,12 +182,12 @@ class CrystalStore:
         """``identifier``, ``parent``, ``file``, ``notes``, or a property that holds text.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
-            ValueError: If it does not hold text.
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If it does not hold text.
         """
         column = self.column(name)
         if not isinstance(column, StringColumn):
-            raise ValueError(f"{self._manifest['source']}: column {name!r} holds numbers")
+            raise InvalidArgumentError(f"{self._manifest['source']}: column {name!r} holds numbers")
         return column
 
     def _strings(self, name: str) -> StringColumn:
@@ -231,14 +234,16 @@ class CrystalStore:
             ``[rows]``, ``[rows, k]``, or ``[atoms of the rows, k]`` by name.
 
         Raises:
-            KeyError: If there is no such column; the message names those alike.
-            ValueError: If a column holds text.
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If a column holds text.
         """
         values: dict[str, NDArray[Any]] = {}
         for name in names:
             kind = self.kind(name)
             if kind == "text":
-                raise ValueError(f"{self._manifest['source']}: column {name!r} holds text")
+                raise InvalidArgumentError(
+                    f"{self._manifest['source']}: column {name!r} holds text"
+                )
             at = self._atoms_of(rows) if kind == "per_atom" else rows
             values[name] = self._arrays[self._manifest["columns"][name]["file"]][at]
         return values
@@ -265,7 +270,7 @@ class CrystalStore:
 
         Raises:
             IndexError: If a row does not exist.
-            KeyError: If a target does not exist; the message names those alike.
+            MissingColumnError: If a target does not exist; the message names those alike.
         """
         # Tables are built and read without torch, which takes seconds to import.
         from crystal_data.graphs.batch import CrystalBatch
@@ -289,9 +294,10 @@ class CrystalStore:
         edges = None if graph_spec is None else self.edges(graph_spec)
         if edges is not None:
             first_atom = np.cumsum(num_atoms) - num_atoms
-            batch.edge_index, batch.edge_shift, batch.edge_length = edges.cut(rows, first_atom)
+            edge_index, batch.edge_shift, batch.edge_length = edges.cut(rows, first_atom)
+            batch.edge_index = edge_index
             if graph_spec is not None and graph_spec.line_graph:
-                batch.line_graph_index = line_graph_index(batch.edge_index, len(atoms))
+                batch.line_graph_index = line_graph_index(edge_index, len(atoms))
         return batch
 
     def edges(self, graph_spec: GraphSpec) -> EdgeColumns | None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.io.record import SPLIT_NAMES
 from crystal_data.store.columns import ArrayWriter, MemoryWriter, NpyWriter, encode_strings
 from crystal_data.store.manifest import write_manifest
@@ -87,7 +88,9 @@ class StoreWriter:
         """Adds structures behind those that are there."""
         unknown = set(chunk.split) - set(SPLITS)
         if unknown:
-            raise ValueError(f"split {unknown.pop()!r} is none of {', '.join(map(repr, SPLITS))}")
+            raise InvalidArgumentError(
+                f"split {unknown.pop()!r} is none of {', '.join(map(repr, SPLITS))}"
+            )
         split = np.array([SPLITS.index(name) for name in chunk.split], dtype=np.uint8)
         self._writers["lattice"].append(chunk.lattice)
         self._writers["frac_coords"].append(chunk.frac_coords)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.errors import CrystalError, InvalidArgumentError
 from crystal_data.symmetry.wyckoff import crystal_system, space_group_symbol
 
 ENGINE = "moyopy"
 
 
-class SymmetryError(ValueError):
+class SymmetryError(CrystalError, ValueError):
     """The symmetry of a structure could not be found or used."""
 
 
@@ -106,7 +107,7 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
 
     logging.getLogger("moyo").addFilter(_keep)
     if not symprec > 0:
-        raise ValueError(f"symprec is {symprec}; it is a distance above 0 Å")
+        raise InvalidArgumentError(f"symprec is {symprec}; it is a distance above 0 Å")
     cell = moyopy.Cell(
         basis=crystal.lattice.tolist(),
         positions=crystal.frac_coords.tolist(),
@@ -122,7 +123,8 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
     except Exception as error:  # moyo's own error type is not exported under a stable name
         raise SymmetryError(
             f"{crystal.identifier or crystal.formula}: no symmetry found at symprec {symprec} Å "
-            f"({error}); atoms may overlap, or try a smaller symprec"
+            f"({error})",
+            "atoms may overlap, or try a smaller symprec",
         ) from error
 
 

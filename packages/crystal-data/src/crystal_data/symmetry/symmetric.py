@@ -153,8 +153,8 @@ class SymmetricCrystal:
         if expanded != standard.num_atoms:
             raise SymmetryError(
                 f"{crystal.identifier or crystal.formula}: orbits of space group {dataset.number} "
-                f"hold {expanded} atoms and the conventional cell {standard.num_atoms}; "
-                "try another symprec"
+                f"hold {expanded} atoms and the conventional cell {standard.num_atoms}",
+                "try another symprec",
             )
         return cls(
             space_group_number=dataset.number,

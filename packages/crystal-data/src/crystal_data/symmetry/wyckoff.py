@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crystal_data.errors import InvalidArgumentError
+
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -85,7 +87,7 @@ class WyckoffPosition:
         """
         values = np.asarray(parameters, dtype=np.float64)
         if values.shape[-1:] != (self.num_free,):
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"position {self.label} of space group {self.space_group_number} has "
                 f"{self.num_free} free parameters; the given array has shape {values.shape}"
             )
@@ -126,7 +128,7 @@ def wyckoff_positions(space_group_number: int) -> tuple[WyckoffPosition, ...]:
     """All Wyckoff positions of a space group in its standard setting, ``"a"`` first.
 
     Raises:
-        ValueError: If the number is not 1 to 230.
+        InvalidArgumentError: If the number is not 1 to 230.
     """
     return _positions(_checked(space_group_number))
 
@@ -135,13 +137,13 @@ def wyckoff_position(space_group_number: int, letter: str) -> WyckoffPosition:
     """One Wyckoff position by its letter.
 
     Raises:
-        ValueError: If the number is not 1 to 230, or the group has no such letter.
+        InvalidArgumentError: If the number is not 1 to 230, or the group has no such letter.
     """
     positions = wyckoff_positions(space_group_number)
     for position in positions:
         if position.letter == letter:
             return position
-    raise ValueError(
+    raise InvalidArgumentError(
         f"space group {space_group_number} ({space_group_symbol(space_group_number)}) has no "
         f"Wyckoff letter {letter!r}; its letters are {''.join(p.letter for p in positions)}"
     )
@@ -155,7 +157,7 @@ def space_group_operations(space_group_number: int) -> tuple[IntArray, Array]:
         fractional columns: ``rotation @ point + translation``.
 
     Raises:
-        ValueError: If the number is not 1 to 230.
+        InvalidArgumentError: If the number is not 1 to 230.
     """
     return _operations(_checked(space_group_number))
 
@@ -171,7 +173,7 @@ def crystal_system(space_group_number: int) -> str:
     for last, system in _LAST_OF_SYSTEM:
         if number <= last:
             return system
-    raise ValueError(f"space group {space_group_number} does not exist")
+    raise InvalidArgumentError(f"space group {space_group_number} does not exist")
 
 
 _LAST_OF_SYSTEM = (
@@ -201,19 +203,21 @@ def parse_triplet(text: str) -> tuple[IntArray, Array]:
         Linear part ``[3, 3]``, whole numbers, and fixed part ``[3]``.
 
     Raises:
-        ValueError: If it is not a coordinate triplet.
+        InvalidArgumentError: If it is not a coordinate triplet.
     """
     linear = np.zeros((3, 3), dtype=np.int64)
     fixed = np.zeros(3)
     parts = text.split(",")
     if len(parts) != 3 or not all(parts):
-        raise ValueError(f"{text!r} is not a coordinate triplet such as 'x,y,z+1/2'")
+        raise InvalidArgumentError(f"{text!r} is not a coordinate triplet such as 'x,y,z+1/2'")
     for row, part in enumerate(parts):
         position = 0
         while position < len(part):
             match = _TERM.match(part, position)
             if match is None or match.end() == position or not any(match.groups()[1:]):
-                raise ValueError(f"{text!r}: {part[position:]!r} is not a term such as -x or 1/2")
+                raise InvalidArgumentError(
+                    f"{text!r}: {part[position:]!r} is not a term such as -x or 1/2"
+                )
             sign, amount, axis = match.groups()
             numerator, _, denominator = (amount or "1").partition("/")
             value = int(numerator) * (-1 if sign == "-" else 1)
@@ -227,7 +231,9 @@ def parse_triplet(text: str) -> tuple[IntArray, Array]:
 
 def _checked(number: int) -> int:
     if not 1 <= number <= 230:
-        raise ValueError(f"space group {number} does not exist; numbers run from 1 to 230")
+        raise InvalidArgumentError(
+            f"space group {number} does not exist; numbers run from 1 to 230"
+        )
     return int(number)
 
 

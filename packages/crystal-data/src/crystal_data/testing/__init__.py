@@ -1,6 +1,6 @@
-"""Crystals, changes of description and the contract that every model's tests inherit.
+"""Crystals, changes of description and the contracts that tests of models inherit.
 
-The contracts, ``batch_for`` and ``briefly_trained`` need pytest; the rest does not.
+The contracts and ``briefly_trained`` need pytest; the rest does not.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from crystal_data.testing.builders import random_crystals as random_crystals
     from crystal_data.testing.builders import rock_salt as rock_salt
     from crystal_data.testing.contract import InvariantModelContract as InvariantModelContract
+    from crystal_data.testing.equivariant_contract import (
+        EquivariantModelContract as EquivariantModelContract,
+    )
     from crystal_data.testing.generator_contract import GeneratorContract as GeneratorContract
+    from crystal_data.testing.gradient_contract import GradientContract as GradientContract
     from crystal_data.testing.graph_models import GraphModelContract as GraphModelContract
     from crystal_data.testing.graph_models import batch_for as batch_for
     from crystal_data.testing.graph_models import briefly_trained as briefly_trained
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 
 # The contracts need torch and pytest, the builders neither.
 _EXPORTS = {
+    "EquivariantModelContract": "crystal_data.testing.equivariant_contract",
     "GeneratorContract": "crystal_data.testing.generator_contract",
+    "GradientContract": "crystal_data.testing.gradient_contract",
     "GraphModelContract": "crystal_data.testing.graph_models",
     "InvariantModelContract": "crystal_data.testing.contract",
     "MOVES": "crystal_data.testing.moves",

@@ -7,12 +7,17 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.compiling import Compile as Compile
+    from crystal_data.training.crystal_module import CrystalModule as CrystalModule
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.freezing import Freeze as Freeze
     from crystal_data.training.masked import MaskedMAE as MaskedMAE
     from crystal_data.training.masked import masked_loss as masked_loss
+    from crystal_data.training.means import EpochMetric as EpochMetric
+    from crystal_data.training.means import Measured as Measured
+    from crystal_data.training.means import NamedMeans as NamedMeans
+    from crystal_data.training.means import Sums as Sums
     from crystal_data.training.module import PropertyModule as PropertyModule
-    from crystal_data.training.optimization import optimizer_plan as optimizer_plan
+    from crystal_data.training.optimization import OptimizerPlan as OptimizerPlan
     from crystal_data.training.predictions import PredictionWriter as PredictionWriter
     from crystal_data.training.schedules import OneCycle as OneCycle
     from crystal_data.training.schedules import WarmupCosine as WarmupCosine
@@ -22,15 +27,20 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Compile": "crystal_data.training.compiling",
     "CrystalCLI": "crystal_data.training.cli",
+    "CrystalModule": "crystal_data.training.crystal_module",
     "EMA": "crystal_data.training.ema",
+    "EpochMetric": "crystal_data.training.means",
     "Freeze": "crystal_data.training.freezing",
     "MaskedMAE": "crystal_data.training.masked",
+    "Measured": "crystal_data.training.means",
+    "NamedMeans": "crystal_data.training.means",
     "OneCycle": "crystal_data.training.schedules",
+    "OptimizerPlan": "crystal_data.training.optimization",
     "PredictionWriter": "crystal_data.training.predictions",
     "PropertyModule": "crystal_data.training.module",
+    "Sums": "crystal_data.training.means",
     "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",
     "masked_loss": "crystal_data.training.masked",
-    "optimizer_plan": "crystal_data.training.optimization",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

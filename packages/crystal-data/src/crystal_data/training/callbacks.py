@@ -3,35 +3,27 @@
 import copy
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
-from crystal_data.artifacts.artifact import ARTIFACT
 from crystal_data.artifacts.registry import ArtifactError
-from crystal_data.lightning_internals import num_trained_epochs
-from crystal_data.metrics.result import (
-    MetricResult,
-    read_results,
-    write_results,
+from crystal_data.lightning_internals import (
+    attached_data_module,
+    is_trial,
+    num_trained_epochs,
 )
+from crystal_data.loading.datamodule import CrystalDataModule
+from crystal_data.metrics.result import MetricResult
 from crystal_data.processes.signals import Terminated
+from crystal_data.run_folder import LAST, RunFolder
 from crystal_data.training.checkpoint_file import read_checkpoint
-from crystal_data.training.runs import CHECKPOINTS, LAST, RESULTS, is_trial, run_folder
+from crystal_data.training.crystal_module import CrystalModule, crystal_module
+from crystal_data.training.trainer_run import run_of
 from crystal_data.versions import library_versions
-
-
-@runtime_checkable
-class SavesArtifact(Protocol):
-    """A LightningModule whose model can be handed on."""
-
-    def save_pretrained(
-        self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
-    ) -> Path:
-        """Writes the artifact."""
 
 
 class EpochPrinter(Callback):
@@ -70,19 +62,23 @@ class InterruptNote(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        run = Path(trainer.default_root_dir)
+        run = RunFolder(Path(trainer.default_root_dir))
         ended = isinstance(exception, KeyboardInterrupt | Terminated)
-        if ended and (run / CHECKPOINTS / LAST).is_file():
-            exception.add_note(f"to go on: --trainer.default_root_dir {run} --ckpt_path last")
+        if ended and run.checkpoint(LAST).is_file():
+            exception.add_note(
+                f"to go on: --trainer.default_root_dir {run.path} --ckpt_path {LAST}"
+            )
 
 
 class LearningRate(Callback):
-    """Logs the learning rate that each epoch ended with, as ``lr``."""
+    """Logs the learning rate that each epoch ended with: ``lr``; of several ``lr/0``, ``lr/1``."""
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for optimizer in trainer.optimizers[:1]:
-            pl_module.log("lr", optimizer.param_groups[0]["lr"], sync_dist=True)
+        several = len(trainer.optimizers) > 1
+        for place, optimizer in enumerate(trainer.optimizers):
+            name = f"lr/{place}" if several else "lr"
+            pl_module.log(name, optimizer.param_groups[0]["lr"], sync_dist=True)
 
 
 class ArtifactExport(Callback):
@@ -94,12 +90,10 @@ class ArtifactExport(Callback):
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = run_folder(trainer) / ARTIFACT
+        folder = run_of(trainer).artifact
         if not trainer.is_global_zero or is_trial(trainer):
             return
-        if not isinstance(pl_module, SavesArtifact):
-            return
-        module = copy.deepcopy(pl_module)
+        module = copy.deepcopy(crystal_module(pl_module))
         best = best_checkpoint(trainer)
         if best is not None:
             module.load_state_dict(read_checkpoint(best, "cpu")["state_dict"])
@@ -112,11 +106,7 @@ class ArtifactExport(Callback):
 
 
 class ResultsFile(Callback):
-    """Writes ``results.json``: validation errors of the best epoch, and those of every test.
-
-    A module may keep in ``num_labels`` how many labels each metric is an average of, and in
-    ``units`` the unit of each target.
-    """
+    """Writes ``results.json``: validation errors of the best epoch, and those of every test."""
 
     def __init__(self) -> None:
         self._score: float | None = None
@@ -126,9 +116,7 @@ class ResultsFile(Callback):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A file that cannot be added to is found before the work is done.
-        path = run_folder(trainer) / RESULTS
-        if path.is_file():
-            read_results(path)
+        run_of(trainer).results()
 
     @override
     def on_save_checkpoint(
@@ -154,16 +142,17 @@ class ResultsFile(Callback):
 
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, "val", self._best, self._num_labels)
+        module = crystal_module(pl_module)
+        self._write(trainer, module, "val", self._best, self._num_labels)
 
     @override
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = _metrics(trainer, "test")
-        self._write(trainer, pl_module, "test", metrics, _num_labels(pl_module, metrics))
+        module = crystal_module(pl_module)
+        self._write(trainer, module, "test", metrics, _num_labels(module, metrics))
 
-    def _remember(self, trainer: Trainer, module: LightningModule) -> None:
-        best = getattr(trainer.checkpoint_callback, "best_model_score", None)
-        score = None if best is None else float(best)
+    def _remember(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module, score = crystal_module(pl_module), _best_score(trainer)
         if score is None or score != self._score:
             self._score, self._best = score, _metrics(trainer, "val")
             self._num_labels = _num_labels(module, self._best)
@@ -171,20 +160,18 @@ class ResultsFile(Callback):
     def _write(
         self,
         trainer: Trainer,
-        module: LightningModule,
+        module: CrystalModule,
         split: str,
         metrics: dict[str, float],
         num_labels: dict[str, int],
     ) -> None:
-        path = run_folder(trainer) / RESULTS
+        run = run_of(trainer)
         if not trainer.is_global_zero or is_trial(trainer) or not metrics:
             return
-        kept = read_results(path) if path.is_file() else []
-        results = [result for result in kept if not result.metric.startswith(f"{split}/")]
-        units = getattr(module, "units", {})
+        results = [result for result in run.results() if not result.metric.startswith(f"{split}/")]
         for name, value in metrics.items():
             parameters = {
-                "unit": units.get(name.rpartition("/")[2], ""),
+                "unit": module.units.get(name.rpartition("/")[2], ""),
                 "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
                 "epochs": num_trained_epochs(trainer),
             }
@@ -198,7 +185,7 @@ class ResultsFile(Callback):
                     num_samples=num_labels.get(name, 0),
                 )
             )
-        write_results(path, results)
+        run.write_results(results)
 
 
 def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
@@ -206,46 +193,44 @@ def _metrics(trainer: Trainer, split: str) -> dict[str, float]:
     return {name: float(value) for name, value in found if name.startswith(f"{split}/")}
 
 
-def _num_labels(module: LightningModule, metrics: dict[str, float]) -> dict[str, int]:
-    found = getattr(module, "num_labels", {})
-    return {name: int(found[name]) for name in metrics if name in found}
+def _num_labels(module: CrystalModule, metrics: dict[str, float]) -> dict[str, int]:
+    return {name: module.num_labels[name] for name in metrics if name in module.num_labels}
+
+
+def _best_score(trainer: Trainer) -> float | None:
+    callback = trainer.checkpoint_callback
+    score = callback.best_model_score if isinstance(callback, ModelCheckpoint) else None
+    return None if score is None else float(score)
 
 
 def best_checkpoint(trainer: Trainer) -> Path | None:
     """File of the best weights, or the last ones if nothing was compared."""
     for callback in trainer.checkpoint_callbacks:
-        for name in ("best_model_path", "last_model_path"):
-            path = getattr(callback, name, "")
-            if path and Path(path).is_file():
-                return Path(path)
+        if isinstance(callback, ModelCheckpoint):
+            for path in (callback.best_model_path, callback.last_model_path):
+                if path and Path(path).is_file():
+                    return Path(path)
     return None
 
 
 def artifact_metadata(trainer: Trainer) -> dict[str, Any]:
     """Versions, data and metrics of a run, as an artifact keeps them."""
-    callback = trainer.checkpoint_callback
-    score = getattr(callback, "best_model_score", None)
-    monitor = getattr(callback, "monitor", None)
-    metrics = {} if score is None else {str(monitor): float(score)}
+    callback, score = trainer.checkpoint_callback, _best_score(trainer)
+    monitor = callback.monitor if isinstance(callback, ModelCheckpoint) else None
+    metrics = {} if score is None else {str(monitor): score}
+    data = attached_data_module(trainer)
+    domain = data.training_domain() if isinstance(data, CrystalDataModule) else {}
     return {
         "versions": library_versions(),
         "data": data_description(trainer),
-        "training": _training_domain(trainer),
+        "training": domain,
         "metrics": metrics,
         "epochs": num_trained_epochs(trainer),
     }
 
 
-def _training_domain(trainer: Trainer) -> dict[str, Any]:
-    """What was seen in training, as far as the data module tells."""
-    datamodule: Any = getattr(trainer, "datamodule", None)
-    domain: dict[str, Any] = (
-        datamodule.training_domain() if hasattr(datamodule, "training_domain") else {}
-    )
-    return domain
-
-
 def data_description(trainer: Trainer) -> dict[str, Any]:
     """Source and fingerprint of the data, as far as the data module tells."""
-    metadata = getattr(getattr(trainer, "datamodule", None), "metadata", {})
+    data = attached_data_module(trainer)
+    metadata = data.metadata if isinstance(data, CrystalDataModule) else {}
     return {key: metadata[key] for key in ("source", "fingerprint") if key in metadata}

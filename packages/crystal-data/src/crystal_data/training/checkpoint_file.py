@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from crystal_data.training.runs import RunError
+from crystal_data.run_folder import RunError
 
 # What every checkpoint of Lightning holds, and what a training goes on from.
 _ALWAYS = ("state_dict", "epoch", "global_step", "pytorch-lightning_version")
@@ -50,6 +50,6 @@ def read_checkpoint(
 
 def _refusal(path: str | Path, reason: str) -> RunError:
     return RunError(
-        f"{path}: not used: {reason}; give another one with --ckpt_path best, last or FILE, or "
-        "train anew"
+        f"{path}: not used: {reason}",
+        "give another one with --ckpt_path best, last or FILE, or train anew",
     )

@@ -17,8 +17,9 @@ from crystal_data.lightning_internals import (
     num_logged_steps,
     num_trained_epochs,
 )
+from crystal_data.run_folder import EPOCH, LAST, STEP
 from crystal_data.training.checkpoint_file import read_checkpoint
-from crystal_data.training.runs import MetricsTable
+from crystal_data.training.metrics_table import MetricsTable
 
 _REMOTE = "://"
 
@@ -80,7 +81,7 @@ class LastCheckpoint(ModelCheckpoint):
     def __init__(self, dirpath: Path) -> None:
         super().__init__(
             dirpath=dirpath,
-            filename="last",
+            filename=LAST,
             save_top_k=1,
             every_n_epochs=1,
             save_on_train_epoch_end=True,
@@ -135,6 +136,8 @@ class ExactResume(Callback):
         if monitored is None:
             return
         begin_next_epoch(trainer)
+        if not pl_module.automatic_optimization:
+            return  # the module has stepped its schedules before the checkpoint was written
         for config in trainer.lr_scheduler_configs:
             due = trainer.current_epoch % config.frequency == 0 and config.interval == "epoch"
             if config.reduce_on_plateau and due and config.monitor in monitored:
@@ -147,4 +150,4 @@ def _tables(trainer: Trainer) -> list[MetricsTable]:
 
 def _epoch_numbers(trainer: Trainer) -> dict[str, float]:
     step = num_logged_steps(trainer) - 1
-    return {"epoch": trainer.current_epoch, "step": step, **metrics_to_log(trainer)}
+    return {EPOCH: trainer.current_epoch, STEP: step, **metrics_to_log(trainer)}

@@ -1,6 +1,5 @@
 """`fit`, `validate`, `test` and `predict` of every package: LightningCLI with our run folders."""
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import yaml
 from jsonargparse import ArgumentError, Namespace, get_loader, set_loader
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers.logger import Logger
@@ -19,14 +18,25 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.homes import set_data_home
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
-from crystal_data.lightning_internals import subcommand_parsers
+from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.processes.error_reporting import report_errors
 from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
+from crystal_data.run_folder import (
+    BEST,
+    RunError,
+    RunFolder,
+    latest_run,
+    new_run,
+    run_group,
+    run_of_checkpoint,
+)
 from crystal_data.shipped_configs import ConfigError
-from crystal_data.training.allowed import OPTION, Allowed, NotAllowedError, split_modules
+from crystal_data.training.allowed import Allowed
+from crystal_data.training.allowed_paths import OPTION, NotAllowedError
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
@@ -41,27 +51,15 @@ from crystal_data.training.config_arguments import (
     configs_first,
     named_configs,
 )
+from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.freezing import Freeze
-from crystal_data.training.jsonargparse_internals import option_names
 from crystal_data.training.memory import keep_freed_memory
+from crystal_data.training.metrics_table import MetricsTable
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
-from crystal_data.training.runs import (
-    CHECKPOINTS,
-    CONFIG,
-    MetricsTable,
-    RunError,
-    is_first_process,
-    latest_run,
-    new_run,
-    remove_unfinished,
-    resolve_checkpoint,
-    run_folder,
-    run_group,
-    run_of_checkpoint,
-)
 from crystal_data.training.seeds import EpochSeed
 from crystal_data.training.suggest import explain
+from crystal_data.training.trainer_run import is_first_process, run_of
 from crystal_data.training.wrong_value import condense, place_of
 
 _EPILOG = (
@@ -81,18 +79,16 @@ class SaveRunConfig(SaveConfigCallback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        folder = run_folder(trainer)
+        run = run_of(trainer)
         if trainer.is_global_zero and not self.already_saved:
-            folder.mkdir(parents=True, exist_ok=True)
-            # The config of the training is not replaced by that of a later test.
-            name = CONFIG if stage == "fit" else f"config-{TrainerFn(stage).value}.yaml"
+            run.path.mkdir(parents=True, exist_ok=True)
             config = self.config.clone()
             config["trainer.default_root_dir"] = config["ckpt_path"] = None
             with warnings.catch_warnings():
                 # Without this option, which newer jsonargparse calls otherwise, a value that was
                 # set to null would be lost.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                with atomic_path(folder / name) as temporary:
+                with atomic_path(run.config_file(TrainerFn(stage).value)) as temporary:
                     self.parser.save(config, str(temporary), skip_none=False, overwrite=True)
         self.already_saved = True
 
@@ -108,12 +104,6 @@ class CrystalCLI(LightningCLI):
     ``validate`` and ``predict`` take the best checkpoint of the newest run of the same config, or
     that of ``--ckpt_path``, and leave their results in its run; with ``--init_from`` and no
     ``--ckpt_path`` they take the artifact as it is.
-
-    What a LightningModule may have to be served like ``PropertyModule``: ``monitor``, the metric
-    that chooses the best checkpoint (``val/mae``); ``save_pretrained(folder, metadata=…)`` for the
-    artifact; ``load_pretrained(path, strict=…)``, which returns a report, for ``--init_from``;
-    ``num_labels`` (by metric) and ``units`` (by target) for ``results.json``; outputs of
-    ``test_step`` and ``predict_step`` as ``PropertyModule`` has them for ``predictions/``.
 
     Checkpoints (``.ckpt``) are for resuming your own runs. To pass a model on use the artifact.
 
@@ -139,6 +129,7 @@ class CrystalCLI(LightningCLI):
         self._allowed = Allowed(allow_modules)
         set_loader(_PARSER_MODE, load_value, exceptions=(yaml.YAMLError,))
         options = {
+            "allow_abbrev": False,
             "exit_on_error": False,
             "default_env": False,
             "epilog": _EPILOG,
@@ -146,8 +137,8 @@ class CrystalCLI(LightningCLI):
         }
         with self._allowed.in_force():
             super().__init__(
-                LightningModule,
-                LightningDataModule,
+                CrystalModule,
+                CrystalDataModule,
                 save_config_callback=SaveRunConfig,
                 trainer_defaults=dict(_TRAINER_DEFAULTS),
                 seed_everything_default=0,
@@ -201,14 +192,11 @@ class CrystalCLI(LightningCLI):
             chosen = self.config[subcommand] if subcommand else self.config
             self._allowed.check_config(chosen.as_dict())
         except (ArgumentError, NotAllowedError, UnicodeError, RecursionError) as error:
-            parsers = subcommand_parsers(self)
-            chosen = next((parsers[arg] for arg in args if arg in parsers), parser)
-            known = option_names(chosen)
             said = str(error)
-            message = explain(config_files(args), args, known, self._allowed)
+            message = explain(args, self._allowed, refused=True)
             if message is None and (refusal := self._allowed.refusal_in(said)):
                 message = f"{place_of(said)}: {refusal}" if place_of(said) else said
-            _refuse(message or _advice(condense(said)))
+            _refuse(message or _advice(condense(said), args))
 
     @override
     def before_instantiate_classes(self) -> None:
@@ -219,7 +207,7 @@ class CrystalCLI(LightningCLI):
                 "data module's own sampler already gives each process its share; leave it out"
             )
         if config.get("data_root"):
-            os.environ["CRYSTAL_DATA_HOME"] = str(Path(config["data_root"]).expanduser().absolute())
+            set_data_home(config["data_root"])
         if self.subcommand is not None:
             try:
                 self._choose_run(config)
@@ -234,11 +222,8 @@ class CrystalCLI(LightningCLI):
         # A checkpoint that is evaluated holds what became of the weights it started from.
         if source is None or (evaluates and config.get("ckpt_path") is not None):
             return
-        load = getattr(self.model, "load_pretrained", None)
-        if load is None:
-            _refuse(f"--init_from: {type(self.model).__name__} has no load_pretrained")
         try:
-            report = load(source, strict=evaluates)
+            report = self.model.load_pretrained(source, strict=evaluates)
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
         if is_first_process():
@@ -286,7 +271,7 @@ class CrystalCLI(LightningCLI):
         if not sys.stderr.isatty():
             callbacks.append(EpochPrinter())
         if trainer.get("enable_checkpointing") is not False:
-            callbacks += _checkpoints(self.model, Path(trainer["default_root_dir"]))
+            callbacks += _checkpoints(self.model, RunFolder(Path(trainer["default_root_dir"])))
         kinds = {type(callback) for callback in given}
         return [callback for callback in callbacks if type(callback) not in kinds]
 
@@ -299,22 +284,22 @@ class CrystalCLI(LightningCLI):
         root, ckpt_path = config.get("trainer.default_root_dir"), config.get("ckpt_path")
         fresh = self.subcommand == "fit" or config.get("init_from") is not None
         if ckpt_path is None and not fresh:
-            ckpt_path = "best"
+            ckpt_path = BEST
         group = run_group(config_files(self._args))
         if root is not None:
-            folder = Path(root)
+            run = RunFolder(Path(root))
         elif ckpt_path is None:
             # The other processes learn the folder of the first one from the Trainer's strategy.
-            folder = new_run(group) if is_first_process() else group
+            run = new_run(group) if is_first_process() else RunFolder(group)
         else:
-            folder = run_of_checkpoint(ckpt_path) or latest_run(group)
+            run = run_of_checkpoint(ckpt_path) or latest_run(group)
         if ckpt_path is not None:
-            config["ckpt_path"] = resolve_checkpoint(folder, ckpt_path)
-        config["trainer.default_root_dir"] = str(folder)
+            config["ckpt_path"] = str(run.resolve_checkpoint(ckpt_path))
+        config["trainer.default_root_dir"] = str(run.path)
         if is_first_process():
             if self.subcommand == "fit":
-                remove_unfinished(folder)
-            print(f"run: {folder}", flush=True)
+                run.remove_unfinished()
+            print(f"run: {run.path}", flush=True)
 
 
 def load_value(text: str) -> Any:
@@ -327,22 +312,9 @@ def load_value(text: str) -> Any:
     return get_loader("yaml")(text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one of `fit`, `validate`, `test` and `predict`.
-
-    Args:
-        argv: The subcommand and its options.
-
-    Returns:
-        Exit status.
-    """
-    modules, args = split_modules(sys.argv[1:] if argv is None else argv)
-    return run_command(args, modules)
-
-
 @report_errors
 def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
-    """The same, with the modules given by ``--allow-module`` apart from options of a file.
+    """Runs one of `fit`, `validate`, `test` and `predict`.
 
     Args:
         args: The subcommand and its options, without ``--allow-module``.
@@ -363,19 +335,19 @@ def run_command(args: Sequence[str], allow_modules: Sequence[str]) -> int:
     return 0
 
 
-def _checkpoints(model: LightningModule, root: Path) -> list[ModelCheckpoint]:
+def _checkpoints(module: CrystalModule, run: RunFolder) -> list[ModelCheckpoint]:
     # The best one first: last.ckpt then knows of it, and after a kill between the two the epoch is
     # trained again from the one before.
     best = ModelCheckpoint(
-        dirpath=root / CHECKPOINTS,
-        filename="best",
-        monitor=getattr(model, "monitor", "val/mae"),
-        mode="min",
+        dirpath=run.checkpoints,
+        filename=BEST,
+        monitor=module.monitor,
+        mode=module.monitor_mode,
         save_top_k=1,
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
-    return [best, LastCheckpoint(root / CHECKPOINTS)]
+    return [best, LastCheckpoint(run.checkpoints)]
 
 
 def _plugins(given: Any, default: CheckpointIO) -> list[Any]:
@@ -393,13 +365,14 @@ def _loggers(given: Any, root: Path) -> list[Logger]:
     return [own, *(given if isinstance(given, list) else [given])]
 
 
-def _advice(message: str) -> str:
-    if "arguments are required" in message:
+def _advice(message: str, args: Sequence[str]) -> str:
+    given = {arg.partition("=")[0].partition(".")[0] for arg in args}
+    if not config_files(args) and not given.issuperset({"--model", "--data"}):
         return f"{message}; give a config with --config: a file, or a name that `configs` lists"
     return message
 
 
 def _refuse(message: str) -> NoReturn:
-    if is_reporting_rank(knows_why=True):
+    if is_reporting_rank():
         print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

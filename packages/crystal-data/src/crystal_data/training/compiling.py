@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from typing_extensions import override
+
+from crystal_data.training.crystal_module import crystal_module
 
 
 class Compile(Callback):
@@ -22,9 +23,6 @@ class Compile(Callback):
     everything after the training. Where nothing can be compiled, mostly for want of a C++
     compiler, training says so and goes on without: results are the same but for rounding, and one
     config serves all machines.
-
-    Raises:
-        MisconfigurationException: If the LightningModule has no ``model``.
     """
 
     def __init__(self) -> None:
@@ -33,7 +31,7 @@ class Compile(Callback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        model = _model_of(pl_module)
+        model = crystal_module(pl_module).model
         reason = why_not(pl_module.device)
         if reason is None:
             model.compile(dynamic=True)
@@ -75,13 +73,3 @@ def why_not(device: torch.device) -> str | None:
 
 def _next(values: Tensor) -> Tensor:
     return values + 1
-
-
-def _model_of(pl_module: LightningModule) -> nn.Module:
-    model = getattr(pl_module, "model", None)
-    if not isinstance(model, nn.Module):
-        raise MisconfigurationException(
-            f"Compile compiles the `model` of a LightningModule, and {type(pl_module).__name__} "
-            "has none; leave Compile out of trainer.callbacks"
-        )
-    return model

@@ -44,18 +44,27 @@ def named_configs(args: Sequence[str]) -> list[str]:
 
 
 def _file_of(config: str) -> str:
-    # The parser also takes the content of a config in place of its file.
-    if "{" in config or "\n" in config or ": " in config:
+    if is_content(config):
         return config
     return str(find_config(config, announced_configs()))
 
 
-def config_files(args: Sequence[str]) -> list[Path]:
-    """Files given by ``--config`` or ``-c``, in order."""
-    files = []
+def is_content(config: str) -> bool:
+    """Whether it is the content of a config, which the parser takes in place of a file too."""
+    return "{" in config or "\n" in config or ": " in config
+
+
+def given_configs(args: Sequence[str]) -> list[str]:
+    """What is given by ``--config`` or ``-c``, in order."""
+    configs = []
     for index, arg in enumerate(args):
         if arg in _CONFIG and index + 1 < len(args):
-            files.append(Path(args[index + 1]))
+            configs.append(args[index + 1])
         elif arg.startswith("--config="):
-            files.append(Path(arg.partition("=")[2]))
-    return files
+            configs.append(arg.partition("=")[2])
+    return configs
+
+
+def config_files(args: Sequence[str]) -> list[Path]:
+    """Files given by ``--config`` or ``-c``, in order."""
+    return [Path(config) for config in given_configs(args) if not is_content(config)]

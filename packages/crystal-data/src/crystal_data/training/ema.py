@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.lightning_internals import average_model
 
 
@@ -24,7 +25,7 @@ class EMA(WeightAveraging):
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0.0 < decay < 1.0:
-            raise ValueError(f"decay must be between 0 and 1, not {decay}")
+            raise InvalidArgumentError(f"decay must be between 0 and 1, not {decay}")
         self.decay = decay
         super().__init__(avg_fn=self._average)
 

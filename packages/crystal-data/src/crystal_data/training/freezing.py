@@ -7,6 +7,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.training.crystal_module import crystal_module
+
 
 class Freeze(Callback):
     """Keeps the parameters of the model whose names match, and what hangs on them.
@@ -26,12 +29,12 @@ class Freeze(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Before the optimizer asks which parameters there are to train.
         if stage == "fit":
-            freeze(_model_of(pl_module), self._patterns)
+            freeze(crystal_module(pl_module).model, self._patterns)
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning puts the modes back after a validation, and sets none at the start of an epoch.
-        for module in _model_of(pl_module).modules():
+        for module in crystal_module(pl_module).model.modules():
             parameters = list(module.parameters())
             if parameters and not any(one.requires_grad for one in parameters):
                 module.eval()
@@ -44,7 +47,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         Their names.
 
     Raises:
-        ValueError: If a pattern matches nothing, or nothing is left to train.
+        InvalidArgumentError: If a pattern matches nothing, or nothing is left to train.
     """
     parameters = dict(model.named_parameters())
     frozen: list[str] = []
@@ -52,7 +55,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
         found = [name for name in parameters if fnmatchcase(name, pattern)]
         if not found:
             parts = sorted({name.partition(".")[0] for name in parameters})
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"--freeze: no parameter of {type(model).__name__} matches '{pattern}'; the names "
                 f"start with {', '.join(parts)}; such as '{next(iter(parameters))}' or "
                 f"'{parts[0]}.*'"
@@ -61,10 +64,5 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
     for name in frozen:
         parameters[name].requires_grad = False
     if not any(parameter.requires_grad for parameter in parameters.values()):
-        raise ValueError(f"--freeze: nothing of {type(model).__name__} is left to train")
+        raise InvalidArgumentError(f"--freeze: nothing of {type(model).__name__} is left to train")
     return frozen
-
-
-def _model_of(module: LightningModule) -> nn.Module:
-    model: nn.Module = getattr(module, "model", module)
-    return model

@@ -4,7 +4,6 @@ Its version is bounded from above in ``pyproject.toml``: a parser that resolved 
 another function would import what a config may not name.
 """
 
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,15 +41,6 @@ def checked_imports(
         yield
     finally:
         _set_import(original)
-
-
-def option_names(parser: ArgumentParser) -> list[str]:
-    """Dotted names of all options of a parser, such as ``trainer.max_epochs``.
-
-    Private: ``ArgumentParser._actions`` of the standard library. Options without a default value
-    stand nowhere else.
-    """
-    return [action.dest for action in parser._actions]
 
 
 def _set_import(function: Any) -> None:

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
 from typing_extensions import override
 
 from crystal_data.processes.distributed import global_mean
+from crystal_data.training.means import EpochMetric, Measured
 
 LossName = Literal["mse", "mae", "huber"]
 
@@ -46,24 +46,19 @@ def masked_loss(
     return global_mean((elementwise * weights).sum(), weights.sum())
 
 
-class MaskedMAE(Metric):
-    """Mean absolute error of each target over the labels that exist; NaN where there is none.
+class MaskedMAE(EpochMetric):
+    """Mean absolute error of each target over the labels that exist; NaN where there is none."""
 
-    Sums and counts are kept, so that the result is exact however crystals are dealt out to
-    batches and processes.
-    """
-
-    full_state_update = False
     higher_is_better = False
     total: Tensor
     count: Tensor
 
     def __init__(self, targets: Sequence[str]) -> None:
         super().__init__()
+        self._targets = tuple(targets)
         zeros = torch.zeros(len(targets))
         self.add_state("total", zeros.clone(), dist_reduce_fx="sum")
         self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
-        self.num_labels: tuple[int, ...] = (0,) * len(targets)
 
     @override
     def update(self, prediction: Tensor, label: Tensor) -> None:
@@ -74,8 +69,10 @@ class MaskedMAE(Metric):
         self.count += known.sum(0)
 
     @override
-    def compute(self) -> Tensor:
-        """Error of each target, in its unit; shape ``[num_targets]``. Sets ``num_labels``."""
-        # Only in here are the counts those of all processes.
-        self.num_labels = tuple(int(count) for count in self.count)
-        return self.total / self.count
+    def compute(self) -> dict[str, Measured]:
+        """``mae/<target>``, in the target's unit."""
+        errors = self.total / self.count
+        return {
+            f"mae/{name}": Measured(errors[i], int(self.count[i]))
+            for i, name in enumerate(self._targets)
+        }

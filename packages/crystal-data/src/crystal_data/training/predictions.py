@@ -5,26 +5,20 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_lines, csv_text, errors_named, write_text
-from crystal_data.training.runs import is_trial, run_folder
+from crystal_data.lightning_internals import attached_data_module, is_trial
+from crystal_data.loading.datamodule import CrystalDataModule
+from crystal_data.run_folder import IDENTIFIER, SAMPLE_ID, RunFolder, prediction_columns
+from crystal_data.training.trainer_run import run_of
 
 Split = Literal["test", "predict"]
-
-
-@runtime_checkable
-class KnowsItsRows(Protocol):
-    """A data module that can say which samples a split has."""
-
-    def sample_ids(self, split: str) -> NDArray[Any]:
-        """Sample ids of the split, in the order of the input."""
 
 
 class PredictionWriter(Callback):
@@ -36,6 +30,7 @@ class PredictionWriter(Callback):
     """
 
     def __init__(self) -> None:
+        self._run = RunFolder(Path())
         self._shards = Path()
 
     @override
@@ -75,7 +70,8 @@ class PredictionWriter(Callback):
             shutil.rmtree(self._shards, ignore_errors=True)
 
     def _start(self, trainer: Trainer, split: Split) -> None:
-        self._shards = run_folder(trainer) / "predictions" / f".{split}"
+        self._run = run_of(trainer)
+        self._shards = self._run.prediction_parts(split)
         if trainer.is_global_zero:
             shutil.rmtree(self._shards, ignore_errors=True)
             self._shards.mkdir(parents=True)
@@ -90,34 +86,19 @@ class PredictionWriter(Callback):
     def _finish(self, trainer: Trainer, split: Split) -> None:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            datamodule: Any = getattr(trainer, "datamodule", None)
+            data = attached_data_module(trainer)
             # A run cut short on purpose, by limit_test_batches, has no full set to check.
             limit = trainer.limit_test_batches if split == "test" else trainer.limit_predict_batches
             whole = limit == 1.0 and not is_trial(trainer)
-            known = isinstance(datamodule, KnowsItsRows) and whole
-            expected = datamodule.sample_ids(split).tolist() if known else None
+            ids = data.sample_ids(split) if isinstance(data, CrystalDataModule) and whole else None
+            expected = None if ids is None else ids.tolist()
             table = merge_shards(sorted(self._shards.glob("*.csv")), expected)
             if table is not None:
-                self._keep(split, table)
+                path = self._run.predictions_file(split)
+                write_text(path, table)
+                print(f"predictions: {path}", flush=True)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
-
-    def _keep(self, split: Split, table: str) -> None:
-        path = self._shards.parent / f"{split}.csv"
-        write_text(path, table)
-        print(f"predictions: {path}", flush=True)
-
-
-class PredictionKeeper(PredictionWriter):
-    """Keeps the merged table in the first process, as ``table``, where the other one writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = ""
-
-    @override
-    def _keep(self, split: Split, table: str) -> None:
-        self.table = table
 
 
 def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
@@ -129,16 +110,15 @@ def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
             perhaps ``target``.
     """
     columns: dict[str, Sequence[Any]] = {
-        "sample_id": torch.as_tensor(outputs["sample_id"]).tolist(),
-        "id": outputs["identifier"],
+        SAMPLE_ID: torch.as_tensor(outputs["sample_id"]).tolist(),
+        IDENTIFIER: outputs["identifier"],
     }
     predictions, labels = outputs["prediction"], outputs.get("target", {})
     for name, values in predictions.items():
-        # One target has the plain names that published tables use.
-        prefix = f"{name}:" if len(predictions) > 1 else ""
+        target, prediction = prediction_columns(name, is_only=len(predictions) == 1)
         if name in labels:
-            columns[f"{prefix}target"] = _numbers(labels[name])
-        columns[f"{prefix}prediction"] = _numbers(values)
+            columns[target] = _numbers(labels[name])
+        columns[prediction] = _numbers(values)
     is_new = not shard.exists()
     with shard.open("a", encoding="utf-8", newline="") as file:
         header = [columns] if is_new else []

@@ -8,6 +8,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
+
 
 class WholeRunScheduler(LRScheduler):
     """A learning rate as a function of the run's progress, stepped after every batch.
@@ -64,7 +66,9 @@ class OneCycle(WholeRunScheduler):
         self, optimizer: Optimizer, warmup: float = 0.3, start: float = 0.04, end: float = 4e-6
     ) -> None:
         if not 0.0 <= warmup < 1.0:
-            raise ValueError(f"warmup is a share of the run, from 0 to below 1, not {warmup}")
+            raise InvalidArgumentError(
+                f"warmup is a share of the run, from 0 to below 1, not {warmup}"
+            )
         self.warmup, self.start, self.end = warmup, start, end
         super().__init__(optimizer)
 
@@ -85,7 +89,9 @@ class WarmupCosine(WholeRunScheduler):
 
     def __init__(self, optimizer: Optimizer, warmup: float = 0.05) -> None:
         if not 0.0 <= warmup < 1.0:
-            raise ValueError(f"warmup is a share of the run, from 0 to below 1, not {warmup}")
+            raise InvalidArgumentError(
+                f"warmup is a share of the run, from 0 to below 1, not {warmup}"
+            )
         self.warmup = warmup
         super().__init__(optimizer)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes.distributed import global_mean
 from crystal_data.training.masked import LossName, masked_loss
 
@@ -23,7 +24,7 @@ class WeightedLoss(nn.Module):
         weights: Factor of a target, 1 for those that are not named.
 
     Raises:
-        ValueError: If a weight is not positive or names no target.
+        InvalidArgumentError: If a weight is not positive or names no target.
     """
 
     weights: Tensor
@@ -56,7 +57,7 @@ class UncertaintyLoss(nn.Module):
         loss: ``mae`` or ``mse``.
 
     Raises:
-        ValueError: If the loss is the likelihood of no distribution that is implemented.
+        InvalidArgumentError: If the loss is the likelihood of no distribution that is implemented.
 
     Source:
         Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to weigh losses", CVPR
@@ -66,7 +67,7 @@ class UncertaintyLoss(nn.Module):
     def __init__(self, num_targets: int, loss: LossName) -> None:
         super().__init__()
         if loss not in {"mae", "mse"}:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"target_weights: uncertainty wants loss: mae or mse, not {loss}, whose likelihood "
                 "is not implemented"
             )
@@ -98,8 +99,10 @@ def _check_weights(targets: Sequence[str], weights: Mapping[str, float]) -> None
     for name, weight in weights.items():
         if name not in targets:
             near = get_close_matches(name, targets, n=1) or list(targets)
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"target_weights names '{name}', which is no target; did you mean '{near[0]}'?"
             )
         if not weight > 0:
-            raise ValueError(f"target_weights: the weight of '{name}' must be positive: {weight}")
+            raise InvalidArgumentError(
+                f"target_weights: the weight of '{name}' must be positive: {weight}"
+            )

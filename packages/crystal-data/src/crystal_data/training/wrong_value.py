@@ -1,4 +1,8 @@
-"""Says in one line which value of a config or a command line is of the wrong kind."""
+"""Says in one line which value of a config or a command line is of the wrong kind.
+
+The parser says so in its text alone: its errors have no other attribute, and no cause that has one.
+So this text is read, here and nowhere else, and a text of another form is shown as it is.
+"""
 
 import re
 

@@ -4,7 +4,7 @@ An invariant model needs none of these. CrystalTransformer, which reads Cartesia
 learns from them what it cannot know. All keep every distance between periodic images.
 """
 
-from copy import copy
+from dataclasses import replace
 from itertools import permutations
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.transforms.base import Transform
 from crystal_data.transforms.random import SampleRandom
@@ -28,9 +29,8 @@ class RandomTranslation(Transform):
     @override
     def __call__(self, batch: CrystalBatch, rng: SampleRandom) -> CrystalBatch:
         shift = rng.uniform("translation", size=3).to(batch.frac_coords)
-        out = batch.without_edges()
-        out.frac_coords = _wrap(batch.frac_coords + shift[batch.batch])
-        return out
+        moved = _wrap(batch.frac_coords + shift[batch.batch])
+        return replace(batch.without_edges(), frac_coords=moved)
 
 
 class RandomRotation(Transform):
@@ -58,7 +58,7 @@ class RandomReflection(Transform):
 
     def __init__(self, probability: float = 0.5) -> None:
         if not 0.0 <= probability <= 1.0:
-            raise ValueError(f"probability must lie between 0 and 1, not {probability}")
+            raise InvalidArgumentError(f"probability must lie between 0 and 1, not {probability}")
         self.probability = probability
 
     @override
@@ -84,7 +84,7 @@ class RandomCell(Transform):
 
     def __init__(self, max_stretch: float = 1.5) -> None:
         if max_stretch < 1.0:
-            raise ValueError(f"max_stretch must be at least 1, not {max_stretch}")
+            raise InvalidArgumentError(f"max_stretch must be at least 1, not {max_stretch}")
         self.max_stretch = max_stretch
 
     @override
@@ -99,10 +99,8 @@ class RandomCell(Transform):
             lattice[:, i] += step * lattice[:, j]
             change[:, i] += step * change[:, j]
         back = torch.linalg.inv(change).round()[batch.batch]
-        out = batch.without_edges()
-        out.lattice = lattice
-        out.frac_coords = _wrap((batch.frac_coords[:, None, :] @ back)[:, 0])
-        return out
+        moved = _wrap((batch.frac_coords[:, None, :] @ back)[:, 0])
+        return replace(batch.without_edges(), lattice=lattice, frac_coords=moved)
 
 
 def rotation_matrices(quaternions: Tensor) -> Tensor:
@@ -126,11 +124,10 @@ def rotation_matrices(quaternions: Tensor) -> Tensor:
 def _turned(batch: CrystalBatch, matrix: Tensor) -> CrystalBatch:
     # Fractional coordinates and edge lengths are the same in the turned cell.
     matrix = matrix.to(batch.lattice)
-    out = copy(batch)
-    out.lattice = batch.lattice @ matrix.transpose(1, 2)
-    if "displacement" in batch:
+    out = replace(batch, lattice=batch.lattice @ matrix.transpose(1, 2))
+    if batch.displacement is not None:
         out.displacement = torch.einsum("nij,nj->ni", matrix[batch.batch], batch.displacement)
-    if "strain" in batch:
+    if batch.strain is not None:
         out.strain = matrix @ batch.strain @ matrix.transpose(1, 2)
     return out
 

@@ -1,12 +1,13 @@
 """Hides elements, moves atoms, strains cells; keeps what was there, for models that repair."""
 
-from copy import copy
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.neighbors import neighbor_list
 from crystal_data.graphs.spec import GraphSpec
@@ -32,18 +33,20 @@ class MaskAtoms(Transform):
 
     def __init__(self, species_probability: float = 0.5, share: float = 0.15) -> None:
         if not 0.0 <= species_probability <= 1.0:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"species_probability must lie between 0 and 1, not {species_probability}"
             )
         if not 0.0 < share <= 1.0:
-            raise ValueError(f"share must lie above 0 and up to 1, not {share}")
+            raise InvalidArgumentError(f"share must lie above 0 and up to 1, not {share}")
         self.species_probability = species_probability
         self.share = share
 
     @override
     def __call__(self, batch: CrystalBatch, rng: SampleRandom) -> CrystalBatch:
         device = batch.batch.device
-        numbers = batch.true_atomic_numbers if "masked_sites" in batch else batch.atomic_numbers
+        numbers = batch.true_atomic_numbers
+        if numbers is None:
+            numbers = batch.atomic_numbers
         first = batch.num_atoms.cumsum(0) - batch.num_atoms
         chosen = first + rng.integers("mask/species", 0, batch.num_atoms).to(device)
         is_species = numbers == numbers[chosen][batch.batch]
@@ -51,11 +54,13 @@ class MaskAtoms(Transform):
         wanted = (batch.num_atoms * self.share - 1e-9).ceil().long().clamp(min=1)
         is_random = _rank_within(order, batch.batch, first) < wanted[batch.batch]
         whole = rng.uniform("mask/whether").to(device) < self.species_probability
-        out = copy(batch)
-        out.masked_sites = torch.where(whole[batch.batch], is_species, is_random)
-        out.true_atomic_numbers = numbers
-        out.atomic_numbers = numbers.masked_fill(out.masked_sites, MASK)
-        return out
+        masked_sites = torch.where(whole[batch.batch], is_species, is_random)
+        return replace(
+            batch,
+            atomic_numbers=numbers.masked_fill(masked_sites, MASK),
+            masked_sites=masked_sites,
+            true_atomic_numbers=numbers,
+        )
 
 
 class PerturbAtoms(Transform):
@@ -73,7 +78,7 @@ class PerturbAtoms(Transform):
 
     def __init__(self, sigma: float = 0.1, relative: bool = True) -> None:
         if sigma <= 0.0:
-            raise ValueError(f"sigma must be positive, not {sigma}")
+            raise InvalidArgumentError(f"sigma must be positive, not {sigma}")
         self.sigma = sigma
         self.relative = relative
 
@@ -83,12 +88,10 @@ class PerturbAtoms(Transform):
         scale = torch.full_like(batch.lattice[:, 0, 0], self.sigma)
         if self.relative:
             scale *= shortest_distances(batch).to(scale)
-        out = batch.without_edges()
-        out.displacement = noise * scale[batch.batch][:, None]
+        displacement = noise * scale[batch.batch][:, None]
         into_cell = torch.linalg.inv(batch.lattice)[batch.batch]
-        moved = (out.displacement[:, None, :] @ into_cell)[:, 0]
-        out.frac_coords = batch.frac_coords + moved
-        return out
+        frac_coords = batch.frac_coords + (displacement[:, None, :] @ into_cell)[:, 0]
+        return replace(batch.without_edges(), frac_coords=frac_coords, displacement=displacement)
 
 
 class PerturbLattice(Transform):
@@ -107,17 +110,16 @@ class PerturbLattice(Transform):
 
     def __init__(self, sigma: float = 0.03) -> None:
         if sigma <= 0.0:
-            raise ValueError(f"sigma must be positive, not {sigma}")
+            raise InvalidArgumentError(f"sigma must be positive, not {sigma}")
         self.sigma = sigma
 
     @override
     def __call__(self, batch: CrystalBatch, rng: SampleRandom) -> CrystalBatch:
         noise = rng.normal("strain", size=9).to(batch.lattice).view(-1, 3, 3)
-        out = batch.without_edges()
-        out.strain = self.sigma / 2 * (noise + noise.transpose(1, 2))
-        stretch = torch.matrix_exp(out.strain)
-        out.lattice = batch.lattice @ stretch
-        if "displacement" in batch:
+        strain = self.sigma / 2 * (noise + noise.transpose(1, 2))
+        stretch = torch.matrix_exp(strain)
+        out = replace(batch.without_edges(), lattice=batch.lattice @ stretch, strain=strain)
+        if batch.displacement is not None:
             by_atom = stretch[batch.batch]
             out.displacement = torch.einsum("ni,nij->nj", batch.displacement, by_atom)
         return out

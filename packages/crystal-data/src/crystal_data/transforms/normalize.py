@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crystal_data.errors import InvalidArgumentError
+
 
 class TargetNormalizer(nn.Module):
     """Scales targets for the loss and predictions back to their own units.
@@ -36,17 +38,17 @@ class TargetNormalizer(nn.Module):
             train_targets: One number for each training crystal, by name; others are ignored.
 
         Raises:
-            ValueError: If a target is missing, or has no label at all.
+            InvalidArgumentError: If a target is missing, or has no label at all.
         """
         for column, name in enumerate(self.targets):
             if name not in train_targets:
-                raise ValueError(
+                raise InvalidArgumentError(
                     f"the training split has no target {name!r}; it has {sorted(train_targets)}"
                 )
             values = np.asarray(train_targets[name], dtype=np.float64)
             labels = values[np.isfinite(values)]
             if len(labels) == 0:
-                raise ValueError(f"target {name!r} has no label in the training split")
+                raise InvalidArgumentError(f"target {name!r} has no label in the training split")
             mean, std = labels.mean(), labels.std()
             # Rounding leaves a constant a deviation of about 1e-16 of its size.
             is_constant = std <= 1e-12 * max(abs(mean), 1.0)

@@ -77,8 +77,7 @@ def worker(rank, port, queue):
         "uncertain": {loss: gradients(module) for loss, module in uncertain.items()},
         "running": (net.norm.running_mean.numpy(), net.norm.running_var.numpy()),
         "loss": all_reduce_sum(loss).item() / 2,
-        "mae": metric.compute().numpy(),
-        "num_labels": metric.num_labels,
+        "mae": {name: (one.value.item(), one.num_labels) for name, one in metric.compute().items()},
     }
     queue.put((rank, result))
     dist.barrier()

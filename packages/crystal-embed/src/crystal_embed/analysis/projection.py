@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_embed.tables.table import ElementTable
 
 # Source: the published analysis takes 89 × 128 numbers to 89 × 32.
@@ -46,11 +47,13 @@ def project(table: ElementTable, num_components: int = NUM_COMPONENTS) -> Projec
             one less than there are elements.
 
     Raises:
-        ValueError: If fewer than three elements are left.
+        InvalidArgumentError: If fewer than three elements are left.
     """
     trained = table.trained()
     if len(trained) < 3:
-        raise ValueError(f"element table '{table.name}': {len(trained)} elements are too few")
+        raise InvalidArgumentError(
+            f"element table '{table.name}': {len(trained)} elements are too few"
+        )
     vectors = trained.vectors.astype(np.float64)
     centred = vectors - vectors.mean(axis=0)
     spread = centred.std(axis=0)

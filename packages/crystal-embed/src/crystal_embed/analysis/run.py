@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_embed.analysis.clusters import ClusterScan, scan_clusters
 from crystal_embed.analysis.neighbors import Neighbors, nearest
 from crystal_embed.analysis.prediction import Regressor, cross_validated_r2, shap_values
@@ -29,7 +30,7 @@ class AnalysisSettings:
         num_threads: For CatBoost.
 
     Raises:
-        ValueError: If there are no seeds or fewer than two folds.
+        InvalidArgumentError: If there are no seeds or fewer than two folds.
     """
 
     seed: int = 0
@@ -40,7 +41,7 @@ class AnalysisSettings:
 
     def __post_init__(self) -> None:
         if self.num_seeds < 1 or self.num_folds < 2:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"{self.num_seeds} seeds and {self.num_folds} folds; at least 1 and 2 are needed"
             )
 
@@ -160,7 +161,8 @@ def analyze(
         on_step: Is told what comes next.
 
     Raises:
-        ValueError: If the tables have too few elements in common for the cross-validation.
+        InvalidArgumentError: If the tables have too few elements in common for the
+            cross-validation.
     """
     settings = settings or AnalysisSettings()
     trained = {label: one.trained() for label, one in {**tables, **(compare or {})}.items()}
@@ -210,7 +212,7 @@ def _scores(
 ) -> PropertyScores:
     symbols = tuple(symbol for symbol in wanted.values if symbol in common)
     if len(symbols) < 2 * settings.num_folds:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"{', '.join(tables)}: only {len(symbols)} elements with a known {wanted.label} stand "
             f"in all of these tables; {settings.num_folds} folds need {2 * settings.num_folds}"
         )

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def _parser() -> argparse.ArgumentParser:
 def _check_extra() -> None:
     missing = [library for module, library in _EXTRA.items() if find_spec(module) is None]
     if missing:
-        raise ValueError(
-            f"crystal-embed analyze needs {', '.join(missing)}; "
-            "pip install 'crystal-embed[analysis]'"
+        raise InvalidArgumentError(
+            f"crystal-embed analyze needs {', '.join(missing)}",
+            "pip install 'crystal-embed[analysis]'",
         )
 
 
@@ -115,7 +116,9 @@ def _check_elements(symbols: Sequence[str], tables: "dict[str, ElementTable]") -
         if symbol not in known:
             near = get_close_matches(symbol.capitalize(), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"--neighbors-of {symbol}: no trained element of a TABLE{hint}")
+            raise InvalidArgumentError(
+                f"--neighbors-of {symbol}: no trained element of a TABLE{hint}"
+            )
 
 
 def _score_table(analysis: "Analysis") -> "Table":

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
-from crystal_embed.shipped import find_model
+from crystal_embed.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,12 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
     from crystal_data.artifacts import PretrainedModel
-    from crystal_data.io import read_rejected, write_rejected
+    from crystal_data.io import REJECTED, read_rejected, write_rejected
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
-    from crystal_data.store import REJECTED, InvalidSourceError, open_store
+    from crystal_data.store import InvalidSourceError, open_store
 
-    encoder = PretrainedModel.from_pretrained(find_model(model)).eval()
+    encoder = PretrainedModel.from_pretrained(SHIPPED.find(model)).eval()
     rejected_path = output.parent / REJECTED
     try:
         store = open_store(PathsSource(paths), on_invalid="skip")
@@ -82,7 +83,7 @@ def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size
     others = list(unsupported(store, encoder.supported_elements))
     rows = np.setdiff1d(np.arange(len(store)), others)
     if not len(rows):
-        raise ValueError("the model cannot take any of the structures; see rejected.csv")
+        raise InvalidArgumentError(f"the model cannot take any of the structures; see {REJECTED}")
     vectors = encode_store(encoder, store, what, batch_size, rows)
     _WRITERS[output.suffix](output, _labels(store, what, rows), vectors)
     print(f"{len(vectors)} {what}, {vectors.shape[1]} numbers each: {output}", file=sys.stderr)
@@ -108,15 +109,15 @@ def encode_store(
         Shape ``[num_atoms, width]`` or ``[num_crystals, width]``.
 
     Raises:
-        ValueError: If the model has no such vectors.
+        InvalidArgumentError: If the model has no such vectors.
     """
     import torch
 
     from crystal_embed.models.base import Encoder
 
+    graph_spec = model.graph_spec
     if not isinstance(model, Encoder):
-        raise ValueError(f"a {type(model).__name__} has no vectors of atoms and crystals")
-    graph_spec: Any = getattr(model, "graph_spec", None)
+        raise InvalidArgumentError(f"a {type(model).__name__} has no vectors of atoms and crystals")
     if graph_spec is not None:
         store.add_edges(graph_spec)
     encode = model.encode_atoms if what == "atoms" else model.encode

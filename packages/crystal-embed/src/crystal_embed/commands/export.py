@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.processes import report_errors
 
 _EPILOG = """\
@@ -61,7 +62,7 @@ def _export(arguments: argparse.Namespace) -> Path:
     from crystal_embed.leaderboards.jarvis import write_jarvis
 
     if len(arguments.predictions) != 1:
-        raise ValueError("--to jarvis takes one table of predictions for a task")
+        raise InvalidArgumentError("--to jarvis takes one table of predictions for a task")
     return write_jarvis(
         arguments.output, arguments.task, arguments.predictions[0], arguments.truth, about
     )
@@ -71,7 +72,7 @@ def _object(path: str) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise SourceError(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON object was expected")
+        raise SourceError(f"{path}: a JSON object was expected")
     return content

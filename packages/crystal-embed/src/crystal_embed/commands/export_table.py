@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_embed.tables.files import SUFFIXES, TableForm, save_table
 from crystal_embed.tables.load import load_table
@@ -33,13 +34,15 @@ def export_table(
         The files.
 
     Raises:
-        ValueError: If a form is given for a folder.
+        InvalidArgumentError: If a form is given for a folder.
     """
     output = Path(output)
     if output.suffix in SUFFIXES:
         return [save_table(table, output, form)]
     if form is not None:
-        raise ValueError(f"{output}: a folder gets every form; give --form only with a file name")
+        raise InvalidArgumentError(
+            f"{output}: a folder gets every form", "give --form only with a file name"
+        )
     return [save_table(table, output / name, chosen) for name, chosen in _FILES.items()]
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS
+from crystal_data.errors import InvalidArgumentError
 from crystal_embed.tables.table import ElementTable
 
 MissingElements = Literal["error", "random"]
@@ -62,14 +63,15 @@ class AtomEmbedding(nn.Module):
             Shape ``[num_atoms, width]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         rows = self._rows[atomic_numbers]
         if (rows < 0).any():
             missing = sorted({SYMBOLS[z] or "X" for z in atomic_numbers[rows < 0].tolist()})
-            raise ValueError(
-                f"element table '{self.name}' has no row for {', '.join(missing)}; take a table "
-                "that has, or set missing_elements: random to give each a random vector"
+            raise InvalidArgumentError(
+                f"element table '{self.name}' has no row for {', '.join(missing)}",
+                "take a table "
+                "that has, or set missing_elements: random to give each a random vector",
             )
         return nn.functional.embedding(rows, self.vectors)
 

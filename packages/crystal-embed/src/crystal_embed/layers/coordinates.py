@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import CrystalBatch
+from crystal_data.errors import InvalidArgumentError
 from crystal_embed.tables.table import ElementTable
 
 
@@ -20,7 +20,7 @@ class CoordinateEmbedding(nn.Module):
         trainable: Whether training changes them.
 
     Raises:
-        ValueError: If the table has none.
+        InvalidArgumentError: If the table has none.
 
     Source:
         Jin et al., Nat. Commun. 16, 1210 (2025): "E_c".
@@ -29,16 +29,16 @@ class CoordinateEmbedding(nn.Module):
     def __init__(self, table: ElementTable, *, trainable: bool = False) -> None:
         super().__init__()
         if table.coordinates is None:
-            raise ValueError(
-                f"with_coordinates: element table '{table.name}' has no vectors of positions; give "
-                "the artifact of a CrystalTransformer with geometry: cartesian as element_table"
+            raise InvalidArgumentError(
+                f"with_coordinates: element table '{table.name}' has no vectors of positions",
+                "give "
+                "the artifact of a CrystalTransformer with geometry: cartesian as element_table",
             )
         rows = torch.tensor(table.coordinates)
         self.steps = nn.Parameter(rows[:3], requires_grad=trainable)
         self.origin = nn.Parameter(rows[3], requires_grad=trainable)
 
     @override
-    def forward(self, batch: CrystalBatch) -> Tensor:
-        """Vectors of the atoms' positions; shape ``[num_atoms, width]``."""
-        position = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
-        return position @ self.steps + self.origin
+    def forward(self, cart_coords: Tensor) -> Tensor:
+        """Vectors of positions ``[num_atoms, 3]``, Å; shape ``[num_atoms, width]``."""
+        return cart_coords @ self.steps + self.origin

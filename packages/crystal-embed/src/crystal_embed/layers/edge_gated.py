@@ -1,6 +1,6 @@
 """The edge-gated graph convolution, for atoms and bonds or for bonds and angles."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
+from crystal_data.graphs import FoldedGraph
 from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.rows import Rows, look_up, sum_of_rows
 
@@ -15,19 +16,26 @@ _LEAST_GATE = 1e-6  # of a sum of gates, as in the public code: a node without e
 
 
 class GatedGraph(NamedTuple):
-    """What edges join: atoms, or bonds that meet. Such as are alike are there once."""
+    """What edges join: atoms, or bonds that meet, and how many each stands for (None for one)."""
 
     neighbor: Rows  # the node that each edge brings a message from
     center: Rows  # the node that each edge brings it to
-    node_counts: Tensor | None  # [num_nodes], nodes that each stands for; None for one
-    edge_counts: Tensor | None  # [num_edges], edges that each stands for; None for one
+    node_counts: Tensor | None  # [num_nodes]
+    edge_counts: Tensor | None  # [num_edges]
+    multiplicity: Tensor | None  # [num_edges], how many such edges come to one node
 
-    @property
-    def multiplicity(self) -> Tensor | None:
-        """How many such edges come to one node; shape ``[num_edges]``, None for one."""
-        if self.edge_counts is None or self.node_counts is None:
-            return self.edge_counts
-        return self.edge_counts / self.node_counts[self.center.row]
+    @classmethod
+    def of_atoms(cls, graph: FoldedGraph) -> Self:
+        """Bonds between atoms."""
+        neighbor, center = (Rows.of(row, len(graph.batch)) for row in graph.edge_index)
+        return cls(neighbor, center, graph.atom_counts, graph.edge_counts, graph.multiplicity)
+
+    @classmethod
+    def of_bonds(cls, graph: FoldedGraph) -> Self:
+        """Angles between bonds."""
+        neighbor, center = (Rows.of(row, len(graph.edge_length)) for row in graph.line_graph_index)
+        counts = graph.edge_counts, graph.angle_counts, graph.angle_multiplicity
+        return cls(neighbor, center, *counts)
 
 
 class EdgeGatedConv(nn.Module):

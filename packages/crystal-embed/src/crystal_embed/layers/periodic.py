@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.graphs import FoldedGraph
 from crystal_embed.layers.basis import GaussianBasis, cosine_cutoff
-from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.encoder import Places
 
 
@@ -33,7 +33,7 @@ class PeriodicGeometry(nn.Module):
       all supercells. ``log B`` is the bias.
     - An atom's environment is ``Σ_j G_ij ⊗ V x_j`` for the vectors x of the elements.
 
-    For the same reason atoms that are alike are there once, j for all of them.
+    For the same reason atoms may be folded, j then stands for several.
 
     Args:
         width: Length of an element's vector and of an environment's.
@@ -59,28 +59,29 @@ class PeriodicGeometry(nn.Module):
         )
 
     @override
-    def forward(
-        self, graph: DistinctGraph, elements: Tensor, places: Places, num_atoms: Tensor
-    ) -> Surroundings:
+    def forward(self, graph: FoldedGraph, elements: Tensor, places: Places) -> Surroundings:
         """Environments and biases.
 
         Args:
             graph: All images within the cutoff.
-            elements: Vectors of the distinct atoms' elements; shape ``[num_distinct, width]``.
-            places: Where the distinct atoms lie in rectangles.
-            num_atoms: All atoms of each crystal; shape ``[num_crystals]``.
+            elements: Vectors of the atoms' elements; shape ``[num_rows, width]``.
+            places: Where the atoms lie in rectangles.
         """
         pairs = self._pairs(graph, places)
-        share = graph.num_atoms / num_atoms[graph.crystal]
+        share = graph.num_atoms.to(pairs.dtype).reciprocal()[graph.batch]
+        if graph.atom_counts is not None:
+            share = graph.atom_counts / graph.num_atoms[graph.batch]
         biases = self._biases(pairs, places, share)
         return Surroundings(self._environment(pairs, elements, places), biases)
 
-    def _pairs(self, graph: DistinctGraph, places: Places) -> Tensor:
+    def _pairs(self, graph: FoldedGraph, places: Places) -> Tensor:
         """G; shape ``[num_crystals, max_atoms, max_atoms, num_features]``, centre first."""
         num_crystals, max_atoms = places.node_mask.shape
-        neighbor, center = places.row[graph.neighbor], places.row[graph.center]
+        neighbor, center = places.row[graph.edge_index]
         shape = (num_crystals, max_atoms, max_atoms, self.basis.num_features)
-        weight = graph.multiplicity * cosine_cutoff(graph.edge_length, self._cutoff)
+        weight = cosine_cutoff(graph.edge_length, self._cutoff)
+        if graph.multiplicity is not None:
+            weight = graph.multiplicity * weight
         values = self.basis(graph.edge_length) * weight[:, None]
         sums = values.new_zeros(num_crystals * max_atoms**2, shape[-1])
         return sums.index_add(0, center * max_atoms + neighbor % max_atoms, values).view(shape)

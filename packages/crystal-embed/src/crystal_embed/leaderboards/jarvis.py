@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io import atomic_path, csv_text, write_text
 from crystal_embed.leaderboards.tables import check_complete, read_predictions
 
@@ -56,7 +57,7 @@ def write_jarvis(
         The zipped table.
 
     Raises:
-        ValueError: If a prediction is missing or foreign, or the metadata are not complete.
+        SourceError: If a prediction is missing or foreign, or the metadata are not complete.
 
     Source:
         usnistgov/jarvis_leaderboard: its README and contributions.
@@ -64,18 +65,18 @@ def write_jarvis(
     folder, truth = Path(folder), Path(truth)
     parts = _TASK.fullmatch(task)
     if parts is None:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"'{task}': a task is called AI-SinglePropertyPrediction-<property>-<dataset>-test-mae "
             "or AI-SinglePropertyClass-<property>-<dataset>-test-acc"
         )
     stem = f"{parts['dataset']}_{parts['property']}"
     if truth.name not in {f"{stem}.json", f"{stem}.json.zip"}:
-        raise ValueError(f"{truth}: the truth of {task} is called {stem}.json.zip")
+        raise SourceError(f"{truth}: the truth of {task} is called {stem}.json.zip")
     found = read_predictions(predictions)
     check_complete(found, _test_set(truth), f"the test set of {truth.name}")
     odd = set(found.prediction.values()) - {0.0, 1.0}
     if task.endswith("-acc") and odd:
-        raise ValueError(f"{found.path}: classes are 0 and 1, not {min(odd):g}")
+        raise SourceError(f"{found.path}: classes are 0 and 1, not {min(odd):g}")
     archive = folder / f"{task}.csv.zip"
     checked = _checked(metadata, archive.name)
     table = csv_text(("id", "prediction"), ((k, f"{v:.9g}") for k, v in found.prediction.items()))
@@ -97,7 +98,7 @@ def _test_set(truth: Path) -> Mapping[str, Any]:
             text = truth.read_text(encoding="utf-8")
         return dict[str, Any](json.loads(text)["test"])
     except (ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{truth}: expected {{"train": …, "test": {{id: value}}}}') from error
+        raise SourceError(f'{truth}: expected {{"train": …, "test": {{id: value}}}}') from error
 
 
 def _checked(metadata: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _checked(metadata: Mapping[str, Any], file: str) -> dict[str, Any]:
     content["time_taken_seconds"] = {file: 0, **content["time_taken_seconds"]}
     for key, kind in _METADATA.items():
         if not isinstance(content.get(key), kind):
-            raise ValueError(
+            raise SourceError(
                 f"metadata.json: '{key}' is {content.get(key)!r}, expected a {kind.__name__}; the "
                 f"keys are {', '.join(_METADATA)}"
             )

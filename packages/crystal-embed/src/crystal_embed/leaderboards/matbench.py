@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io import atomic_path, write_text
 from crystal_embed.leaderboards.tables import Predictions, check_complete, read_predictions
 
@@ -60,16 +61,18 @@ def write_matbench(
         ``results.json.gz``.
 
     Raises:
-        ValueError: If a fold is not complete, has no labels, or ``info`` is not.
+        SourceError: If a fold is not complete, has no labels, or ``info`` is not.
 
     Source:
         matbench 0.6: ``MatbenchBenchmark.from_dict``, ``util.hash_dictionary``.
     """
     folder = Path(folder)
     if task not in (*_CLASSES, *_REGRESSION):
-        raise ValueError(f"no task '{task}'; there are {', '.join((*_REGRESSION, *_CLASSES))}")
+        raise InvalidArgumentError(
+            f"no task '{task}'; there are {', '.join((*_REGRESSION, *_CLASSES))}"
+        )
     if len(folds) != _NUM_FOLDS:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"{task}: {len(folds)} tables of predictions, expected one for each of the "
             f"{_NUM_FOLDS} folds"
         )
@@ -118,7 +121,7 @@ def _tasks_of(file: Path) -> dict[str, Any]:
     try:
         return dict[str, Any](json.loads(gzip.decompress(file.read_bytes()))["tasks"])
     except (ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file}: damaged; delete it and export all tasks again") from error
+        raise SourceError(f"{file}: damaged", "delete it and export all tasks again") from error
 
 
 def _test_sets(validation: Path, task: str) -> list[list[str]]:
@@ -126,7 +129,7 @@ def _test_sets(validation: Path, task: str) -> list[list[str]]:
         splits = json.loads(validation.read_text(encoding="utf-8"))["splits"][task]
         return [list(splits[f"fold_{number}"]["test"]) for number in range(_NUM_FOLDS)]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise SourceError(
             f"{validation}: no folds of {task} in it; expected matbench's file of splits"
         ) from error
 
@@ -134,11 +137,11 @@ def _test_sets(validation: Path, task: str) -> list[list[str]]:
 def _fold(task: str, found: Predictions, test: Sequence[str]) -> dict[str, Any]:
     check_complete(found, test, f"the fold of {task}")
     if unlabelled := [name for name in test if name not in found.label]:
-        raise ValueError(f"{found.path}: no target for {unlabelled[0]}, which the scores need")
+        raise SourceError(f"{found.path}: no target for {unlabelled[0]}, which the scores need")
     prediction = np.array([found.prediction[name] for name in test])
     label = np.array([found.label[name] for name in test])
     if task in _CLASSES and not ((prediction >= 0) & (prediction <= 1)).all():
-        raise ValueError(f"{found.path}: {task} is scored on probabilities, from 0 to 1")
+        raise SourceError(f"{found.path}: {task} is scored on probabilities, from 0 to 1")
     score = _class_scores if task in _CLASSES else _regression_scores
     return {
         "data": dict(zip(test, prediction.tolist(), strict=True)),
@@ -181,11 +184,11 @@ def _class_scores(label: NDArray[np.float64], prediction: NDArray[np.float64]) -
 def _checked(info: Mapping[str, Any]) -> dict[str, Any]:
     for key, kind in _INFO.items():
         if not isinstance(info.get(key), kind):
-            raise ValueError(
+            raise SourceError(
                 f"info.json: '{key}' is {info.get(key)!r}; the keys are {', '.join(_INFO)}"
             )
     if not 5 <= len(info["algorithm"]) <= 15:
-        raise ValueError(
+        raise SourceError(
             f"info.json: 'algorithm' has 5 to 15 characters, not {len(info['algorithm'])}"
         )
     return dict(info)

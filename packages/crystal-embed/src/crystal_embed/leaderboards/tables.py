@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystal_data.errors import SourceError
 from crystal_data.io import read_cell
 
 
@@ -29,7 +30,7 @@ def read_predictions(path: str | Path) -> Predictions:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, an identifier is there twice, or a value is no number.
+        SourceError: If a column is missing, an identifier is there twice, or a value is no number.
     """
     path = Path(path)
     try:
@@ -37,9 +38,9 @@ def read_predictions(path: str | Path) -> Predictions:
             reader = csv.DictReader(file)
             names, rows = reader.fieldnames or [], list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a table: {error}") from error
+        raise SourceError(f"{path}: not a table: {error}") from error
     if not {"id", "prediction"} <= set(names):
-        raise ValueError(
+        raise SourceError(
             f"{path}: expected the columns id and prediction, and perhaps target; the columns "
             f"are {', '.join(names) or 'none'}"
         )
@@ -47,7 +48,7 @@ def read_predictions(path: str | Path) -> Predictions:
     for line, row in enumerate(rows, start=2):
         identifier = read_cell(row["id"])
         if identifier in prediction:
-            raise ValueError(f"{path}, line {line}: {identifier} is there twice")
+            raise SourceError(f"{path}, line {line}: {identifier} is there twice")
         prediction[identifier] = _number(row["prediction"], path, line)
         if row.get("target"):
             label[identifier] = _number(row["target"], path, line)
@@ -58,13 +59,13 @@ def check_complete(found: Predictions, expected: Collection[str], what: str) -> 
     """Checks that there is one prediction for each identifier of a test set, and no other.
 
     Raises:
-        ValueError: If one is missing or foreign.
+        SourceError: If one is missing or foreign.
     """
     missing = [name for name in expected if name not in found.prediction]
     known = set(expected)
     foreign = [name for name in found.prediction if name not in known]
     if missing or foreign:
-        raise ValueError(
+        raise SourceError(
             f"{found.path}: {what} has {len(known)} structures; {len(missing)} of them have no "
             f"prediction ({', '.join(missing[:3])}) and {len(foreign)} of the table's "
             f"{len(found.prediction)} are not among them ({', '.join(foreign[:3])})"
@@ -77,5 +78,5 @@ def _number(text: str | None, path: Path, line: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{path}, line {line}: {text!r} is no finite number")
+        raise SourceError(f"{path}, line {line}: {text!r} is no finite number")
     return value

@@ -1,14 +1,16 @@
 """The atomistic line graph network, in front of it any element table."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import CrystalBatch, GraphSpec
-from crystal_data.graphs import bond_cosines, edge_vectors
+from crystal_data import GraphSpec
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.graphs import FoldedGraph
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.dense import DenseLayer, ScalarEmbedding
-from crystal_embed.layers.distinct_angles import DistinctLineGraph
-from crystal_embed.layers.edge_gated import EdgeGatedConv
+from crystal_embed.layers.edge_gated import EdgeGatedConv, GatedGraph
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
@@ -48,12 +50,14 @@ class ALIGNN(GraphModel):
             last one's shell. It needs ``line_graph=True``.
 
     Raises:
-        ValueError: If a kind of layer is missing, or ``graph_spec`` has no line graph.
+        InvalidArgumentError: If a kind of layer is missing, or ``graph_spec`` has no line graph.
 
     Source:
         Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021). Of each ALIGNN layer the
         convolution over atoms comes first, as in the public code; the paper writes it second.
     """
+
+    sees_angles: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -71,13 +75,15 @@ class ALIGNN(GraphModel):
     ) -> None:
         super().__init__()
         if num_alignn_layers < 1 or num_gcn_layers < 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"num_alignn_layers is {num_alignn_layers} and num_gcn_layers {num_gcn_layers}; "
                 "ALIGNN needs at least 1 of each, since a last layer's angles reach no atom"
             )
         self.graph_spec = graph_spec or GraphSpec(max_neighbors=12, line_graph=True)
         if not self.graph_spec.line_graph:
-            raise ValueError("ALIGNN sees angles; give it a graph_spec with line_graph: true")
+            raise InvalidArgumentError(
+                "ALIGNN sees angles", "give it a graph_spec with line_graph: true"
+            )
         table = as_table(element_table)
         if trainable_table:
             table = as_free_vectors(table, width)
@@ -119,47 +125,27 @@ class ALIGNN(GraphModel):
             num_gcn_layers=4,
         )
 
+    @property
     @override
-    def encode(self, batch: CrystalBatch) -> Tensor:
-        atoms, graph = self._convolve(batch)
-        return mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.atoms.node_counts)
+    def num_message_layers(self) -> int:
+        return len(self.bond_layers) + len(self.gcn_layers)
 
     @override
-    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        atoms, graph = self._convolve(batch)
-        return atoms.index_select(0, graph.kind)
+    def crystal_vectors(self, graph: FoldedGraph) -> Tensor:
+        atoms = self.atom_vectors(graph)
+        return mean_over_atoms(atoms, graph.batch, graph.num_atoms, graph.atom_counts)
 
-    def _convolve(self, batch: CrystalBatch) -> tuple[Tensor, DistinctLineGraph]:
-        """Distinct atoms after the last convolution."""
-        edge_index, edge_length = self.edges_of(batch)
-        angle_index = self._line_graph_of(batch)
-        edge_vec = edge_vectors(
-            batch.lattice, batch.frac_coords, edge_index, batch.edge_shift, batch.batch
-        )
-        graph = DistinctLineGraph.of(
-            batch,
-            edge_index,
-            edge_length,
-            angle_index,
-            bond_cosines(edge_vec, angle_index),
-            num_layers=len(self.bond_layers) + len(self.gcn_layers),
-        )
-        atoms = self.atom_embedding(batch.atomic_numbers[graph.atom])
+    @override
+    def atom_vectors(self, graph: FoldedGraph) -> Tensor:
+        of_atoms, of_bonds = GatedGraph.of_atoms(graph), GatedGraph.of_bonds(graph)
+        atoms = self.atom_embedding(graph.atomic_numbers)
         if isinstance(self.input, DenseLayer):
-            atoms = self.input(atoms, graph.atoms.node_counts)
-        bonds = self.bond_input(graph.edge_length, graph.atoms.edge_counts)
-        angles = self.angle_input(graph.cosine, graph.bonds.edge_counts)
+            atoms = self.input(atoms, graph.atom_counts)
+        bonds = self.bond_input(graph.edge_length, graph.edge_counts)
+        angles = self.angle_input(graph.cosine, graph.angle_counts)
         for bond_layer, angle_layer in zip(self.bond_layers, self.angle_layers, strict=True):
-            atoms, bonds = bond_layer(atoms, bonds, graph.atoms)
-            bonds, angles = angle_layer(bonds, angles, graph.bonds)
+            atoms, bonds = bond_layer(atoms, bonds, of_atoms)
+            bonds, angles = angle_layer(bonds, angles, of_bonds)
         for gcn_layer in self.gcn_layers:
-            atoms, bonds = gcn_layer(atoms, bonds, graph.atoms)
-        return atoms, graph
-
-    def _line_graph_of(self, batch: CrystalBatch) -> Tensor:
-        if "line_graph_index" not in batch:
-            raise ValueError(
-                "ALIGNN needs the line graph and the batch has edges alone; give it "
-                "batch.with_edges(model.graph_spec)"
-            )
-        return batch.line_graph_index
+            atoms, bonds = gcn_layer(atoms, bonds, of_atoms)
+        return atoms

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.artifacts import PretrainedModel
+from crystal_data.graphs import FoldedGraph, fold
 from crystal_embed.layers.atom_embedding import AtomEmbedding
-from crystal_embed.layers.edges import edges_of
 from crystal_embed.tables.table import ElementTable
 
 
@@ -27,7 +27,67 @@ class Encoder(Protocol):
         """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
 
 
-class GraphModel(PretrainedModel, ABC):
+class FoldingModel(PretrainedModel, ABC):
+    """A network written as if every atom stood for itself, of which equal ones are computed once.
+
+    A subclass says how far it sees by ``num_message_layers`` and computes ``atom_vectors`` and
+    ``crystal_vectors`` of a graph whose atoms and edges have counts. Here batches are folded
+    before and unfolded after.
+    """
+
+    graph_spec: GraphSpec | None
+    sees_angles: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def num_message_layers(self) -> int | None:
+        """How often messages pass along edges before the last vectors of atoms.
+
+        None where equal atoms get different vectors, by their positions or at random, so that
+        none may be folded.
+        """
+
+    @abstractmethod
+    def atom_vectors(self, graph: FoldedGraph) -> Tensor:
+        """Vectors of the graph's atoms after the last layer on them; ``[num_rows, width]``."""
+
+    @abstractmethod
+    def crystal_vectors(self, graph: FoldedGraph) -> Tensor:
+        """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
+
+    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the atoms after the last layer on them; shape ``[num_atoms, width]``.
+
+        Raises:
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``, or has an element
+                that the model has no row for.
+        """
+        graph = self.fold(batch)
+        return graph.unfold(self.atom_vectors(graph))
+
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``.
+
+        Raises:
+            InvalidArgumentError: As ``encode_atoms``.
+        """
+        return self.crystal_vectors(self.fold(batch))
+
+    def fold(self, batch: CrystalBatch) -> FoldedGraph:
+        """The batch as this model sees it.
+
+        Raises:
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``.
+        """
+        model = type(self).__name__
+        if self.graph_spec is not None:
+            batch.edges(model)
+        if self.sees_angles:
+            batch.line_graph(model)
+        return fold(batch, self.num_message_layers, with_angles=self.sees_angles)
+
+
+class GraphModel(FoldingModel):
     """A network on the edges of a ``graph_spec``, with any element table in front.
 
     A subclass takes ``element_table`` (a name, a path or an ``ElementTable``) and ``graph_spec``
@@ -47,19 +107,11 @@ class GraphModel(PretrainedModel, ABC):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If the batch lacks the edges of ``graph_spec``, or has an element that the
-                table has no row for.
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``, or has an element
+                that the table has no row for.
         """
         prediction: Tensor = self.output(self.encode(batch))
         return prediction
-
-    @abstractmethod
-    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        """Vectors of the atoms after the last layer on them; shape ``[num_atoms, width]``."""
-
-    @abstractmethod
-    def encode(self, batch: CrystalBatch) -> Tensor:
-        """Vectors of the crystals, before the output head; shape ``[num_crystals, width]``."""
 
     @property
     @override
@@ -109,11 +161,3 @@ class GraphModel(PretrainedModel, ABC):
         metadata = {"model": model, "input_table": table.name, **table.metadata}
         name = f"{model.lower()}-{table.name}"
         return ElementTable(name, table.atomic_numbers, vectors, metadata)
-
-    def edges_of(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """``edge_index`` and ``edge_length`` of a batch.
-
-        Raises:
-            ValueError: If the batch has no edges.
-        """
-        return edges_of(batch, type(self).__name__)

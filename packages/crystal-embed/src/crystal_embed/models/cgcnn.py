@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import CrystalBatch, GraphSpec
+from crystal_data import GraphSpec
+from crystal_data.graphs import FoldedGraph
 from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.coordinates import CoordinateEmbedding
-from crystal_embed.layers.distinct import DistinctGraph
-from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.layers.pooling import mean_over_atoms, sum_over_edges
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
 
@@ -26,8 +26,7 @@ class CGCNNConv(nn.Module):
 
     The published layer multiplies ``[centre, neighbor, edge]`` of every edge by one matrix. Here
     the same matrix is applied in three parts: to each atom once as centre and once as neighbor,
-    and to the edge alone, which saves most of the multiplications. Atoms and edges that are alike
-    are there once.
+    and to the edge alone, which saves most of the multiplications.
 
     Args:
         width: Length of an atom's vector.
@@ -47,13 +46,13 @@ class CGCNNConv(nn.Module):
         self.update_norm = GlobalBatchNorm1d(width)
 
     @override
-    def forward(self, atoms: Tensor, edges: Tensor, graph: DistinctGraph) -> Tensor:
+    def forward(self, atoms: Tensor, edges: Tensor, graph: FoldedGraph) -> Tensor:
         """Updates atoms.
 
         Args:
             atoms: Shape ``[num_atoms, width]``.
             edges: Shape ``[num_edges, edge_width]``.
-            graph: What they are joined to, and how many each stands for.
+            graph: What the edges join, and how many each stands for.
 
         Returns:
             Shape ``[num_atoms, width]``.
@@ -63,18 +62,14 @@ class CGCNNConv(nn.Module):
         as_neighbor = F.linear(atoms, to_neighbor)
         # In place: no step of this sum is needed again, and it is the largest value of the layer.
         features = F.linear(edges, to_edge)
-        features.add_(as_center.index_select(0, graph.center))
-        features.add_(as_neighbor.index_select(0, graph.neighbor))
-        opening, core = self.message_norm(features, graph.edge.counts).chunk(2, dim=1)
-        messages = torch.sigmoid(opening) * F.softplus(core)
-        if graph.edge.counts is not None:
-            messages = messages * graph.multiplicity[:, None].to(messages.dtype)
-        total = messages.new_zeros(atoms.shape).index_add(0, graph.center, messages)
+        neighbor, center = graph.edge_index
+        features.add_(as_center.index_select(0, center))
+        features.add_(as_neighbor.index_select(0, neighbor))
+        opening, core = self.message_norm(features, graph.edge_counts).chunk(2, dim=1)
+        total = sum_over_edges(torch.sigmoid(opening) * F.softplus(core), graph)
         if self._aggregation == "mean":
-            degree = graph.multiplicity.new_zeros(len(atoms))
-            degree = degree.index_add(0, graph.center, graph.multiplicity).clamp(min=1)
-            total = total / degree[:, None].to(total.dtype)
-        return F.softplus(atoms + self.update_norm(total, graph.atom.counts))
+            total = total / graph.degree.clamp(min=1)[:, None].to(total.dtype)
+        return F.softplus(atoms + self.update_norm(total, graph.atom_counts))
 
 
 class CGCNN(GraphModel):
@@ -105,7 +100,7 @@ class CGCNN(GraphModel):
             augmentations only soften.
 
     Raises:
-        ValueError: If the table has no vectors of positions and they are asked for.
+        InvalidArgumentError: If the table has no vectors of positions and they are asked for.
 
     Source:
         Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018).
@@ -165,33 +160,30 @@ class CGCNN(GraphModel):
             with_coordinates=with_coordinates,
         )
 
+    @property
     @override
-    def encode(self, batch: CrystalBatch) -> Tensor:
+    def num_message_layers(self) -> int | None:
+        return len(self.convolutions) if self.coordinates is None else None
+
+    @override
+    def crystal_vectors(self, graph: FoldedGraph) -> Tensor:
         """What the output layer sees; shape ``[num_crystals, hidden_width]``."""
-        atoms, graph = self._convolve(batch)
-        crystals = mean_over_atoms(atoms, graph.crystal, batch.num_atoms, graph.num_atoms)
-        crystals = F.softplus(crystals)
+        atoms = self.atom_vectors(graph)
+        crystals = F.softplus(
+            mean_over_atoms(atoms, graph.batch, graph.num_atoms, graph.atom_counts)
+        )
         for layer in self.hidden:
             crystals = F.softplus(layer(crystals))
         return crystals
 
     @override
-    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        """Atoms after the last convolution; shape ``[num_atoms, width]``."""
-        atoms, graph = self._convolve(batch)
-        return atoms.index_select(0, graph.atom.kind)
-
-    def _convolve(self, batch: CrystalBatch) -> tuple[Tensor, DistinctGraph]:
-        """Distinct atoms after the last convolution."""
-        edge_index, edge_length = self.edges_of(batch)
-        if self.coordinates is None:
-            graph = DistinctGraph.of(batch, edge_index, edge_length, len(self.convolutions))
-            atoms = self.atom_embedding(batch.atomic_numbers[graph.atom.first])
-        else:
-            graph = DistinctGraph.all_of(batch, edge_index, edge_length)
-            atoms = self.atom_embedding(batch.atomic_numbers) + self.coordinates(batch)
+    def atom_vectors(self, graph: FoldedGraph) -> Tensor:
+        """Atoms after the last convolution; shape ``[num_rows, width]``."""
+        atoms = self.atom_embedding(graph.atomic_numbers)
+        if self.coordinates is not None:
+            atoms = atoms + self.coordinates(graph.cart_coords())
         atoms = self.input(atoms)
         edges = self.basis(graph.edge_length)
         for convolution in self.convolutions:
             atoms = convolution(atoms, edges, graph)
-        return atoms, graph
+        return atoms

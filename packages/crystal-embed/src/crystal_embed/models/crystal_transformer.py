@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
-from crystal_data.artifacts import PretrainedModel
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.graphs import FoldedGraph
 from crystal_data.processes import world_size
-from crystal_embed.layers.distinct import DistinctGraph, Kinds
-from crystal_embed.layers.edges import edges_of
 from crystal_embed.layers.encoder import EncoderLayer, Places
 from crystal_embed.layers.periodic import PeriodicGeometry
 from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_embed.models.base import FoldingModel
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable
 
@@ -30,18 +30,17 @@ class SpeciesEmbedding(nn.Module):
 
     Args:
         width: Length of each vector.
-        num_elements: Elements 1 to this one have a row.
     """
 
     seen: Tensor
 
-    def __init__(self, width: int, num_elements: int = NUM_ELEMENTS) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         # A layer of its own, so that first values are those of nn.Linear.
-        linear = nn.Linear(num_elements, width)
+        linear = nn.Linear(NUM_ELEMENTS, width)
         self.weight = nn.Parameter(linear.weight.detach().T.contiguous())
         self.bias = linear.bias
-        self.register_buffer("seen", torch.zeros(num_elements, dtype=torch.bool))
+        self.register_buffer("seen", torch.zeros(NUM_ELEMENTS, dtype=torch.bool))
 
     @override
     def forward(self, atomic_numbers: Tensor) -> Tensor:
@@ -54,11 +53,11 @@ class SpeciesEmbedding(nn.Module):
             That shape and ``[width]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         if (atomic_numbers > len(self.weight)).any():
             symbol = SYMBOLS[int(atomic_numbers.max())]
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"CrystalTransformer has no row for {symbol}; it knows the elements up to "
                 f"{SYMBOLS[len(self.weight)]}"
             )
@@ -75,7 +74,7 @@ class SpeciesEmbedding(nn.Module):
         self.seen |= counts > 0
 
 
-class CrystalTransformer(PretrainedModel):
+class CrystalTransformer(FoldingModel):
     """A transformer encoder over the atoms of the stored cell.
 
     Each atom is a token: the vector of its element beside one of where it is.
@@ -106,6 +105,8 @@ class CrystalTransformer(PretrainedModel):
         is our own.
     """
 
+    property_heads = ("heads",)
+
     def __init__(
         self,
         num_outputs: int = 1,
@@ -123,7 +124,6 @@ class CrystalTransformer(PretrainedModel):
         self._dropout = dropout
         self.species = SpeciesEmbedding(element_width)
         self.position: nn.Linear | PeriodicGeometry
-        self.graph_spec: GraphSpec | None
         if geometry == "cartesian":
             self.graph_spec = None
             self.position = nn.Linear(3, element_width)
@@ -151,57 +151,46 @@ class CrystalTransformer(PretrainedModel):
         """Predicts; shape ``[num_crystals, num_outputs]``.
 
         Raises:
-            ValueError: If an element has no row.
+            InvalidArgumentError: If an element has no row.
         """
         crystals = self.encode(batch)
         return torch.cat([head(crystals) for head in self.heads], dim=1)
 
-    def encode(self, batch: CrystalBatch) -> Tensor:
-        """One vector for each crystal; shape ``[num_crystals, width]``."""
-        atoms, kinds = self._encode(batch)
+    @property
+    @override
+    def num_message_layers(self) -> int | None:
+        is_random = self.training and self._dropout > 0.0  # which is drawn for each atom
+        if is_random or not isinstance(self.position, PeriodicGeometry):
+            return None
+        return 1 + len(self.layers)
+
+    @override
+    def crystal_vectors(self, graph: FoldedGraph) -> Tensor:
+        atoms = self.atom_vectors(graph)
         if self._readout == "first":
-            return atoms[kinds.kind[batch.num_atoms.cumsum(0) - batch.num_atoms]]
-        return mean_over_atoms(atoms, batch.batch[kinds.first], batch.num_atoms, kinds.size)
+            sizes = torch.bincount(graph.batch, minlength=graph.num_crystals)
+            return atoms[sizes.cumsum(0) - sizes]
+        return mean_over_atoms(atoms, graph.batch, graph.num_atoms, graph.atom_counts)
+
+    @override
+    def atom_vectors(self, graph: FoldedGraph) -> Tensor:
+        places = Places.of(torch.bincount(graph.batch, minlength=graph.num_crystals))
+        elements = self.species(graph.atomic_numbers)
+        position, biases = self.position, [None] * len(self.layers)
+        if isinstance(position, PeriodicGeometry):
+            where, biases = position(graph, elements, places)
+        else:
+            where = position(graph.cart_coords())
+        atoms = torch.cat([elements, where], dim=-1)
+        for layer, bias in zip(self.layers, biases, strict=True):
+            atoms = layer(atoms, places, bias)
+        return atoms
 
     @property
     @override
     def supported_elements(self) -> frozenset[int]:
         """Those up to the last that the embedding has a row for."""
         return frozenset(range(1, len(self.species.weight) + 1))
-
-    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        """One vector for each atom; shape ``[num_atoms, width]``.
-
-        Raises:
-            ValueError: If an element has no row, or a periodic geometry finds no edges.
-        """
-        atoms, kinds = self._encode(batch)
-        return atoms.index_select(0, kinds.kind)
-
-    def _encode(self, batch: CrystalBatch) -> tuple[Tensor, Kinds]:
-        """Vectors of the distinct atoms, and which these are."""
-        position, biases = self.position, [None] * len(self.layers)
-        if isinstance(position, PeriodicGeometry):
-            graph = self._distinct(batch)
-            kinds = graph.atom
-            places = Places.of(torch.bincount(graph.crystal, minlength=batch.num_crystals))
-            elements = self.species(batch.atomic_numbers[kinds.first])
-            where, biases = position(graph, elements, places, batch.num_atoms)
-        else:
-            kinds, places = Kinds.all_of(batch.batch), Places.of(batch.num_atoms)
-            elements = self.species(batch.atomic_numbers)
-            cart = torch.einsum("ai,aij->aj", batch.frac_coords, batch.lattice[batch.batch])
-            where = position(cart)
-        atoms = torch.cat([elements, where], dim=-1)
-        for layer, bias in zip(self.layers, biases, strict=True):
-            atoms = layer(atoms, places, bias)
-        return atoms, kinds
-
-    def _distinct(self, batch: CrystalBatch) -> DistinctGraph:
-        edges = edges_of(batch, type(self).__name__)
-        if self.training and self._dropout > 0.0:  # which is drawn for each atom
-            return DistinctGraph.all_of(batch, *edges)
-        return DistinctGraph.of(batch, *edges, num_layers=1 + len(self.layers))
 
     def element_table(self) -> ElementTable:
         """The universal atomic embedding: each element's vector with the shared bias added.

@@ -5,12 +5,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data import CrystalBatch, GraphSpec
+from crystal_data import GraphSpec
+from crystal_data.graphs import FoldedGraph
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
-from crystal_embed.layers.distinct import DistinctGraph
 from crystal_embed.layers.mlp import MLP
+from crystal_embed.layers.pooling import sum_over_atoms, sum_over_edges
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
@@ -18,30 +19,31 @@ from crystal_embed.tables.load import TableInput, as_table
 _STREAMS = ("edge", "atom", "state")
 
 
-class _Sums:
-    """Sums and means over a batch's edges and atoms, found once for all blocks."""
+class _Means:
+    """Means over a batch's edges and atoms, whose numbers are found once for all blocks."""
 
-    def __init__(self, graph: DistinctGraph, num_atoms: Tensor) -> None:
-        self._graph, count = graph, graph.multiplicity
-        degree = count.new_zeros(len(graph.num_atoms)).index_add(0, graph.center, count)
-        num_edges = count.new_zeros(len(num_atoms))
-        num_edges = num_edges.index_add(0, graph.crystal, degree * graph.num_atoms)
+    def __init__(self, graph: FoldedGraph) -> None:
+        self._graph, degree = graph, graph.degree
+        num_edges = sum_over_atoms(
+            degree[:, None], graph.batch, graph.num_crystals, graph.atom_counts
+        )
         # Of an atom and of a crystal; 1 where there is no edge.
-        self.per_edge_of_atom = degree.clamp(min=1)[:, None].reciprocal()
-        self.per_edge = num_edges.clamp(min=1)[:, None].reciprocal()
-        self.per_atom = num_atoms[:, None].to(count.dtype).reciprocal()
+        self._per_edge_of_atom = degree.clamp(min=1)[:, None].reciprocal()
+        self._per_edge = num_edges.clamp(min=1).reciprocal()
+        self._per_atom = graph.num_atoms[:, None].to(degree.dtype).reciprocal()
 
-    def over_edges(self, edges: Tensor) -> Tensor:
-        """``[num_edges, width]`` to ``[num_atoms, width]``."""
-        edges = edges * self._graph.multiplicity[:, None].to(edges.dtype)
-        total = edges.new_zeros(len(self._graph.num_atoms), edges.shape[1])
-        return total.index_add(0, self._graph.center, edges)
+    def of_edges(self, edges: Tensor) -> tuple[Tensor, Tensor]:
+        """``[num_edges, width]`` to ``[num_atoms, width]`` and ``[num_crystals, width]``."""
+        of_atom = sum_over_edges(edges, self._graph)
+        return of_atom * self._per_edge_of_atom, self._sum(of_atom) * self._per_edge
 
-    def over_atoms(self, atoms: Tensor) -> Tensor:
+    def of_atoms(self, atoms: Tensor) -> Tensor:
         """``[num_atoms, width]`` to ``[num_crystals, width]``."""
-        atoms = atoms * self._graph.num_atoms[:, None].to(atoms.dtype)
-        total = atoms.new_zeros(len(self.per_atom), atoms.shape[1])
-        return total.index_add(0, self._graph.crystal, atoms)
+        return self._sum(atoms) * self._per_atom
+
+    def _sum(self, atoms: Tensor) -> Tensor:
+        graph = self._graph
+        return sum_over_atoms(atoms, graph.batch, graph.num_crystals, graph.atom_counts)
 
 
 class MEGNetBlock(nn.Module):
@@ -49,8 +51,8 @@ class MEGNetBlock(nn.Module):
 
     The published layers multiply ``[centre, neighbor, edge, state]`` of every edge by one matrix.
     Here the same matrix is applied in parts: to each atom once as centre and once as neighbor, to
-    each state once, and to the edge alone. Atoms and edges that are alike are there once. A
-    crystal's mean over its edges is taken through the sums over those of each atom.
+    each state once, and to the edge alone. A crystal's mean over its edges is taken through the
+    sums over those of each atom.
 
     Args:
         width: Length of all vectors.
@@ -78,7 +80,7 @@ class MEGNetBlock(nn.Module):
 
     @override
     def forward(
-        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: DistinctGraph, sums: _Sums
+        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: FoldedGraph, means: _Means
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Updates edges ``[num_edges, width]``, atoms and states; the shapes stay."""
         before = edges, atoms, states
@@ -86,32 +88,30 @@ class MEGNetBlock(nn.Module):
             self.dense[name](values) for name, values in zip(_STREAMS, before, strict=True)
         )
         edges = self._new_edges(edges, atoms, states, graph)
-        of_atom = sums.over_edges(edges)
-        mean_edges = sums.over_atoms(of_atom) * sums.per_edge
-        joined = torch.cat([of_atom * sums.per_edge_of_atom, atoms], dim=1)
-        atoms = self._new_atoms(joined, states, graph)
-        mean_atoms = sums.over_atoms(atoms) * sums.per_atom
-        joined = torch.cat([mean_edges, mean_atoms, states], dim=1)
+        mean_of_atom, mean_edges = means.of_edges(edges)
+        atoms = self._new_atoms(torch.cat([mean_of_atom, atoms], dim=1), states, graph)
+        joined = torch.cat([mean_edges, means.of_atoms(atoms), states], dim=1)
         states = self.update["state"](softplus2(self.state_input(joined)))
         return before[0] + edges, before[1] + atoms, before[2] + states
 
     def _new_edges(
-        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: DistinctGraph
+        self, edges: Tensor, atoms: Tensor, states: Tensor, graph: FoldedGraph
     ) -> Tensor:
         layer, width = self.edge_input, atoms.shape[1]
         to_center, to_neighbor, to_edge, to_state = layer.weight.split(width, dim=1)
-        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.crystal)
+        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.batch)
         as_center = F.linear(atoms, to_center) + of_state
         # In place: no step of this sum is needed again, and it is the largest value of the block.
         features = F.linear(edges, to_edge)
-        features.add_(as_center.index_select(0, graph.center))
-        features.add_(F.linear(atoms, to_neighbor).index_select(0, graph.neighbor))
+        neighbor, center = graph.edge_index
+        features.add_(as_center.index_select(0, center))
+        features.add_(F.linear(atoms, to_neighbor).index_select(0, neighbor))
         return self.update["edge"](softplus2(features))
 
-    def _new_atoms(self, joined: Tensor, states: Tensor, graph: DistinctGraph) -> Tensor:
+    def _new_atoms(self, joined: Tensor, states: Tensor, graph: FoldedGraph) -> Tensor:
         layer = self.atom_input
         to_joined, to_state = layer.weight.split([joined.shape[1], states.shape[1]], dim=1)
-        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.crystal)
+        of_state = F.linear(states, to_state, layer.bias).index_select(0, graph.batch)
         return self.update["atom"](softplus2(F.linear(joined, to_joined) + of_state))
 
 
@@ -216,28 +216,31 @@ class MEGNet(GraphModel):
             graph_spec=GraphSpec(cutoff=4.0, max_neighbors=None),
         )
 
+    @property
     @override
-    def encode_atoms(self, batch: CrystalBatch) -> Tensor:
-        _, atoms, _, graph = self._run_blocks(batch)
-        return atoms.index_select(0, graph.atom.kind)
+    def num_message_layers(self) -> int:
+        return len(self.blocks)
 
     @override
-    def encode(self, batch: CrystalBatch) -> Tensor:
-        edges, atoms, states, graph = self._run_blocks(batch)
-        crystal_of_edge = graph.crystal[graph.center]
-        read_atoms = self.read_atoms(atoms, graph.crystal, len(states), graph.num_atoms)
-        read_edges = self.read_edges(edges, crystal_of_edge, len(states), graph.num_edges)
+    def atom_vectors(self, graph: FoldedGraph) -> Tensor:
+        _, atoms, _ = self._run_blocks(graph)
+        return atoms
+
+    @override
+    def crystal_vectors(self, graph: FoldedGraph) -> Tensor:
+        edges, atoms, states = self._run_blocks(graph)
+        crystal_of_edge = graph.batch[graph.edge_index[1]]
+        read_atoms = self.read_atoms(atoms, graph.batch, len(states), graph.atom_counts)
+        read_edges = self.read_edges(edges, crystal_of_edge, len(states), graph.edge_counts)
         joined: Tensor = self.hidden(torch.cat([read_atoms, read_edges, states], dim=1))
         return joined
 
-    def _run_blocks(self, batch: CrystalBatch) -> tuple[Tensor, Tensor, Tensor, DistinctGraph]:
-        """Distinct edges and atoms, and states, after the last block."""
-        edge_index, edge_length = self.edges_of(batch)
-        graph = DistinctGraph.of(batch, edge_index, edge_length, len(self.blocks))
-        sums = _Sums(graph, batch.num_atoms)
-        atoms = self.input(self.atom_embedding(batch.atomic_numbers[graph.atom.first]))
+    def _run_blocks(self, graph: FoldedGraph) -> tuple[Tensor, Tensor, Tensor]:
+        """Edges, atoms and states after the last block."""
+        means = _Means(graph)
+        atoms = self.input(self.atom_embedding(graph.atomic_numbers))
         edges = self.edge_input(self.basis(graph.edge_length))
-        states = self.state.expand(batch.num_crystals, -1)
+        states = self.state.expand(graph.num_crystals, -1)
         for block in self.blocks:
-            edges, atoms, states = block(edges, atoms, states, graph, sums)
-        return edges, atoms, states, graph
+            edges, atoms, states = block(edges, atoms, states, graph, means)
+        return edges, atoms, states

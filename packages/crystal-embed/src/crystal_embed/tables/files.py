@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from crystal_data import ATOMIC_NUMBERS
+from crystal_data.errors import InvalidArgumentError, MissingFileError, SourceError
 from crystal_data.io import atomic_path, csv_text
 from crystal_embed.tables.table import ElementTable
 
@@ -38,7 +39,7 @@ def save_table(table: ElementTable, path: str | Path, form: TableForm | None = N
         The path.
 
     Raises:
-        ValueError: If neither form nor suffix is a known one.
+        InvalidArgumentError: If neither form nor suffix is a known one.
     """
     path = Path(path)
     by_suffix: dict[str, TableForm] = {
@@ -46,9 +47,9 @@ def save_table(table: ElementTable, path: str | Path, form: TableForm | None = N
     }  # fmt: skip
     chosen = form or by_suffix.get(path.suffix)
     if chosen not in _WRITERS:
-        raise ValueError(
-            f"{path}: a table is written as {', '.join(get_args(TableForm))}, not as {chosen!r}; "
-            f"give the form, or end the name in {', '.join(SUFFIXES)}"
+        raise InvalidArgumentError(
+            f"{path}: a table is written as {', '.join(get_args(TableForm))}, not as {chosen!r}",
+            f"give the form, or end the name in {', '.join(SUFFIXES)}",
         )
     _write(path, _WRITERS[chosen](table))
     return path
@@ -59,17 +60,17 @@ def read_table(path: str | Path) -> ElementTable:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a table in one of these forms.
+        SourceError: If it is not a table in one of these forms.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: a table file ends in {', '.join(SUFFIXES)}")
+        raise InvalidArgumentError(f"{path}: a table file ends in {', '.join(SUFFIXES)}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file: {error}") from error
+        raise SourceError(f"{path}: not a text file: {error}") from error
     return table_of_rows(parse_rows(text, path), path, metadata={"file": path.name})
 
 
@@ -81,7 +82,7 @@ def parse_rows(text: str, path: PurePath) -> dict[str, Row]:
         path: Its suffix tells the form; errors name it.
 
     Raises:
-        ValueError: If it is not a table in one of these forms.
+        SourceError: If it is not a table in one of these forms.
     """
     return _json_rows(text, path) if path.suffix == ".json" else _csv_rows(text, path)
 
@@ -98,14 +99,14 @@ def table_of_rows(
         name: Of the table; by default that of the file.
 
     Raises:
-        ValueError: If a key is no element, a value no number, or the lengths differ.
+        SourceError: If a key is no element, a value no number, or the lengths differ.
     """
     numbers = [_atomic_number(key, path) for key in rows]
     widths = {key: len(values) for key, values in rows.items()}
     if len(set(widths.values())) > 1:
         first, *others = widths.items()
         odd = next(item for item in others if item[1] != first[1])
-        raise ValueError(
+        raise SourceError(
             f"{path}: all rows need the same length; {first[0]} has {first[1]} numbers, "
             f"{odd[0]} has {odd[1]}"
         )
@@ -114,7 +115,7 @@ def table_of_rows(
         with np.errstate(over="ignore"):
             vectors = np.array(list(rows.values()), dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path}: not all values are numbers: {error}") from error
+        raise SourceError(f"{path}: not all values are numbers: {error}") from error
     return ElementTable(name or path.stem, np.array(numbers), vectors, metadata)
 
 
@@ -122,9 +123,9 @@ def _json_rows(text: str, path: PurePath) -> dict[str, Row]:
     try:
         found = json.loads(text)
     except RecursionError:
-        raise ValueError(f"{path}: the JSON is nested too deeply") from None
+        raise SourceError(f"{path}: the JSON is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise SourceError(f"{path}: not JSON: {error}") from error
     # A scale, one number for each element, is a table that is one wide.
     rows = (
         {key: row if isinstance(row, list) else [row] for key, row in found.items()}
@@ -132,7 +133,7 @@ def _json_rows(text: str, path: PurePath) -> dict[str, Row]:
         else {}
     )
     if not rows:
-        raise ValueError(
+        raise SourceError(
             f'{path}: expected {{"1": [numbers], …}} by atomic number or {{"H": [numbers], …}}'
         )
     return rows
@@ -144,13 +145,15 @@ def _csv_rows(text: str, path: PurePath) -> dict[str, Row]:
     try:
         header, *lines = [*csv.reader(io.StringIO(text)), []]
     except csv.Error as error:
-        raise ValueError(f"{path}: not CSV: {error}") from error
+        raise SourceError(f"{path}: not CSV: {error}") from error
     if header[:1] != ["element"] or not any(lines):
-        raise ValueError(f"{path}: expected the header element,0,1,… and one line for each element")
+        raise SourceError(
+            f"{path}: expected the header element,0,1,… and one line for each element"
+        )
     rows: dict[str, Row] = {}
     for line in filter(None, lines):
         if line[0] in rows:
-            raise ValueError(f"{path}: {line[0]} is there twice")
+            raise SourceError(f"{path}: {line[0]} is there twice")
         rows[line[0]] = line[1:]
     return rows
 
@@ -158,13 +161,13 @@ def _csv_rows(text: str, path: PurePath) -> dict[str, Row]:
 def _atomic_number(key: str, path: PurePath) -> int:
     number = int(key) if key.isdecimal() and len(key) <= 3 else ATOMIC_NUMBERS.get(key, 0)
     if number not in ATOMIC_NUMBERS.values():
-        raise ValueError(f"{path}: {key!r:.20} is neither an element symbol nor an atomic number")
+        raise SourceError(f"{path}: {key!r:.20} is neither an element symbol nor an atomic number")
     return number
 
 
 def _read_safetensors(path: Path) -> ElementTable:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise MissingFileError(f"{path}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -172,17 +175,17 @@ def _read_safetensors(path: Path) -> ElementTable:
         metadata = json.loads(header.get("metadata", "{}"))
     # NumPy lacks some of the types that a header can name.
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(
+        raise SourceError(
             f"{path}: expected the tensors atomic_numbers and vectors: {error}"
         ) from error
     # Files of earlier versions have no checksum.
     if header.get(_CHECKSUM, "") not in ("", _digest(header, numbers, vectors)):
-        raise ValueError(f"{path}: its checksum does not fit: it was changed or damaged")
+        raise SourceError(f"{path}: its checksum does not fit: it was changed or damaged")
     random = metadata.get("random_elements", []) if isinstance(metadata, dict) else None
     if not isinstance(random, list) or not all(isinstance(symbol, str) for symbol in random):
-        raise ValueError(f"{path}: its metadata is damaged: random_elements is a list of symbols")
+        raise SourceError(f"{path}: its metadata is damaged: random_elements is a list of symbols")
     if numbers.dtype.kind not in "iu" or vectors.dtype.kind != "f":
-        raise ValueError(
+        raise SourceError(
             f"{path}: atomic_numbers is {numbers.dtype} and vectors {vectors.dtype}; expected "
             "integers and floats"
         )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from crystal_data.errors import InvalidArgumentError, MissingFileError
 from crystal_embed.shipped import shipped_tables
 from crystal_embed.tables.atom_init import atom_init
 from crystal_embed.tables.files import SUFFIXES, read_table
 from crystal_embed.tables.published import published_table
-from crystal_embed.tables.table import ElementTable
+from crystal_embed.tables.table import ElementTable, HasElementTable
 
 # The elements that public tables of this field hold, and that public data sets contain.
 NUM_ELEMENTS = 100
@@ -55,8 +56,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
               or ``owner/name`` on the hub.
 
     Raises:
-        FileNotFoundError: If a file or folder is named that does not exist.
-        ValueError: If it is none of these, or what is there holds no table.
+        MissingFileError: If a file or folder is named that does not exist.
+        InvalidArgumentError: If it is none of these, or what is there holds no table.
     """
     name = str(name_or_path)
     if (made := _made_table(name)) is not None:
@@ -66,13 +67,13 @@ def load_table(name_or_path: str | Path) -> ElementTable:
         return _artifact_table(path)
     if path.suffix in SUFFIXES:
         if not path.is_file():
-            raise FileNotFoundError(f"{path.resolve()}: no such file for an element table")
+            raise MissingFileError(f"{path.resolve()}: no such file for an element table")
         return read_table(path)
     if name.count("/") == 1 and not name.startswith((".", "~", "/")):
         return _artifact_table(name)
     near = get_close_matches(name, _NAMES, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(_NAMES)}."
-    raise ValueError(
+    raise InvalidArgumentError(
         f"no element table '{name}'; {hint} Files end in {', '.join(SUFFIXES)}, and an artifact is "
         "given by its folder"
     )
@@ -105,7 +106,7 @@ def _made_table(name: str) -> ElementTable | None:
 def _random_table(name: str) -> ElementTable:
     parts = name.split(":")[1:]
     if not all(part.isdecimal() for part in parts) or len(parts) > 2 or int(parts[0]) < 1:
-        raise ValueError(f"'{name}': expected random:<width> or random:<width>:<seed>")
+        raise InvalidArgumentError(f"'{name}': expected random:<width> or random:<width>:<seed>")
     width, seed = int(parts[0]), int(parts[1]) if len(parts) == 2 else 0
     vectors = np.random.default_rng(seed).standard_normal((NUM_ELEMENTS, width), dtype=np.float32)
     return ElementTable(name, np.arange(1, NUM_ELEMENTS + 1), vectors, {"seed": seed})
@@ -114,7 +115,7 @@ def _random_table(name: str) -> ElementTable:
 def _permuted_table(name: str) -> ElementTable:
     parts = name.split(":", 2)
     if len(parts) != 3 or not parts[1].isdecimal() or not parts[2]:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"'{name}': expected permuted:<seed>:<table>, such as permuted:0:atom_init"
         )
     table = load_table(parts[2])
@@ -129,13 +130,13 @@ def _permuted_table(name: str) -> ElementTable:
 def _joined_table(name: str) -> ElementTable:
     names = name.partition(":")[2].split(",")
     if len(names) < 2 or not all(names):
-        raise ValueError(
+        raise InvalidArgumentError(
             f"'{name}': expected joined:<table>,<table>, such as joined:atom_init,one_hot"
         )
     tables = [load_table(one) for one in names]
     common = np.array(sorted(set.intersection(*(set(t.atomic_numbers.tolist()) for t in tables))))
     if len(common) == 0:
-        raise ValueError(f"'{name}': no element is in all of these tables")
+        raise InvalidArgumentError(f"'{name}': no element is in all of these tables")
     rows = [np.searchsorted(t.atomic_numbers, common) for t in tables]
     vectors = [table.vectors[chosen] for table, chosen in zip(tables, rows, strict=True)]
     untrained = {symbol for table in tables for symbol in table.metadata.get("random_elements", ())}
@@ -149,7 +150,7 @@ def _shipped_table(name: str) -> ElementTable:
     if name not in tables:
         near = get_close_matches(name, tables, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(tables) or 'none'}"
-        raise ValueError(f"no table '{name}' comes with the package; {hint}")
+        raise InvalidArgumentError(f"no table '{name}' comes with the package; {hint}")
     return read_table(tables[name])
 
 
@@ -158,8 +159,8 @@ def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
     from crystal_data.artifacts import PretrainedModel
 
     model = PretrainedModel.from_pretrained(path_or_hub_id)
-    extract = getattr(model, "element_table", None)
-    if extract is None:
-        raise ValueError(f"{path_or_hub_id}: a {type(model).__name__} has no element table")
-    table: ElementTable = extract()
-    return table
+    if not isinstance(model, HasElementTable):
+        raise InvalidArgumentError(
+            f"{path_or_hub_id}: a {type(model).__name__} has no element table"
+        )
+    return model.element_table()

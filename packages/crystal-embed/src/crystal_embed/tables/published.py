@@ -11,6 +11,7 @@ from pathlib import PurePath
 import numpy as np
 
 from crystal_data import ATOMIC_NUMBERS
+from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_embed.tables.files import Row, parse_rows, table_of_rows
 from crystal_embed.tables.table import ElementTable
 
@@ -38,14 +39,14 @@ def published_table(name: str) -> ElementTable:
             as ``elements:mod_petti``, is one number wide.
 
     Raises:
-        ValueError: If ElementEmbeddings is not installed, or has no such table.
+        InvalidArgumentError: If ElementEmbeddings is not installed, or has no such table.
     """
     tables = _tables()
     wanted = name.removeprefix(PREFIX)
     if wanted not in tables:
         near = get_close_matches(wanted, tables, n=1)
         hint = f"did you mean '{PREFIX}{near[0]}'?" if near else "it has none of that name."
-        raise ValueError(
+        raise InvalidArgumentError(
             f"no element table '{name}' in ElementEmbeddings; {hint} "
             f"The names are {', '.join(sorted(tables))}"
         )
@@ -68,9 +69,9 @@ def _tables() -> dict[str, Traversable]:
     try:
         folder = files("elementembeddings") / "data" / "element_representations"
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f"'{PREFIX}<name>' tables come with ElementEmbeddings, which is not installed; "
-            "pip install 'crystal-embed[tables]'"
+        raise InvalidArgumentError(
+            f"'{PREFIX}<name>' tables come with ElementEmbeddings, which is not installed",
+            "pip install 'crystal-embed[tables]'",
         ) from error
     found = {PurePath(one.name).stem: one for one in folder.iterdir() if _is_table(one.name)}
     renamed = {name: found[stem] for name, stem in _FILES.items() if stem in found}
@@ -90,11 +91,11 @@ def _filled(rows: Mapping[str, Row], path: PurePath) -> tuple[dict[str, Row], li
     try:
         values = np.array([[_number(value) for value in row] for row in rows.values()])
     except ValueError as error:
-        raise ValueError(f"{path}: not all values are numbers: {error}") from error
+        raise SourceError(f"{path}: not all values are numbers: {error}") from error
     missing = np.isnan(values)
     if missing.all(axis=0).any():
         column = int(np.flatnonzero(missing.all(axis=0))[0]) + 1
-        raise ValueError(f"{path}: column {column} holds no number at all")
+        raise SourceError(f"{path}: column {column} holds no number at all")
     values = np.where(missing, np.nanmean(values, axis=0), values)
     return dict(zip(rows, values.tolist(), strict=True)), lacking
 

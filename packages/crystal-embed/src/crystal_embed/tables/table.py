@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data import ATOMIC_NUMBERS, SYMBOLS
+from crystal_data.errors import InvalidArgumentError
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,8 @@ class ElementTable:
             of tables do not have them, artifacts do.
 
     Raises:
-        ValueError: If the shapes disagree, an element does not exist or is there twice, or a
-            number is not finite.
+        InvalidArgumentError: If the shapes disagree, an element does not exist or is there twice,
+            or a number is not finite.
     """
 
     name: str
@@ -101,7 +102,7 @@ class ElementTable:
         """The table without the rows that training has never shown, ``random_elements``.
 
         Raises:
-            ValueError: If no row is left.
+            InvalidArgumentError: If no row is left.
         """
         random = set(self.metadata.get("random_elements", ()))
         keep = np.array([symbol not in random for symbol in self.symbols])
@@ -118,5 +119,13 @@ class ElementTable:
     def __repr__(self) -> str:
         return f"<ElementTable {self.name}, {len(self)} elements, {self.width} wide>"
 
-    def _invalid(self, detail: str) -> ValueError:
-        return ValueError(f"element table '{self.name}': {detail}")
+    def _invalid(self, detail: str) -> InvalidArgumentError:
+        return InvalidArgumentError(f"element table '{self.name}': {detail}")
+
+
+@runtime_checkable
+class HasElementTable(Protocol):
+    """A model that has a vector for each element."""
+
+    def element_table(self) -> ElementTable:
+        """The vectors that enter the first layer."""

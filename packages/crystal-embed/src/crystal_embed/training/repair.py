@@ -5,11 +5,14 @@ depend on no origin, orientation, image or order of atoms gives repairs that dep
 it could not tell a displacement, or a strain in Cartesian axes, at all.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import SYMBOLS, CrystalBatch
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import edge_vectors
 from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.pooling import mean_over_atoms
@@ -66,10 +69,10 @@ class LengthHead(nn.Module):
     @override
     def forward(self, atoms: Tensor, batch: CrystalBatch) -> Tensor:
         """Logarithm of original over present length; shape ``[num_edges]``."""
-        neighbor, centre = batch.edge_index
+        (neighbor, centre), _, edge_length = batch.edges("LengthHead")
         added, multiplied = self.added(atoms), self.multiplied(atoms)
         pair = added[neighbor] + added[centre] + multiplied[neighbor] * multiplied[centre]
-        pair = pair + self.length(self.basis(batch.edge_length))
+        pair = pair + self.length(self.basis(edge_length))
         return _SCALE * self.layers(pair)[:, 0]
 
 
@@ -104,14 +107,31 @@ def near_edges(batch: CrystalBatch) -> CrystalBatch:
 
     A model may see neighbors far away, whose distances are many and say little.
     """
-    centre = batch.edge_index[1]
+    edge_index, edge_shift, edge_length = batch.edges("LengthHead")
+    centre = edge_index[1]
     shortest = torch.full_like(batch.frac_coords[:, 0], torch.inf)
-    shortest = shortest.scatter_reduce(0, centre, batch.edge_length, "amin")
-    is_near = batch.edge_length <= _NEAR * shortest[centre]
-    out = batch.without_edges()
-    out.edge_index = batch.edge_index[:, is_near]
-    out.edge_shift, out.edge_length = batch.edge_shift[is_near], batch.edge_length[is_near]
-    return out
+    shortest = shortest.scatter_reduce(0, centre, edge_length, "amin")
+    is_near = edge_length <= _NEAR * shortest[centre]
+    return replace(
+        batch,
+        edge_index=edge_index[:, is_near],
+        edge_shift=edge_shift[is_near],
+        edge_length=edge_length[is_near],
+        line_graph_index=None,
+    )
+
+
+def hidden_elements(batch: CrystalBatch) -> tuple[Tensor, Tensor]:
+    """Which atoms are hidden, bool ``[num_atoms]``, and their elements, int64 ``[num_hidden]``.
+
+    Raises:
+        InvalidArgumentError: If the batch does not say which are hidden.
+    """
+    if batch.masked_sites is None or batch.true_atomic_numbers is None:
+        raise InvalidArgumentError(
+            "the batch has no hidden atoms; MaskAtoms must be among its transforms"
+        )
+    return batch.masked_sites, batch.true_atomic_numbers[batch.masked_sites]
 
 
 def true_log_lengths(batch: CrystalBatch) -> Tensor:
@@ -121,15 +141,24 @@ def true_log_lengths(batch: CrystalBatch) -> Tensor:
     the edges join.
     """
     lattice, frac_coords = batch.lattice, batch.frac_coords
-    if "displacement" in batch:
+    if batch.displacement is not None:
         into_cell = torch.linalg.inv(lattice)[batch.batch]
         frac_coords = frac_coords - torch.einsum("ni,nij->nj", batch.displacement, into_cell)
-    if "strain" in batch:
+    if batch.strain is not None:
         lattice = lattice @ torch.matrix_exp(-batch.strain)
-    edges = batch.edge_index, batch.edge_shift.to(lattice), batch.batch
-    return (edge_vectors(lattice, frac_coords, *edges).norm(dim=1) / batch.edge_length).log()
+    edge_index, edge_shift, edge_length = batch.edges("LengthHead")
+    vectors = edge_vectors(lattice, frac_coords, edge_index, edge_shift.to(lattice), batch.batch)
+    return (vectors.norm(dim=1) / edge_length).log()
 
 
 def true_log_volumes(batch: CrystalBatch) -> Tensor:
-    """Logarithm of original over present volume of each cell; shape ``[num_crystals]``."""
+    """Logarithm of original over present volume of each cell; shape ``[num_crystals]``.
+
+    Raises:
+        InvalidArgumentError: If the batch was not strained.
+    """
+    if batch.strain is None:
+        raise InvalidArgumentError(
+            "the batch has no strain; PerturbLattice must be among its transforms"
+        )
     return -batch.strain.diagonal(dim1=1, dim2=2).sum(1)

@@ -7,6 +7,7 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_data.errors import CrystalError
 from crystal_data.io.disorder import SITE_TOLERANCE
 
 _METRIC_TOLERANCE = 0.03  # by which a cell may miss its symmetry: a file may round, not contradict
@@ -15,7 +16,7 @@ _IDENTITY = (gemmi.Op.DEN, 0, 0, 0, gemmi.Op.DEN, 0, 0, 0, gemmi.Op.DEN, 0, 0, 0
 Row = tuple[int, ...]
 
 
-class OperationsError(ValueError):
+class OperationsError(CrystalError, ValueError):
     """Operations that cannot be read, or lack the identity."""
 
 

@@ -95,7 +95,7 @@ def _stated(tags: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) -> Stat
     }
     if any("_ssg_" in tag for tag in tags) or as_number(texts.get(_MODULATION, "?")) > 0.0:
         raise OperationsError(
-            "modulated structures in superspace are not read; convert it to a supercell"
+            "modulated structures in superspace are not read", "convert it to a supercell"
         )
     listed = _listed_operations(told)
     named, text = _named({tag: texts[tag] for tag in _NAMING if tag in texts})

@@ -1,6 +1,8 @@
-"""Means over atoms, edges and crystals, exact for any batches and processes."""
+"""Averages over an epoch, exact for any batches and processes."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,14 +12,39 @@ from typing_extensions import override
 Sums = Mapping[str, tuple[Tensor, Tensor]]  # a name's total and count (or weight), both scalars
 
 
-class NamedMeans(Metric):
-    """Total and count of each name, so that the means do not depend on who had which part.
+class Measured(NamedTuple):
+    """One number of an epoch.
+
+    Args:
+        value: Scalar; NaN where there is nothing to average.
+        num_labels: Labels that it is an average of; None where it averages no labels.
+    """
+
+    value: Tensor
+    num_labels: int | None = None
+
+
+class EpochMetric(Metric):
+    """What a module measures in training, validation or test: any number of named averages.
+
+    Sums and counts are kept, so that results do not depend on which process had which crystals.
+    """
+
+    full_state_update = False
+
+    @abstractmethod
+    @override
+    def compute(self) -> dict[str, Measured]:
+        """The averages by name, such as ``mae/band_gap``, without the name of the stage."""
+
+
+class NamedMeans(EpochMetric):
+    """Total and count of each name.
 
     Args:
         names: In the order of the states.
     """
 
-    full_state_update = False
     total: Tensor
     count: Tensor
 
@@ -38,11 +65,11 @@ class NamedMeans(Metric):
                 self.count[place] += count.detach()
 
     @override
-    def compute(self) -> dict[str, tuple[Tensor, float]]:
+    def compute(self) -> dict[str, Measured]:
         """Mean and count of each name that counts anything."""
         counts = self.count.tolist()
         return {
-            name: (self.total[place] / self.count[place], counts[place])
+            name: Measured(self.total[place] / self.count[place], int(counts[place]))
             for place, name in enumerate(self._names)
             if counts[place] > 0
         }

@@ -1,25 +1,21 @@
-"""The guard against leakage: training rows that an evaluation set knows in another guise."""
+"""Finds leaks: training crystals that also stand in an evaluation set, in whatever form."""
 
-import hashlib
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
-from crystal_data.errors import SourceError
-from crystal_data.io.files import csv_text, write_text
-from crystal_data.splits.compositions import CrystalTable, composition_keys
+from crystal_data.errors import InvalidArgumentError, SourceError
+from crystal_data.splits.compositions import composition_keys
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
 from crystal_data.splits.split import read_ids
-
-logger = logging.getLogger(__name__)
+from crystal_data.store.store import CrystalStore
 
 # timeout and error: same formula, and the comparison came to no end; counted as a match.
 How = Literal["id", "parent", "structure", "timeout", "error"]
@@ -28,14 +24,9 @@ CHECKS: tuple[Check, ...] = ("id", "parent", "structure")
 _MAX_WORKERS = 8
 
 
-class _Store(CrystalTable, Protocol):
-    def crystal(self, row: int, /) -> Crystal:
-        """One crystal."""
-
-
 @dataclass(frozen=True)
 class CrystalSet:
-    """What the guard needs to know of a set of crystals.
+    """What is known of a set of crystals.
 
     Args:
         name: For ``excluded.csv``.
@@ -52,16 +43,17 @@ class CrystalSet:
     crystal: Callable[[int], Crystal] | None = None
 
     @classmethod
-    def from_store(cls, store: _Store, rows: NDArray[np.int64] | None = None) -> Self:
-        """Rows of a ``CrystalStore``; all of them by default."""
+    def from_store(cls, store: CrystalStore, rows: NDArray[np.int64] | None = None) -> Self:
+        """Rows of a store; all of them by default."""
         chosen = np.arange(len(store)) if rows is None else np.asarray(rows, dtype=np.int64)
-        identifiers, parents = store.column("identifier")[:], store.column("parent")[:]
-        keys = composition_keys(store.column("atomic_numbers"), np.asarray(store.num_atoms))
-        metadata = getattr(store, "metadata", {})
+        identifiers, parents = store.strings("identifier"), store.strings("parent")
+        keys = composition_keys(
+            np.asarray(store.column("atomic_numbers")), np.asarray(store.num_atoms)
+        )
         return cls(
-            str(metadata.get("source", "store")),
-            [str(identifiers[row]) for row in chosen],
-            [str(parents[row]) for row in chosen],
+            str(store.metadata["source"]),
+            identifiers.take(chosen),
+            parents.take(chosen),
             keys[chosen],
             lambda position: store.crystal(int(chosen[position])),
         )
@@ -99,89 +91,6 @@ class Leak:
     how: How
 
 
-@dataclass(frozen=True)
-class ExclusionReport:
-    """What was left out of training, and why.
-
-    Args:
-        rows_kept: Rows to train on, in their order.
-        leaks: One for each row that was left out.
-    """
-
-    rows_kept: NDArray[np.int64]
-    leaks: tuple[Leak, ...]
-
-    @property
-    def table(self) -> str:
-        """Text of ``excluded.csv``."""
-        return csv_text(
-            ("id", "matched_id", "evaluation_set", "how"),
-            (
-                (leak.identifier, leak.matched_identifier, leak.evaluation_set, leak.how)
-                for leak in self.leaks
-            ),
-        )
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the table, for artifacts."""
-        return hashlib.sha256(self.table.encode()).hexdigest()
-
-    def write(self, folder: str | Path) -> Path:
-        """Write ``excluded.csv`` into a folder."""
-        path = Path(folder) / "excluded.csv"
-        write_text(path, self.table)
-        return path
-
-
-def excluded_rows(
-    store: _Store,
-    rows: NDArray[np.int64],
-    against: Sequence[_Store | CrystalSet],
-    *,
-    how: Sequence[Check] = CHECKS,
-    matcher: MatcherOptions | None = None,
-    num_workers: int | None = None,
-    timeout: float = 20.0,
-) -> ExclusionReport:
-    """Drop the training rows that stand in an evaluation set.
-
-    Args:
-        store: The store to train from.
-        rows: Its training rows.
-        against: Evaluation sets: stores, or sets made of rows of stores or of id files.
-        how: What counts: the same identifier; the same parent, or one being the other's parent;
-            the same reduced formula and structure.
-        matcher: Tolerances; by default pymatgen's own.
-        num_workers: Processes that compare structures; by default up to 8, one for each core. 0
-            compares in this process, without a time limit.
-        timeout: Seconds after which two structures count as one, and are listed as ``timeout``.
-
-    Returns:
-        Rows to keep, and the list of the others.
-    """
-    rows = np.asarray(rows, dtype=np.int64)
-    train = CrystalSet.from_store(store, rows)
-    sets = [one if isinstance(one, CrystalSet) else CrystalSet.from_store(one) for one in against]
-    found = find_leaks(
-        train, sets, how=how, matcher=matcher, num_workers=num_workers, timeout=timeout
-    )
-    kept = np.ones(len(rows), dtype=bool)
-    kept[list(found)] = False
-    report = ExclusionReport(rows[kept], tuple(found[position] for position in sorted(found)))
-    undecided = sum(leak.how in ("timeout", "error") for leak in report.leaks)
-    if report.leaks:
-        logger.warning(
-            "%s: %d of %d training rows stand in %s and are left out%s",
-            train.name,
-            len(report.leaks),
-            len(rows),
-            ", ".join(one.name for one in sets),
-            f" ({undecided} because no comparison was possible)" if undecided else "",
-        )
-    return report
-
-
 def find_leaks(
     train: CrystalSet,
     against: Sequence[CrystalSet],
@@ -193,14 +102,29 @@ def find_leaks(
 ) -> dict[int, Leak]:
     """Positions in ``train`` that stand in one of the evaluation sets, each with one reason.
 
-    Cheap reasons come first, sets in their order. Arguments are those of :func:`excluded_rows`.
+    Cheap reasons come first, sets in their order.
+
+    Args:
+        train: What is to be trained on.
+        against: Evaluation sets.
+        how: What counts: the same identifier; the same parent, or one being the other's parent;
+            the same reduced formula and structure.
+        matcher: Tolerances; by default pymatgen's own.
+        num_workers: Processes that compare structures; by default up to 8, one for each core. 0
+            compares in this process, without a time limit.
+        timeout: Seconds after which two structures count as one, and are listed as ``timeout``.
+
+    Returns:
+        Position to leak, positions rising.
 
     Raises:
-        ValueError: If ``how`` names something else.
+        InvalidArgumentError: If ``how`` names something else.
     """
     unknown = set(how) - set(CHECKS)
     if unknown:
-        raise ValueError(f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}")
+        raise InvalidArgumentError(
+            f"how={sorted(unknown)[0]!r}; expected any of {', '.join(CHECKS)}"
+        )
     found: dict[int, Leak] = {}
     if "id" in how:
         for one in against:
@@ -211,7 +135,7 @@ def find_leaks(
     if "structure" in how:
         workers = min(os.cpu_count() or 1, _MAX_WORKERS) if num_workers is None else num_workers
         found |= _by_structure(train, against, found, matcher or MatcherOptions(), workers, timeout)
-    return found
+    return dict(sorted(found.items()))
 
 
 def _note(

@@ -1,6 +1,6 @@
-"""The guard against leakage, with crystals in other cells, origins, orders and names."""
+"""Leaks between sets, with crystals in other cells, origins, orders and names."""
 
-import csv
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,35 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crystal_data.builtin import BuiltinSource
 from crystal_data.crystal import Crystal
 from crystal_data.io import Record
 from crystal_data.metrics.reduced import reduced_cell
 from crystal_data.sources import MP20, MPTS52
-from crystal_data.splits import CrystalSet, excluded_rows, find_leaks, same_structure
+from crystal_data.splits import CrystalSet, Leak, exclude, find_leaks, same_structure
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
+from crystal_data.splits.split import SplitRows
+from crystal_data.store import CrystalStore
 
 
-class Store:
-    """What the guard uses of a ``CrystalStore``."""
+def store_of(crystals: Sequence[Crystal], parents: Sequence[str] | None = None) -> CrystalStore:
+    return CrystalStore.from_crystals(crystals, parent=parents, name="held_out")
 
-    def __init__(self, crystals: Sequence[Crystal], parents: Sequence[str] | None = None) -> None:
-        self.crystals = list(crystals)
-        self.num_atoms = np.array([c.num_atoms for c in crystals])
-        self.metadata = {"source": "held_out"}
-        self.columns: dict[str, Any] = {
-            "identifier": [c.identifier for c in crystals],
-            "parent": list(parents or [""] * len(crystals)),
-            "atomic_numbers": np.concatenate([c.atomic_numbers for c in crystals]),
-        }
 
-    def __len__(self) -> int:
-        return len(self.crystals)
-
-    def column(self, name: str) -> Any:
-        return self.columns[name]
-
-    def crystal(self, row: int) -> Crystal:
-        return self.crystals[row]
+def set_of(crystals: Sequence[Crystal], parents: Sequence[str] | None = None) -> CrystalSet:
+    return CrystalSet.from_crystals("held_out", crystals, parents)
 
 
 def rock_salt(identifier: str, numbers: tuple[int, int] = (11, 17), a: float = 4.0) -> Crystal:
@@ -85,42 +73,49 @@ TEST_PARENTS = ("", "", "", "mother")
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_each_guise_is_found_and_nothing_else(num_workers: int, tmp_path: Path) -> None:
-    report = excluded_rows(
-        Store(TRAIN, PARENTS),
-        np.arange(len(TRAIN)),
-        [Store(TEST, TEST_PARENTS)],
-        num_workers=num_workers,
-    )
-    assert report.rows_kept.tolist() == [2, 5]
-    path = report.write(tmp_path)
-    with path.open(newline="") as file:
-        assert list(csv.reader(file)) == [
-            ["id", "matched_id", "evaluation_set", "how"],
-            ["same-id", "same-id", "held_out", "id"],
-            ["disguised", "NaCl", "held_out", "structure"],
-            ["child", "mp-parent", "held_out", "parent"],
-            ["mother", "son", "held_out", "parent"],
-        ]
-    assert len(report.sha256) == 64
+def test_each_guise_is_found_and_nothing_else(num_workers: int) -> None:
+    train, test = set_of(TRAIN, PARENTS), set_of(TEST, TEST_PARENTS)
+    assert find_leaks(train, [test], num_workers=num_workers) == {
+        0: Leak("same-id", "same-id", "held_out", "id"),
+        1: Leak("disguised", "NaCl", "held_out", "structure"),
+        3: Leak("child", "mp-parent", "held_out", "parent"),
+        4: Leak("mother", "son", "held_out", "parent"),
+    }
+
+
+def test_the_table_lists_what_is_left_out_of_training(capfd: pytest.CaptureFixture[str]) -> None:
+    store, held_out = store_of(TRAIN, PARENTS), store_of(TEST, TEST_PARENTS)
+    none = np.arange(0)
+    rows: SplitRows = {"train": np.arange(len(TRAIN)), "val": none, "test": none}
+    exclusion = exclude(store, rows, [BuiltinSource()], lambda source: held_out)
+    assert exclusion.rows.tolist() == [2, 5]
+    assert exclusion.num_excluded == 4
+    assert exclusion.table.splitlines() == [
+        "id,matched_id,evaluation_set,how",
+        "same-id,same-id,held_out,id",
+        "disguised,NaCl,held_out,structure",
+        "child,mp-parent,held_out,parent",
+        "mother,son,held_out,parent",
+    ]
+    assert exclusion.sha256 == hashlib.sha256(exclusion.table.encode()).hexdigest()
+    said = "held_out: 4 of 6 training rows stand in held_out and are left out\n"
+    assert capfd.readouterr().err == said
+    rows["test"] = np.array([2, 5])
+    exclusion = exclude(store, rows, ["val", "test"], lambda source: held_out)
+    assert exclusion.rows.tolist() == [0, 1, 3, 4]
+    # Without anything to compare with there is no table.
+    assert exclude(store, rows, [], lambda source: held_out).table == ""
 
 
 def test_only_given_rows_and_chosen_checks_count() -> None:
-    store, held_out = Store(TRAIN, PARENTS), Store(TEST, TEST_PARENTS)
-    report = excluded_rows(store, np.array([5, 1, 0]), [held_out], how=["id"])
-    assert report.rows_kept.tolist() == [5, 1]
+    store, held_out = store_of(TRAIN, PARENTS), store_of(TEST, TEST_PARENTS)
+    whole = CrystalSet.from_store(held_out)
+    train = CrystalSet.from_store(store, np.array([5, 1, 0]))
+    assert list(find_leaks(train, [whole], how=["id"])) == [2]
     subset = CrystalSet.from_store(held_out, np.array([1]))
-    report = excluded_rows(store, np.arange(6), [subset], num_workers=0)
-    assert report.rows_kept.tolist() == [0, 2, 3, 4, 5]
+    assert list(find_leaks(CrystalSet.from_store(store), [subset], num_workers=0)) == [1]
     with pytest.raises(ValueError, match="how='formula'"):
-        excluded_rows(store, np.arange(6), [held_out], how=["formula"])  # type: ignore[list-item]
-
-
-def test_nothing_to_exclude_keeps_all() -> None:
-    store = Store(TRAIN, PARENTS)
-    report = excluded_rows(store, np.arange(6), [])
-    assert report.rows_kept.tolist() == list(range(6))
-    assert report.table == "id,matched_id,evaluation_set,how\n"
+        find_leaks(train, [whole], how=["formula"])  # type: ignore[list-item]
 
 
 def test_siblings_are_related() -> None:
@@ -132,12 +127,8 @@ def test_siblings_are_related() -> None:
 
 def test_id_files(tmp_path: Path) -> None:
     (tmp_path / "held.txt").write_text("polymorph\nunheard-of\n")
-    report = excluded_rows(
-        Store(TRAIN), np.arange(6), [CrystalSet.from_ids(tmp_path / "held.txt")], num_workers=0
-    )
-    assert [(leak.identifier, leak.evaluation_set) for leak in report.leaks] == [
-        ("polymorph", "held")
-    ]
+    leaks = find_leaks(set_of(TRAIN), [CrystalSet.from_ids(tmp_path / "held.txt")], num_workers=0)
+    assert leaks == {2: Leak("polymorph", "polymorph", "held", "id")}
 
 
 def test_first_set_that_matches_is_named_whatever_comes_first() -> None:
@@ -154,15 +145,9 @@ def test_first_set_that_matches_is_named_whatever_comes_first() -> None:
 
 def test_comparison_without_an_end_counts_as_a_match() -> None:
     # Niggli reduction alone takes longer than this.
-    report = excluded_rows(
-        Store([cesium_chloride("slow")]),
-        np.arange(1),
-        [Store([rock_salt("NaCl")])],
-        num_workers=1,
-        timeout=1e-4,
-    )
-    assert [(leak.identifier, leak.how) for leak in report.leaks] == [("slow", "timeout")]
-    assert report.rows_kept.tolist() == []
+    train, test = set_of([cesium_chloride("slow")]), set_of([rock_salt("NaCl")])
+    leaks = find_leaks(train, [test], num_workers=1, timeout=1e-4)
+    assert leaks == {0: Leak("slow", "NaCl", "held_out", "timeout")}
 
 
 def test_what_the_matcher_fails_on_counts_as_a_match(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +155,8 @@ def test_what_the_matcher_fails_on_counts_as_a_match(monkeypatch: pytest.MonkeyP
         raise RuntimeError("no such cell")
 
     monkeypatch.setattr(same_structure, "reduced_cell", fail)
-    report = excluded_rows(
-        Store([cesium_chloride("odd")]), np.arange(1), [Store([rock_salt("NaCl")])], num_workers=0
-    )
-    assert [leak.how for leak in report.leaks] == ["error"]
+    train, test = set_of([cesium_chloride("odd")]), set_of([rock_salt("NaCl")])
+    assert find_leaks(train, [test], num_workers=0)[0].how == "error"
 
 
 def test_answers_are_pymatgens_own() -> None:

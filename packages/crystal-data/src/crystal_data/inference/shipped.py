@@ -1,0 +1,72 @@
+"""The trained models that come with a package, by name; others by folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crystal_data.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from crystal_data.inference.ensemble import Ensemble
+    from crystal_data.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class ShippedModels:
+    """The artifacts in a folder of a package.
+
+    Args:
+        program: Command of the package, such as ``crystal-embed``.
+        folder: One folder for each artifact, which is called like the model.
+        default: Names of the models that predict where none is named.
+    """
+
+    program: str
+    folder: Path
+    default: tuple[str, ...] = ()
+
+    def artifacts(self) -> dict[str, Path]:
+        """Name and folder of each model."""
+        return {path.parent.name: path.parent for path in sorted(self.folder.glob("*/config.json"))}
+
+    def find(self, name_or_folder: str | Path) -> str | Path:
+        """The artifact of a shipped name; a folder or hub id as it is.
+
+        Raises:
+            InvalidArgumentError: If it is none of these.
+        """
+        name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
+        if folder.exists():
+            return folder
+        artifacts = self.artifacts()
+        if name in artifacts:
+            return artifacts[name]
+        if name.count("/") == 1 and not name.startswith((".", "~", "/")):
+            return name
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, artifacts, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(artifacts)}."
+        raise InvalidArgumentError(
+            f"no model '{name}'; {hint} A model of your own is given by the folder of its "
+            "artifact, run or ensemble"
+        )
+
+    def load(self, name_or_folder: str | Path) -> "Predictor | Ensemble":
+        """A trained model that predicts.
+
+        Args:
+            name_or_folder: A name, the folder of an artifact, of a run or of an ensemble, or
+                ``owner/name`` on the hub.
+
+        Returns:
+            Both have ``predict(structures)``.
+
+        Raises:
+            InvalidArgumentError: If there is no such model, or it predicts no property.
+        """
+        from crystal_data.inference.ensemble import Ensemble, is_ensemble
+        from crystal_data.inference.predictor import Predictor
+
+        place = self.find(name_or_folder)
+        return Ensemble.load(place) if is_ensemble(place) else Predictor.from_pretrained(place)

@@ -1,0 +1,35 @@
+"""What a model needs from batches, as one value that the data module reads."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from crystal_data.graphs.spec import GraphSpec
+from crystal_data.transforms.base import Transform
+
+
+@dataclass(frozen=True)
+class BatchNeeds:
+    """What batches must contain, and what is done to crystals before.
+
+    Args:
+        targets: Columns that the model learns or is scored on.
+        graph_spec: Edges; None for none.
+        corruptions: What a model learns to repair: applied before the transforms of training, with
+            the same random numbers in every evaluation.
+        supported_elements: Atomic numbers that the model can take; None for all.
+    """
+
+    targets: tuple[str, ...] = ()
+    graph_spec: GraphSpec | None = None
+    corruptions: tuple[Transform, ...] = ()
+    supported_elements: Collection[int] | None = None
+
+
+class NeedsBatches(ABC):
+    """A LightningModule that states what it needs, so that ``CrystalDataModule`` can ask it."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> BatchNeeds:
+        """What its batches must contain."""

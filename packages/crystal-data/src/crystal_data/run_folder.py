@@ -1,0 +1,319 @@
+"""The folder of a run: what its files are called, and how they are written and read.
+
+``config.yaml``, ``config-<stage>.yaml``, ``checkpoints/{best,last}.ckpt``, ``metrics.csv``,
+``artifact/``, ``results.json``, ``predictions/<split>.csv``, ``rejected.csv``, ``notes.csv``,
+``excluded.csv`` and ``elements.csv``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.artifacts.files import ARTIFACT, CONFIG, METADATA
+from crystal_data.errors import CrystalError
+from crystal_data.io.files import csv_text, remove_unfinished, write_text
+from crystal_data.io.own_files import (
+    DamagedFileError,
+    read_json,
+    read_number,
+    read_rows,
+    read_yaml,
+)
+from crystal_data.io.rejected import REJECTED
+from crystal_data.metrics.result import MetricResult, read_results, write_results
+
+RUNS = Path("runs")
+BEST, LAST = "best", "last"  # names of the checkpoints, as --ckpt_path takes them
+NOTES = "notes.csv"
+EPOCH, STEP = "epoch", "step"  # columns of metrics.csv
+SAMPLE_ID, IDENTIFIER = "sample_id", "id"  # columns of predictions; the first in parts alone
+
+_TARGET, _PREDICTION = "target", "prediction"
+
+
+class RunError(CrystalError, ValueError):
+    """A run that cannot be made as asked for, or one, or its checkpoint, that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPredictions:
+    """What a table of predictions has of one target, in the target's unit.
+
+    Args:
+        identifiers: One for each row.
+        prediction: NaN where there is none; shape ``[num_rows]``.
+        target: Labels, NaN where there is none; shape ``[num_rows]``. None if the table has none.
+    """
+
+    identifiers: tuple[str, ...]
+    prediction: NDArray[np.float64]
+    target: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataTables:
+    """Tables about the data that a command of a run has read.
+
+    Args:
+        folder: Where they lie.
+    """
+
+    folder: Path
+
+    @property
+    def rejected(self) -> Path:
+        """What cannot be used, and why."""
+        return self.folder / REJECTED
+
+    @property
+    def notes(self) -> Path:
+        """What had to be decided to read the structures; not there if nothing had."""
+        return self.folder / NOTES
+
+    @property
+    def excluded(self) -> Path:
+        """Training rows that stand in an evaluation set; not there without such sets."""
+        return self.folder / "excluded.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run. Properties are places, methods read and write.
+
+    Files that are not there have empty contents; those that are damaged raise ``DamagedFileError``.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def artifact(self) -> Path:
+        """Folder of the artifact."""
+        return self.path / ARTIFACT
+
+    @property
+    def metrics_file(self) -> Path:
+        """Table of what was logged, a row for each epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def results_file(self) -> Path:
+        """Errors of validation and test, with their provenance."""
+        return self.path / "results.json"
+
+    @property
+    def elements_file(self) -> Path:
+        """Table of the element vectors that the run has learned, where they were exported."""
+        return self.path / "elements.csv"
+
+    @property
+    def data_tables(self) -> DataTables:
+        """Tables about the data of the training."""
+        return DataTables(self.path)
+
+    @property
+    def predicted_data_tables(self) -> DataTables:
+        """Tables about data that were predicted, which may be others than the run's own."""
+        return DataTables(self._predictions)
+
+    @property
+    def _predictions(self) -> Path:
+        return self.path / "predictions"
+
+    def config_file(self, stage: str = "fit") -> Path:
+        """Configuration of a stage: ``fit``, ``validate``, ``test`` or ``predict``."""
+        # The config of the training is not replaced by that of a later test.
+        return self.path / ("config.yaml" if stage == "fit" else f"config-{stage}.yaml")
+
+    def checkpoint(self, name: str) -> Path:
+        """File of the checkpoint ``best`` or ``last``."""
+        return self.checkpoints / f"{name}.ckpt"
+
+    def predictions_file(self, split: str) -> Path:
+        """Table of the predictions for ``test`` or ``predict``."""
+        return self._predictions / f"{split}.csv"
+
+    def prediction_parts(self, split: str) -> Path:
+        """Folder of what each process has predicted, until all is merged."""
+        return self._predictions / f".{split}"
+
+    def config(self) -> Any:
+        """Content of the training's config."""
+        path = self.config_file()
+        return read_yaml(path) if path.is_file() else {}
+
+    def metrics(self) -> list[dict[str, str]]:
+        """Rows of ``metrics.csv``: column to text."""
+        return _rows(self.metrics_file, EPOCH)
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes ``metrics.csv``; a value that a row does not have is an empty cell."""
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        cells = ([row.get(name, "") for name in columns] for row in rows)
+        write_text(self.metrics_file, csv_text(columns, cells))
+
+    def results(self) -> list[MetricResult]:
+        """Entries of ``results.json``."""
+        return read_results(self.results_file) if self.results_file.is_file() else []
+
+    def write_results(self, results: Sequence[MetricResult]) -> None:
+        """Writes ``results.json``."""
+        write_results(self.results_file, results)
+
+    def predictions(self, split: str) -> dict[str, TargetPredictions]:
+        """Target to its predictions; a table of one target does not name it, so its key is empty.
+
+        Args:
+            split: ``test`` or ``predict``.
+        """
+        path = self.predictions_file(split)
+        rows = _rows(path, IDENTIFIER)
+        identifiers = tuple(row[IDENTIFIER] for row in rows)
+        found = {}
+        for column in rows[0] if rows else ():
+            name, colon, last = column.rpartition(":")
+            if last != _PREDICTION:
+                continue
+            label = f"{name}{colon}{_TARGET}"
+            found[name] = TargetPredictions(
+                identifiers,
+                _numbers(path, rows, column),
+                _numbers(path, rows, label) if label in rows[0] else None,
+            )
+        return found
+
+    def rejected_reasons(self) -> dict[str, int]:
+        """Reason to how many structures were left out for it."""
+        return dict(Counter(row["reason"] for row in _rows(self.data_tables.rejected, "reason")))
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Identifier and note of each structure that was not read as a matter of course."""
+        return [(row["id"], row["note"]) for row in _rows(self.data_tables.notes, "id", "note")]
+
+    def num_excluded(self) -> int:
+        """How many training rows were left out because they stand in an evaluation set."""
+        return len(_rows(self.data_tables.excluded))
+
+    def artifact_config(self) -> dict[str, Any]:
+        """Content of the artifact's ``config.json``."""
+        return _mapping(self.artifact / CONFIG)
+
+    def artifact_metadata(self) -> dict[str, Any]:
+        """Content of the artifact's ``metadata.json``."""
+        return _mapping(self.artifact / METADATA)
+
+    def resolve_checkpoint(self, ckpt_path: str) -> Path:
+        """The file that ``best`` or ``last`` stands for; any other path as it is.
+
+        Raises:
+            RunError: If there is no such file.
+        """
+        file = self.checkpoint(ckpt_path) if ckpt_path in (BEST, LAST) else Path(ckpt_path)
+        if not file.is_file():
+            there = ", ".join(sorted(path.name for path in file.parent.glob("*.ckpt")))
+            raise RunError(
+                f"{file}: no such checkpoint; there {'are ' + there if there else 'is none'}"
+            )
+        return file
+
+    def remove_unfinished(self) -> None:
+        """Removes what a process that was killed while it wrote has left."""
+        remove_unfinished(self.path)
+        remove_unfinished(self.checkpoints)
+
+
+def prediction_columns(target: str, *, is_only: bool) -> tuple[str, str]:
+    """Columns of a target's labels and predictions.
+
+    Args:
+        target: Its name.
+        is_only: There are no other targets, so that the columns have the plain names that
+            published tables use.
+    """
+    prefix = "" if is_only else f"{target}:"
+    return prefix + _TARGET, prefix + _PREDICTION
+
+
+def run_group(configs: Sequence[Path]) -> Path:
+    """Folder of all runs of one config: named after it, or after the run that saved it."""
+    if not configs:
+        return RUNS / "unnamed"
+    first = configs[0]
+    saved_by = RunFolder(first.absolute().parent)
+    if first.name == saved_by.config_file().name and saved_by.checkpoints.is_dir():
+        return saved_by.path.parent
+    return RUNS / first.stem
+
+
+def new_run(group: Path) -> RunFolder:
+    """Makes the next folder of a group, ``001`` upwards; two processes never get the same."""
+    number = len(_numbered(group))
+    group.mkdir(parents=True, exist_ok=True)
+    while True:
+        number += 1
+        folder = group / f"{number:03d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return RunFolder(folder)
+
+
+def latest_run(group: Path) -> RunFolder:
+    """The newest run of a group that has a checkpoint.
+
+    Raises:
+        RunError: If there is none.
+    """
+    for run in map(RunFolder, reversed(_numbered(group))):
+        if run.checkpoint(LAST).is_file():
+            return run
+    raise RunError(
+        f"no run with a checkpoint in {group}",
+        "name one with --trainer.default_root_dir RUN or "
+        "--ckpt_path FILE, or give an artifact with --init_from",
+    )
+
+
+def run_of_checkpoint(ckpt_path: str | None) -> RunFolder | None:
+    """The run that a checkpoint file lies in, None for any other place."""
+    if ckpt_path is None:
+        return None
+    run = RunFolder(Path(ckpt_path).parent.parent)
+    return run if Path(ckpt_path).parent == run.checkpoints else None
+
+
+def _numbered(group: Path) -> list[Path]:
+    if not group.is_dir():
+        return []
+    found = [path for path in group.iterdir() if path.is_dir() and path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    return read_rows(path, columns) if path.is_file() else []
+
+
+def _numbers(path: Path, rows: Iterable[Mapping[str, str]], column: str) -> NDArray[np.float64]:
+    return np.array([read_number(path, column, row[column]) for row in rows])
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DamagedFileError(path, f"dict expected, {type(content).__name__} found")
+    return content

@@ -1,0 +1,98 @@
+"""Predictions without a Trainer: crystals in memory, sources, several processes."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crystal_data import Crystal, CrystalBatch
+from crystal_data.artifacts import TargetScale
+from crystal_data.errors import Reason
+from crystal_data.inference import Predictor, predict_source
+from crystal_data.io.cif import to_cif
+from crystal_data.sources import PathsSource
+from crystal_data.testing import random_crystals, rock_salt
+from crystal_data.transforms import TargetNormalizer
+
+sys.path.insert(0, str(Path(__file__).parent / "toy"))
+from crystal_toy.model import ElementSum
+
+SCALES = {"energy": TargetScale(-3.0, 2.0, "eV/atom"), "gap": TargetScale(1.0, 0.5, "eV")}
+
+
+class SomeElements(ElementSum):
+    """Knows the elements up to zinc."""
+
+    supported_elements = frozenset(range(1, 31))
+
+
+def predictor(kind=ElementSum, seed=0, num_outputs=2):
+    torch.manual_seed(seed)
+    return Predictor(kind(hidden_size=5, num_outputs=num_outputs), SCALES, {"data": {}})
+
+
+@pytest.fixture
+def source(tmp_path):
+    for number, crystal in enumerate(random_crystals(7, seed=3)):
+        text = to_cif(crystal.replace(atomic_numbers=crystal.atomic_numbers % 30 + 1))
+        (tmp_path / f"c{number}.cif").write_text(text, encoding="utf-8")
+    (tmp_path / "c3-gold.cif").write_text(to_cif(rock_salt(79)), encoding="utf-8")
+    (tmp_path / "bad.cif").write_text("data_bad\n", encoding="utf-8")
+    return PathsSource([tmp_path])
+
+
+def test_a_source_is_predicted_in_its_order(source, capsys):
+    ours, others = predictor(SomeElements), predictor(seed=1)
+    found = predict_source([ours, others], source, batch_size=3)
+    assert found.identifiers == [f"c{number}" for number in range(7)]
+    assert [(one.identifier, one.reason) for one in found.rejected] == [
+        ("bad", Reason.NO_CELL),
+        ("c3-gold", Reason.UNSUPPORTED_ELEMENT),
+    ]
+    assert capsys.readouterr().err.count("1 of 9 structures left out") == 1
+    crystals = [found.store.crystal(row) for row in found.rows.tolist()]
+    for one, values in zip((ours, others), found.predictions, strict=True):
+        expected = one.predict(crystals, batch_size=3)
+        assert list(values) == ["energy", "gap"]
+        for name in values:
+            np.testing.assert_array_equal(values[name], expected[name])
+
+
+def test_nothing_that_the_model_takes_gives_empty_columns(tmp_path):
+    (tmp_path / "gold.cif").write_text(to_cif(rock_salt(79)), encoding="utf-8")
+    found = predict_source([predictor(SomeElements)], PathsSource([tmp_path]))
+    assert found.identifiers == []
+    assert found.predictions[0]["gap"].shape == (0,)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bits(source):
+    models = [predictor(), predictor(seed=1)]
+    one, two = (predict_source(models, source, batch_size=2, devices=n) for n in (1, 2))
+    assert two.identifiers == one.identifiers
+    for values, expected in zip(two.predictions, one.predictions, strict=True):
+        for name in expected:
+            np.testing.assert_array_equal(values[name], expected[name])
+
+
+def test_scales_are_those_of_the_normalizer():
+    ours = predictor()
+    crystals = random_crystals(4, seed=0)
+    normalizer = TargetNormalizer(tuple(SCALES))
+    normalizer.mean.copy_(torch.tensor([-3.0, 1.0]))
+    normalizer.std.copy_(torch.tensor([2.0, 0.5]))
+    with torch.no_grad():
+        output = ours.model(CrystalBatch.from_crystals(crystals).float32())
+        expected = normalizer.denormalize(output).double().numpy()
+    got = ours.predict(crystals)
+    np.testing.assert_array_equal(np.stack([got["energy"], got["gap"]], axis=1), expected)
+    assert ours.units == {"energy": "eV/atom", "gap": "eV"}
+    assert not ours.model.training
+
+
+def test_a_model_with_other_outputs_is_refused():
+    crystal = Crystal(4 * np.eye(3), [[0, 0, 0]], [11])
+    with pytest.raises(ValueError, match=r"ElementSum gave \(1, 3\) for 1 crystals.*expected"):
+        predictor(num_outputs=3).predict([crystal])
