@@ -244,7 +244,7 @@ def compare(
         advance: Receives the number of pairs that are newly done.
 
     Raises:
-        ValueError: If the two differ in length, or are empty.
+        InvalidArgumentError: If the two differ in length, or are empty.
     """
     if len(predictions) != len(references) or not references:
         raise InvalidArgumentError(
