@@ -91,15 +91,15 @@ def baseline_round(clock: Clock, texts: list[str]) -> None:
 def our_round(clock: Clock, specs: dict[str, Any]) -> dict[str, Any]:
     """Files to store to edges; gives the edges of each specification, to be checked."""
     from crystal_data.sources.public import MP20
-    from crystal_data.store import open_store
+    from crystal_data.store import EdgeColumn, open_store
 
     with tempfile.TemporaryDirectory() as cache:
         store = clock.time("store", lambda: open_store(MP20(), cache=cache))
         found = {}
         for name, spec in specs.items():
-            clock.time(name, lambda spec=spec: store.add_edges(spec))
-            edges = store.edges(spec)
-            found[name] = (np.array(edges.edge_length), np.array(edges.offsets))
+            clock.time(name, lambda spec=spec: store.add_column(EdgeColumn(spec)))
+            edges = store.column_of(EdgeColumn(spec))
+            found[name] = (np.array(edges.arrays["edge_length"]), np.array(edges.offsets))
         return found
 
 

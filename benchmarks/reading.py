@@ -14,10 +14,12 @@ import json
 import os
 import subprocess
 import sys
+from math import exp
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
+
+from crystal_data.metrics import seed_interval
 
 PARTS = 40
 # Runs under both versions, so it uses only what both have. Each line of input names a part.
@@ -96,12 +98,12 @@ def ratio(pair: dict[str, list[float]]) -> float:
     return float(np.median(np.array(pair["new"]) / pair["old"]))
 
 
-def mean_ratio(pairs: list[dict[str, list[float]]]) -> tuple[float, float, float]:
+def mean_ratio(pairs: list[dict[str, list[float]]]) -> tuple[float, float | None, float | None]:
     """Geometric mean of new / old over the pairs, and the ends of its 95 % interval."""
-    logs = np.log([ratio(pair) for pair in pairs])
-    half = student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    mean, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
-    return float(mean), float(low), float(high)
+    found = seed_interval(np.log([ratio(pair) for pair in pairs]))
+    if found.low is None or found.high is None:
+        return exp(found.estimate), None, None
+    return exp(found.estimate), exp(found.low), exp(found.high)
 
 
 def main() -> None:
@@ -115,7 +117,10 @@ def main() -> None:
     pythons = {"old": options.old, "new": sys.executable}
     pairs = [read_pair(pythons) for _ in range(options.pairs)]
     mean, low, high = mean_ratio(pairs)
-    print(f"time of new / old: {mean:.3f} (95 % interval {low:.3f} to {high:.3f})")
+    bounds = (
+        "no interval below three pairs" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
+    )
+    print(f"time of new / old: {mean:.3f} ({bounds})")
     if options.out:
         content = {"cpu_seconds": pairs, "ratio": mean, "interval": [low, high]}
         options.out.write_text(json.dumps(content, indent=1), encoding="utf-8")

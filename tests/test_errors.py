@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from crystal_data.errors import CrystalError, Reason
+from crystal_data.symmetry import OrbitFailure
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = {
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "FormulaError": ("mp-1", Reason.UNREADABLE, "other atoms"),
     "DamagedFileError": (Path("a.json"), "it is empty"),
     "MissingColumnError": ("enery", "mp_20", ("energy", "volume")),
+    "OrbitError": (OrbitFailure.NO_SYMMETRY, "no group", "try another symprec"),
     "InvalidSourceError": ("no structures", "mend the files", Path("rejected.csv")),
 }
 BUILTIN = {"ValueError", "TypeError", "KeyError", "RuntimeError", "OSError", "FileNotFoundError"}
@@ -53,7 +55,7 @@ PLAIN = {
     "crystal_data.processes.workers": (1, "a broken invariant"),
     "crystal_data.store.build": (1, "a broken invariant"),
     "crystal_data.store.columns": (4, "caught, and told as a StoreError, or a broken invariant"),
-    "crystal_data.store.edge_build": (1, "a broken invariant"),
+    "crystal_data.store.derived_build": (1, "a broken invariant"),
     "crystal_data.store.properties": (2, "a broken invariant"),
     "crystal_data.store.store": (1, "a mapping's KeyError"),
     "crystal_data.training.predictions": (1, "a broken invariant"),

@@ -34,7 +34,7 @@ STOREYS = {
         elements versions lazy homes shipped_configs lightning_internals
         crystal processes
         symmetry
-        io graphs
+        io graphs text
         metrics artifacts transforms
         sources run_folder
         store

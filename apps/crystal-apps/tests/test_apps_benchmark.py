@@ -18,9 +18,10 @@ from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
 from crystal_apps.shipped import shipped_benchmarks
-from crystal_data.metrics import MetricResult, write_results
+from crystal_data.metrics import MetricResult, seed_gain_interval, write_results
 
 SEEDS = (0, 1, 2)
+RECORDED = Path(__file__).parents[3] / "benchmarks/results"
 TARGET = "band_gap"
 SMALL = "configs/benchmarks/small.yaml"
 SCALE = {"atom-init": 1.0, "universal": 0.8, "random": 1.1}
@@ -96,34 +97,91 @@ def test_rows_have_means_spreads_and_gains(clone: Path) -> None:
     for name in ("universal", "random"):
         gain = rows[name].gain
         assert gain is not None
+        assert gain.low is not None
+        assert gain.high is not None
         # Every error is the same share of the baseline's, so the pairs leave nothing to doubt.
         assert (gain.low, gain.estimate, gain.high) == pytest.approx((1 - SCALE[name],) * 3)
     assert found.seconds == 90
     assert table.unit == "eV"
 
 
-def test_an_interval_is_as_wide_as_the_pairs_disagree() -> None:
+def test_a_gain_rests_on_seeds_and_structures() -> None:
     rng = np.random.default_rng(5)
     base = {s: {f"m-{i}": float(v) for i, v in enumerate(rng.uniform(1, 2, 400))} for s in SEEDS}
     other = {s: {k: v * rng.uniform(0.4, 1.4) for k, v in e.items()} for s, e in base.items()}
     gain = paired_gain(base, other)
+    a, b = (np.array([list(e[s].values()) for s in SEEDS]) for e in (base, other))
+    expected = seed_gain_interval(a, b)
     assert gain is not None
-    a, b = (np.mean([list(e[s].values()) for s in SEEDS], axis=0) for e in (base, other))
-    # The delta method gives the standard error of a ratio of means.
-    error = np.std(b - b.mean() / a.mean() * a, ddof=1) / a.mean() / np.sqrt(400)
-    assert gain.estimate == pytest.approx(1 - b.mean() / a.mean())
-    assert gain.high - gain.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert (gain.low, gain.high) == pytest.approx((expected.low, expected.high))
+    # A structure that only one of the two tested is no pair; one that a seed did not test is
+    # missing for that seed.
+    del base[0]["m-0"], other[1]["m-0"]
+    other[2]["m-new"] = 1.0
+    for table in (a, b):
+        table[[0, 1], 0] = np.nan
+    paired = paired_gain(base, other)
+    expected = seed_gain_interval(a, b)
+    assert paired is not None
+    assert (paired.low, paired.high) == pytest.approx((expected.low, expected.high))
+    assert paired_gain({0: {"a": 1.0}}, {0: {"b": 1.0}, 1: {"a": 1.0}}) is None
+    assert paired_gain({0: {"a": 0.0}}, {0: {"a": 1.0}}) is None
+
+
+def test_below_three_seeds_a_table_gives_no_interval(clone: Path) -> None:
+    file = clone / SMALL
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"seeds": [0, 1]}))
+    found = collect(find_benchmark(SMALL), finished(clone))
+    gain = found.tables[0].rows[1].gain
+    assert gain is not None
+    assert (gain.low, gain.high) == (None, None)
+    text = show.markdown(find_benchmark(SMALL), found)
+    assert "+20.0 % (no interval below 3 seeds)" in text
+    results.write(clone / "results.json", found)
+    assert results.read(clone / "results.json") == found
+
+
+@pytest.mark.parametrize("file", sorted(RECORDED.glob("*.md")), ids=lambda file: file.stem)
+def test_recorded_gains_follow_from_their_own_seeds(file: Path) -> None:
+    found = results.read(file.with_suffix(".json"))
+    gains = 0
+    for table in found.tables:
+        for row in table.rows:
+            baseline = table.baseline(row)
+            if row.gain is None or baseline is None:
+                continue
+            a = np.array(list(baseline.by_seed.values()))
+            b = np.array([row.by_seed[seed] for seed in baseline.by_seed])
+            by_seeds = seed_gain_interval(a[:, None], b[:, None])
+            gain = row.gain
+            assert gain.estimate == pytest.approx(by_seeds.estimate)
+            assert gain.seed_error == pytest.approx(by_seeds.seed_error)
+            assert gain.low is not None
+            assert by_seeds.low is not None
+            assert gain.row_error
+            half, of_seeds = gain.estimate - gain.low, by_seeds.estimate - by_seeds.low
+            assert half == pytest.approx(np.hypot(of_seeds, 1.96 * gain.row_error), rel=0.01)
+            gains += 1
+    page = file.read_text(encoding="utf-8")
+    assert page.count("(95 %)") == sum(bool(table.spec.baseline) for table in found.tables)
+    assert (f"computed from {found.intervals_from}" in page) == bool(gains)
 
 
 def test_written_results_are_read_back(clone: Path) -> None:
     found = collect(find_benchmark(SMALL), finished(clone))
     results.write(clone / "results.json", found)
     assert results.read(clone / "results.json") == found
+    content = json.loads((clone / "results.json").read_text())
+    for version, message in ((2, "format 2 has other intervals"), (4, "format 4 is newer than 3")):
+        (clone / "old.json").write_text(json.dumps(content | {"format_version": version}))
+        with pytest.raises(PipelineError, match=message):
+            results.read(clone / "old.json")
     text = show.markdown(find_benchmark(SMALL), found)
     assert "crystal benchmark run small" in text
     assert "| universal | **2.7" in text
     assert "+20.0 % (+20.0 to +20.0)" in text
     assert "7 %" in text
+    assert "computed from errors of each test structure with each seed" in text
 
 
 def test_compare_wants_means_within_the_recorded_spread(clone: Path) -> None:

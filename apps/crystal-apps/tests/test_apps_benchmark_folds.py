@@ -1,6 +1,5 @@
 """Benchmarks over folds, of a part of a pipeline, and of trainings that were cut off."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,8 @@ def test_a_repetition_counts_each_structure_once(benchmark: Benchmark) -> None:
         assert (row.num_samples, row.num_runs, row.seconds) == (NUM_ROWS, 6, 60)
     gain = rows["better"].gain
     assert gain is not None
-    assert (gain.low, gain.estimate, gain.high) == pytest.approx((0.5,) * 3)
+    assert gain.estimate == pytest.approx(0.5)
+    assert gain.low is None  # two repetitions have no interval
     assert "2 (6 runs)" in show.markdown(benchmark, found)
 
 
@@ -141,12 +141,13 @@ def test_parts_of_the_data_are_rows_of_one_table(benchmark: Benchmark) -> None:
 
 
 def test_seeds_that_test_other_structures_count_all_of_them() -> None:
-    base = {0: {"a": 1.0, "b": 2.0}, 1: {"b": 2.0, "c": 3.0}, 2: {"x": 9.0}}
-    other = {0: {"a": 0.5, "b": 1.0, "d": 8.0}, 1: {"b": 3.0, "c": 1.5}}
+    base = {0: {"a": 1.0, "b": 2.0}, 1: {"b": 2.0, "c": 3.0}, 2: {"x": 9.0}, 4: {"a": 1.0}}
+    other = {0: {"a": 0.5, "b": 1.0, "d": 8.0}, 1: {"b": 3.0, "c": 1.5}, 4: {"a": 0.8}}
     gain = paired_gain(base, other)
     assert gain is not None
-    assert gain.estimate == pytest.approx(1 - (0.5 + 1 + 3 + 1.5) / (1 + 2 + 2 + 3))
-    assert gain.low < gain.estimate < gain.high
+    assert gain.estimate == pytest.approx(1 - (0.75 + 2.25 + 0.8) / (1.5 + 2.5 + 1))
+    assert gain.low is not None
+    assert gain.low < gain.estimate
     assert paired_gain(base, {3: {"a": 1.0}}) is None
     assert paired_gain(base, {2: {"a": 1.0}}) is None
 
@@ -248,31 +249,5 @@ def test_an_unconverged_point_of_a_curve_is_hollow() -> None:
         (row("10", "plain", unconverged=True), True),
     ):
         table = results.ResultTable(spec, "eV", (*rows, last))
-        picture = figure.draw(results.BenchmarkResults("cv", (table,), {}, {}, 1.0, 1))
+        picture = figure.draw(results.BenchmarkResults("cv", (table,), {}, {}, "", 1.0, 1))
         assert (">unconverged<" in picture) == is_told
-
-
-def test_results_of_the_first_format_are_read(benchmark: Benchmark) -> None:
-    found = collect(benchmark, finished(benchmark))
-    path = Path("results.json")
-    results.write(path, found)
-    content = json.loads(path.read_text())
-    content["format_version"] = 1
-    for table in content["tables"]:
-        del table["spec"]["over"]
-        for row in table["rows"]:
-            for name in ("num_runs", "late_drop", "unconverged"):
-                del row[name]
-    path.write_text(json.dumps(content))
-    row = results.read(path).tables[0].rows[1]
-    assert (row.num_runs, row.late_drop, row.unconverged) == (2, None, False)
-    assert row.gain == found.tables[0].rows[1].gain
-
-
-@pytest.mark.parametrize(
-    "path",
-    sorted((Path(__file__).parents[3] / "benchmarks/results").glob("uae-*.json")),
-    ids=lambda path: path.stem,
-)
-def test_recorded_results_are_read(path: Path) -> None:
-    assert results.read(path).tables

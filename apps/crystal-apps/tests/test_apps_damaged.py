@@ -43,7 +43,7 @@ def test_predictions(tmp_path: Path, content: bytes, message: str) -> None:
         structure_errors([tmp_path], "gap")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b'{"format_version": 2}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b'{"format_version": 3}', b"\xff"])
 def test_recorded_results(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "small.json"
     path.write_bytes(content)

@@ -246,10 +246,7 @@ def test_to_check_a_config_changes_no_random_numbers(tmp_path: Path) -> None:
         "model": {
             "class_path": "crystal_data.training.PropertyModule",
             "init_args": {
-                "model": {
-                    "class_path": "torch.nn.Linear",
-                    "init_args": {"in_features": 1, "out_features": 1},
-                },
+                "model": {"class_path": "crystal_data.artifacts.PretrainedModel"},
                 "targets": ["energy"],
             },
         },

@@ -7,7 +7,7 @@ import pytest
 from crystal_data.cli.command_parser import CommandParser
 from crystal_data.cli.predict import run_predict
 from crystal_data.inference import ShippedModels
-from crystal_data.training import cli
+from crystal_data.training import command
 
 SHIPPED = ShippedModels("crystal-toy", Path(__file__).parent / "nothing")
 
@@ -50,7 +50,7 @@ def test_a_mistake_is_one_line(arguments, message, capsys):
 )
 def test_a_config_is_given_to_the_trainer_as_it_is(arguments, monkeypatch):
     given = []
-    monkeypatch.setattr(cli, "main", lambda argv: given.append(argv) or 0)
+    monkeypatch.setattr(command, "main", lambda argv: given.append(argv) or 0)
     assert run_predict(SHIPPED, arguments) == 0
     assert given == [["predict", *arguments]]
 

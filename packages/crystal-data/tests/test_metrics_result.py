@@ -1,4 +1,4 @@
-"""Result files and bootstrap intervals."""
+"""Result files."""
 
 import csv
 import json
@@ -7,15 +7,12 @@ import os
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from crystal_data.crystal import Crystal
 from crystal_data.metrics import (
     Evaluation,
     MetricResult,
-    bootstrap_interval,
     hash_crystals,
-    paired_bootstrap_interval,
     read_results,
     write_results,
 )
@@ -100,60 +97,3 @@ def test_the_hash_sees_every_part_of_a_crystal():
     assert len(set(hashes)) == 6
     assert hash_crystals([crystal]) == hash_crystals([crystal.replace(properties={"x": 1})])
     assert hash_crystals([crystal, others[0]]) != hash_crystals([others[0], crystal])
-
-
-def test_interval_agrees_with_scipy():
-    values = np.random.default_rng(0).exponential(size=200)
-    ours = bootstrap_interval(values, rng=np.random.default_rng(1))
-    theirs = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert ours.estimate == pytest.approx(values.mean())
-    assert ours.low == pytest.approx(theirs.low, abs=0.01)
-    assert ours.high == pytest.approx(theirs.high, abs=0.01)
-    assert ours == bootstrap_interval(values, rng=np.random.default_rng(1))
-
-
-def test_interval_covers_the_mean_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    intervals = [
-        bootstrap_interval(rng.normal(size=100), rng=rng, confidence=0.9, num_resamples=500)
-        for _ in range(300)
-    ]
-    covered = np.mean([each.low <= 0 <= each.high for each in intervals])
-    assert 0.84 < covered < 0.95
-
-
-def test_pairs_are_kept_together():
-    rng = np.random.default_rng(0)
-    hard = rng.normal(size=300) * 10
-    gain = paired_bootstrap_interval(hard + 0.1, hard, rng=rng)
-    assert gain.low == pytest.approx(0.1)
-    assert gain.high == pytest.approx(0.1)
-    unpaired = bootstrap_interval(hard, rng=rng)
-    assert unpaired.high - unpaired.low > 1
-
-
-def test_other_statistics_take_rows():
-    rows = np.random.default_rng(0).normal(size=(150, 2)) @ np.array([[1, 0.8], [0, 0.6]])
-
-    def correlation(samples):
-        centred = samples - samples.mean(axis=1, keepdims=True)
-        product = (centred[..., 0] * centred[..., 1]).sum(axis=1)
-        return product / np.sqrt((centred**2).sum(axis=1).prod(axis=1))
-
-    interval = bootstrap_interval(rows, rng=np.random.default_rng(0), statistic=correlation)
-    assert interval.estimate == pytest.approx(np.corrcoef(rows.T)[0, 1])
-    assert interval.low < 0.8 < interval.high
-
-
-def test_what_cannot_be_resampled_is_refused():
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="of which 1 are not finite"):
-        bootstrap_interval([1.0, math.nan], rng=rng)
-    with pytest.raises(ValueError, match="at least one"):
-        bootstrap_interval([], rng=rng)
-    with pytest.raises(ValueError, match="confidence is 95"):
-        bootstrap_interval([1.0], rng=rng, confidence=95)
-    with pytest.raises(ValueError, match="same length"):
-        paired_bootstrap_interval([1.0], [1.0, 2.0], rng=rng)

@@ -96,7 +96,7 @@ def test_a_call_that_takes_too_long_costs_its_process_alone():
 
 
 def test_a_worker_that_was_ended_leaves_no_timer_behind():
-    worker = _Worker()
+    worker = _Worker(0)
     worker.end()
     with pytest.raises(WorkerLostError, match="ended with exit code -9"):
         worker.call(time.sleep, (600,), timeout=600)

@@ -246,7 +246,7 @@ from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.sources.base import CrystalSource
 from crystal_data.io.record import Record
-from crystal_data.store import open_store
+from crystal_data.store import EdgeColumn, open_store
 
 class Slow(CrystalSource):
     name = "slow"
@@ -268,7 +268,7 @@ class Slow(CrystalSource):
 
 def build(cache):
     store = open_store(Slow(cache), cache=cache, num_workers=0)
-    store.add_edges(GraphSpec(max_neighbors=3))
+    store.add_column(EdgeColumn(GraphSpec(max_neighbors=3)))
 
 def child(cache):
     pid = os.fork()

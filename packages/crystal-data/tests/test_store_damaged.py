@@ -15,9 +15,8 @@ from crystal_data.io.record import Record
 from crystal_data.loading import BatchNeeds, CrystalDataModule, CrystalDataset
 from crystal_data.loading.needs import NeedsBatches
 from crystal_data.sources.base import CrystalSource
-from crystal_data.store import CrystalStore, StoreError, manifest, open_store
+from crystal_data.store import CrystalStore, EdgeColumn, StoreError, manifest, open_store
 from crystal_data.store.columns import NpyWriter, map_array
-from crystal_data.store.edge_build import edge_folder
 
 SPEC = GraphSpec(max_neighbors=4)
 
@@ -82,8 +81,8 @@ def test_no_flipped_bit_is_used(tmp_path, capfd):
 
 def test_no_flipped_bit_of_edges_is_used(tmp_path, capfd):
     store = opened(tmp_path)
-    store.add_edges(SPEC, num_workers=0)
-    folder = edge_folder(store.path, SPEC)
+    store.add_column(EdgeColumn(SPEC), num_workers=0)
+    folder = store.path / EdgeColumn(SPEC).folder_name
     whole, draw = contents(folder), random.Random(0)
     expected = store.batch(range(6), (), SPEC).edge_length
     for name in [*whole, *draw.choices(sorted(whole), k=15)]:
@@ -92,7 +91,7 @@ def test_no_flipped_bit_of_edges_is_used(tmp_path, capfd):
         with pytest.raises(StoreError, match=name):
             fresh.batch([0], (), SPEC)
         capfd.readouterr()
-        fresh.add_edges(SPEC, num_workers=0)
+        fresh.add_column(EdgeColumn(SPEC), num_workers=0)
         assert f"{name}: " in capfd.readouterr().err
         assert contents(folder) == whole, name
         assert fresh.batch(range(6), (), SPEC).edge_length.equal(expected)
@@ -138,7 +137,7 @@ def test_only_the_process_that_opens_a_store_reads_all_of_it(tmp_path, files_rea
     data.setup()
     files_read.clear()
     dataset = CrystalDataset(data.store, targets=("energy",), graph_spec=SPEC)
-    assert {path.parent for path in files_read} == {edge_folder(data.store.path, SPEC)}
+    assert {path.parent for path in files_read} == {data.store.path / EdgeColumn(SPEC).folder_name}
     files_read.clear()
     # What a worker of a loader does, forked or started anew.
     data.store.batch([0, 1], ("energy",), SPEC)
@@ -159,8 +158,8 @@ class Reader(LightningModule, NeedsBatches):
 
 def test_a_trainer_reads_every_file_once(tmp_path, files_read):
     store = opened(tmp_path)
-    store.add_edges(SPEC)
-    places = (store.path, edge_folder(store.path, SPEC))
+    store.add_column(EdgeColumn(SPEC))
+    places = (store.path, store.path / EdgeColumn(SPEC).folder_name)
     columns = [path for place in places for path in place.glob("*.npy")]
     files_read.clear()
     data = CrystalDataModule(Few(), cache=tmp_path, batch_size=3)

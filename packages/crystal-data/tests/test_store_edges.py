@@ -8,9 +8,7 @@ import torch
 
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.store import CrystalStore
-from crystal_data.store.edge_build import edge_folder
-from crystal_data.store.edges import edge_key
+from crystal_data.store import CrystalStore, EdgeColumn
 
 SPECS = [
     GraphSpec(max_neighbors=5),
@@ -42,7 +40,7 @@ def store(request, tmp_path):
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_cut_edges_equal_edges_found_in_the_batch(store, spec):
     assert store.batch([0], (), spec).edge_index is None
-    store.add_edges(spec)
+    store.add_column(EdgeColumn(spec))
     rows = np.array([4, 29, 4, 0, 11])
     batch = store.batch(rows, (), spec)
     expected = store.batch(rows).with_edges(spec)
@@ -58,23 +56,23 @@ def test_cut_edges_equal_edges_found_in_the_batch(store, spec):
 def test_many_chunks_equal_one(tmp_path, monkeypatch):
     spec = SPECS[0]
     stores = [CrystalStore.from_crystals(random_crystals(30), tmp_path / name) for name in "ab"]
-    stores[0].add_edges(spec)
-    monkeypatch.setattr("crystal_data.store.edge_build._ATOMS_PER_CHUNK", 7)
-    stores[1].add_edges(spec)
+    stores[0].add_column(EdgeColumn(spec))
+    monkeypatch.setattr(EdgeColumn, "atoms_per_chunk", 7)
+    stores[1].add_column(EdgeColumn(spec))
     for name in ("edge_index", "edge_shift", "edge_length", "offsets"):
-        one, many = (edge_folder(s.path, spec) / f"{name}.npy" for s in stores)
+        one, many = (s.path / EdgeColumn(spec).folder_name / f"{name}.npy" for s in stores)
         assert one.read_bytes() == many.read_bytes()
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_thin_cell_widens_shifts(tmp_path, monkeypatch, place):
-    monkeypatch.setattr("crystal_data.store.edge_build._ATOMS_PER_CHUNK", 4)
+    monkeypatch.setattr(EdgeColumn, "atoms_per_chunk", 4)
     thin = Crystal(np.diag([0.02, 5.0, 5.0]), np.zeros((1, 3)), np.array([1]))
     crystals = [*random_crystals(5), thin, *random_crystals(5)]
     spec = GraphSpec(cutoff=3.0, max_neighbors=None)
     store = CrystalStore.from_crystals(crystals, tmp_path / "s" if place == "disk" else None)
-    store.add_edges(spec)
-    assert store.edges(spec).edge_shift.dtype == np.int16
+    store.add_column(EdgeColumn(spec))
+    assert store.column_of(EdgeColumn(spec)).arrays["edge_shift"].dtype == np.int16
     batch, expected = store.batch(range(11), (), spec), store.batch(range(11)).with_edges(spec)
     assert torch.equal(batch.edge_shift, expected.edge_shift)
     assert int(batch.edge_shift.max()) == 150
@@ -85,37 +83,38 @@ def test_large_cells_widen_indices():
     large = Crystal(np.eye(3) * 20, rng.uniform(size=(300, 3)), np.full(300, 6))
     spec = GraphSpec(max_neighbors=4)
     store = CrystalStore.from_crystals([*random_crystals(3), large])
-    store.add_edges(spec)
-    assert store.edges(spec).edge_index.dtype == np.uint16
+    store.add_column(EdgeColumn(spec))
+    assert store.column_of(EdgeColumn(spec)).arrays["edge_index"].dtype == np.uint16
     batch, expected = store.batch(range(4), (), spec), store.batch(range(4)).with_edges(spec)
     assert torch.equal(batch.edge_index, expected.edge_index)
 
 
 def test_key_tells_options_apart_but_not_line_graphs():
-    keys = {edge_key(spec) for spec in SPECS}
+    keys = {EdgeColumn(spec).folder_name for spec in SPECS}
     assert len(keys) == len(SPECS)
-    assert edge_key(GraphSpec(line_graph=True)) == edge_key(GraphSpec())
+    with_angles = EdgeColumn(GraphSpec(line_graph=True))
+    assert with_angles.folder_name == EdgeColumn(GraphSpec()).folder_name
 
 
 def test_edges_are_found_by_later_openings_and_workers(tmp_path):
     spec = SPECS[0]
     store = CrystalStore.from_crystals(random_crystals(8), tmp_path / "store")
     copy = CrystalStore.open(tmp_path / "store")
-    store.add_edges(spec)
+    store.add_column(EdgeColumn(spec))
     for other in (copy, pickle.loads(pickle.dumps(store))):
         assert other.batch([0, 1], (), spec).edge_index is not None
     memory = CrystalStore.from_crystals(random_crystals(8))
-    memory.add_edges(spec)
+    memory.add_column(EdgeColumn(spec))
     assert pickle.loads(pickle.dumps(memory)).batch([0], (), spec).edge_index is not None
 
 
 def test_damaged_edges_are_computed_anew(tmp_path, capfd):
     spec = SPECS[0]
     store = CrystalStore.from_crystals(random_crystals(8), tmp_path / "store")
-    store.add_edges(spec)
-    column = edge_folder(store.path, spec) / "edge_length.npy"
+    store.add_column(EdgeColumn(spec))
+    column = store.path / EdgeColumn(spec).folder_name / "edge_length.npy"
     whole = column.read_bytes()
     column.write_bytes(whole[:-4])
-    CrystalStore.open(store.path).add_edges(spec)
+    CrystalStore.open(store.path).add_column(EdgeColumn(spec))
     assert "edge_length.npy: has" in capfd.readouterr().err
     assert column.read_bytes() == whole

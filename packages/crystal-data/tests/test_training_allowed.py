@@ -111,10 +111,10 @@ def refused(capsys, *arguments, command="fit"):
         (
             OPTIMIZER,
             {
-                "class_path": "crystal_data.training.cli.os.system",
+                "class_path": "crystal_data.training.callbacks.os.system",
                 "init_args": SHELL["init_args"],
             },
-            "'crystal_data.training.cli.os.system'",
+            "'crystal_data.training.callbacks.os.system'",
         ),
         (
             ("model", "init_args", "lr_scheduler"),
@@ -127,7 +127,7 @@ def refused(capsys, *arguments, command="fit"):
         (("data", "init_args", "transforms"), [SHELL], "'os.system'"),
         (("model", "init_args", "model"), SHELL, "'os.system'"),
         (
-            ("model", "init_args", "model", "init_args", "device"),
+            ("trainer", "logger"),
             {
                 "class_path": STARTER,
                 "init_args": {
@@ -142,7 +142,7 @@ def refused(capsys, *arguments, command="fit"):
             },
             f"'{STARTER}'",
         ),
-        (("model", "init_args", "model", "init_args", "device"), SHELL, "'os.system'"),
+        (("model", "init_args", "model", "dict_kwargs", "device"), SHELL, "'os.system'"),
         (("trainer", "callbacks"), [SHELL], "'os.system'"),
         (
             ("trainer", "callbacks"),

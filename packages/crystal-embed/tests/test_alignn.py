@@ -6,7 +6,7 @@ import torch
 
 from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.crystal import Crystal
-from crystal_data.store.store import CrystalStore
+from crystal_data.store import CrystalStore, EdgeColumn
 from crystal_data.testing import (
     GraphModelContract,
     batch_for,
@@ -220,7 +220,7 @@ def test_batch_from_stored_edges():
     model = briefly_trained(small())
     crystals = random_crystals(6, seed=2)
     store = CrystalStore.from_crystals(crystals)
-    store.add_edges(model.graph_spec)
+    store.add_column(EdgeColumn(model.graph_spec))
     rows = [4, 0, 5]
     batch = store.batch(rows, graph_spec=model.graph_spec).float32()
     expected = model(batch_for(model, [crystals[row] for row in rows]))

@@ -7,9 +7,9 @@ import pytest
 
 from crystal_data.artifacts import Artifact
 from crystal_data.artifacts.card import model_card
+from crystal_data.inference.description import model_facts
 from crystal_data.io import parse_records
 from crystal_embed import load
-from crystal_embed.commands.models import describe
 from crystal_embed.shipped import SHIPPED
 
 EVALUATIONS = [
@@ -20,14 +20,16 @@ METADATA = {"training": {}, "metrics": {"test/mae/gap": 0.2}, "evaluations": EVA
 
 
 def test_the_first_evaluation_is_the_stated_error():
-    assert describe(METADATA, "gap", "eV")[2] == "0.25 eV (MAE of 20 crystals, unseen crystals)"
+    assert (
+        model_facts(METADATA, "gap", "eV").error == "0.25 eV (MAE of 20 crystals, unseen crystals)"
+    )
     reverse = {**METADATA, "evaluations": EVALUATIONS[::-1]}
-    assert describe(reverse, "gap", "eV")[2] == "0.61 eV (MAE, unseen crystals, gap above 0)"
+    assert model_facts(reverse, "gap", "eV").error == "0.61 eV (MAE, unseen crystals, gap above 0)"
 
 
 def test_without_an_evaluation_the_error_is_that_of_the_run():
-    assert describe(METADATA | {"evaluations": []}, "gap", "eV")[2] == "0.2 eV (test MAE)"
-    assert describe(METADATA, "energy", "eV")[2] == ""
+    assert model_facts(METADATA | {"evaluations": []}, "gap", "eV").error == "0.2 eV (test MAE)"
+    assert model_facts(METADATA, "energy", "eV").error == ""
 
 
 def test_the_card_lists_all_evaluations():

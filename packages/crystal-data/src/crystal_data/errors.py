@@ -23,6 +23,7 @@ class Reason(StrEnum):
     UNSUPPORTED_ELEMENT = "unsupported_element"  # an element that the model has nothing for
     DISORDERED = "disordered"
     BAD_VALUE = "bad_value"  # a property that should be a number is not
+    NO_REPRESENTATION = "no_representation"  # no tokens or orbits, which the model asks for
     DUPLICATE_IDENTIFIER = "duplicate_identifier"
     MISSING_FILE = "missing_file"
 

@@ -8,13 +8,15 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from crystal_apps.benchmark.convergence import MOST_LATE_DROP, late_drop, validation_curve
-from crystal_apps.benchmark.gain import Gain, paired_gain, structure_errors
+from crystal_apps.benchmark.gain import paired_gain, structure_errors
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row
 from crystal_apps.benchmark.spec import Benchmark, TableSpec
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
-from crystal_data.metrics import MetricResult
+from crystal_data.metrics import MetricResult, SeedInterval
 from crystal_data.run_folder import RunFolder
+
+INTERVALS_FROM = "errors of each test structure with each seed"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class _Pool:
             seconds=round(sum(task.seconds for task in tasks), 1),
         )
 
-    def _gain(self, baseline: "_Pool | None") -> Gain | None:
+    def _gain(self, baseline: "_Pool | None") -> SeedInterval | None:
         if baseline is None or self.is_unconverged or baseline.is_unconverged:
             return None
         return paired_gain(baseline.errors, self.errors)
@@ -126,6 +128,7 @@ def collect(benchmark: Benchmark, tasks: Sequence[Task]) -> BenchmarkResults:
             for stage, path in excluded.items()
             if path.is_file()
         },
+        intervals_from=INTERVALS_FROM,
         seconds=round(sum(task.seconds for task in tasks), 1),
         cpus=os.cpu_count() or 1,
     )

@@ -1,24 +1,13 @@
 """By how much one row's error is smaller than another's, structure by structure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystal_data.io import DamagedFileError
-from crystal_data.metrics import bootstrap_interval
+from crystal_data.metrics import SeedInterval, seed_gain_interval
 from crystal_data.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Gain:
-    """By which share the error is smaller than the baseline's, with a 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 def structure_errors(runs: Sequence[Path], target: str) -> dict[str, float]:
@@ -57,33 +46,31 @@ def _read_errors(run: RunFolder, target: str) -> dict[str, float]:
 
 def paired_gain(
     baseline: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]
-) -> Gain | None:
-    """Paired bootstrap over test structures of one less the ratio of errors, summed over seeds.
+) -> SeedInterval | None:
+    """One less the ratio of errors, with an interval over seeds and test structures.
 
-    Seeds may differ in what they test. A structure is drawn with its errors of all seeds, so that
-    one that was tested often is not taken for several.
+    Seeds may differ in what they test. The errors of a structure stay together over all seeds, so
+    that one that was tested often does not count as several.
 
     Args:
         baseline: Seed to test structure to error.
         other: The same of the row whose gain is asked for.
 
     Returns:
-        None if no structure was tested in both with the same seed.
+        None if no structure was tested in both with the same seed, or all errors of the baseline
+        are zero.
     """
-    pairs: dict[str, NDArray[np.float64]] = {}
-    for seed in sorted(baseline.keys() & other.keys()):
-        for one in sorted(baseline[seed].keys() & other[seed].keys()):
-            pair = np.array([baseline[seed][one], other[seed][one]])
-            pairs[one] = pairs.get(one, np.zeros(2)) + pair
-    if not pairs:
+    pairs = {
+        seed: {
+            one: (baseline[seed][one], other[seed][one])
+            for one in baseline[seed].keys() & other[seed].keys()
+        }
+        for seed in sorted(baseline.keys() & other.keys())
+    }
+    pairs = {seed: found for seed, found in pairs.items() if found}
+    structures = sorted({one for found in pairs.values() for one in found})
+    missing = (np.nan, np.nan)
+    table = np.array([[found.get(one, missing) for one in structures] for found in pairs.values()])
+    if not np.nansum(table[..., :1]) > 0:
         return None
-    found = bootstrap_interval(
-        np.stack(list(pairs.values())), rng=np.random.default_rng(0), statistic=_smaller_by
-    )
-    return Gain(found.estimate, found.low, found.high)
-
-
-def _smaller_by(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    means = pairs.mean(axis=-2)
-    smaller: NDArray[np.float64] = 1.0 - means[..., 1] / means[..., 0]
-    return smaller
+    return seed_gain_interval(table[..., 0], table[..., 1])

@@ -7,12 +7,12 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from crystal_apps.benchmark.gain import Gain
 from crystal_apps.benchmark.spec import TableSpec
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_data.io import DamagedFileError, read_json, write_text
+from crystal_data.metrics import SeedInterval
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Row:
         std: Over seeds; None for one seed.
         num_runs: Of all seeds together.
         num_samples: Labels that the metric of a seed is an average of.
-        gain: Over the baseline; None for the baseline itself, and where the row or its baseline is
-            unconverged.
+        gain: By which share the error is smaller than the baseline's; None for the baseline itself,
+            and where the row or its baseline is unconverged.
         late_drop: Share by which the validation error still fell over the last tenth of the
             epochs, mean over the runs; None if unknown.
         unconverged: That was too much for a claim.
@@ -41,7 +41,7 @@ class Row:
     std: float | None
     num_runs: int
     num_samples: int
-    gain: Gain | None
+    gain: SeedInterval | None
     late_drop: float | None
     unconverged: bool
     data_hash: str
@@ -84,6 +84,7 @@ class BenchmarkResults:
         tables: In the order of its file.
         versions: Library to version.
         excluded: Stage to the SHA-256 of the list of rows kept out of its training.
+        intervals_from: What the intervals of gains are computed from.
         seconds: That all runs took together, those before the tables' among them.
         cpus: Of the machine.
     """
@@ -92,6 +93,7 @@ class BenchmarkResults:
     tables: tuple[ResultTable, ...]
     versions: Mapping[str, str]
     excluded: Mapping[str, str]
+    intervals_from: str
     seconds: float
     cpus: int
 
@@ -103,10 +105,10 @@ def write(path: Path, results: BenchmarkResults) -> None:
 
 
 def read(path: Path) -> BenchmarkResults:
-    """Reads what :func:`write` wrote, this version of it or an earlier one.
+    """Reads what :func:`write` wrote.
 
     Raises:
-        PipelineError: If it is not there, or of a later format.
+        PipelineError: If it is not there, or of another format.
         DamagedFileError: If it is no such file.
     """
     if not path.is_file():
@@ -118,20 +120,15 @@ def read(path: Path) -> BenchmarkResults:
             raise PipelineError(
                 f"{path}: format {found} is newer than {FORMAT_VERSION}", "update crystal-apps"
             )
-        if found == 1:
-            _from_version_1(content)
+        if found < FORMAT_VERSION:
+            raise PipelineError(
+                f"{path}: format {found} has other intervals than format {FORMAT_VERSION}; "
+                "`crystal benchmark run` writes it anew from the finished runs"
+            )
         tables = tuple(_table(table) for table in content.pop("tables"))
         return BenchmarkResults(tables=tables, **content)
     except (KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(path, f"not results of a benchmark: {error}") from error
-
-
-def _from_version_1(content: dict[str, Any]) -> None:
-    """Each seed had one run, and nobody asked whether it had converged."""
-    for table in content["tables"]:
-        table["spec"] |= {"over": [], "only": {}}
-        for row in table["rows"]:
-            row |= {"num_runs": len(row["by_seed"]), "late_drop": None, "unconverged": False}
 
 
 def _table(content: dict[str, Any]) -> ResultTable:
@@ -146,7 +143,7 @@ def _table(content: dict[str, Any]) -> ResultTable:
 
 def _row(content: dict[str, Any]) -> Row:
     gain = content.pop("gain")
-    return Row(gain=None if gain is None else Gain(**gain), **content)
+    return Row(gain=None if gain is None else SeedInterval(**gain), **content)
 
 
 def allowed(row: Row, num_seeds: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from crystal_apps.benchmark.convergence import MOST_LATE_DROP, UNCONVERGED_MARK
 from crystal_apps.benchmark.results import BenchmarkResults, ResultTable, Row, allowed
 from crystal_apps.benchmark.spec import Benchmark
 from crystal_apps.pipeline.outcome import spread
+from crystal_data.metrics import MIN_SEEDS
 
 _MARK_MEANS = (
     f"{UNCONVERGED_MARK} unconverged: the validation error still fell by more than "
@@ -36,6 +37,8 @@ def markdown(benchmark: Benchmark, results: BenchmarkResults) -> str:
         parts.append("\n".join([*lines, *map(_line, rows)]))
     if _has_unconverged(results):
         parts.append(_MARK_MEANS)
+    if any(row.gain for table in results.tables for row in table.rows):
+        parts.append(f"Intervals of gains are computed from {results.intervals_from}.")
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     parts.append(
         f"All runs took {results.seconds / 3600:.1f} hours together, on a machine with "
@@ -136,8 +139,10 @@ def _gain(row: Row, baseline: Row | None) -> str:
         return "baseline unconverged"
     if (gain := row.gain) is None:
         return ""
-    low, estimate, high = (f"{100 * value:+.1f}" for value in (gain.low, gain.estimate, gain.high))
-    return f"{estimate} % ({low} to {high})"
+    estimate = f"{100 * gain.estimate:+.1f} %"
+    if gain.low is None or gain.high is None:
+        return f"{estimate} (no interval below {MIN_SEEDS} seeds)"
+    return f"{estimate} ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
 
 
 def _line(row: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from crystal_data.processes.parallel import map_in_order, worker_number
 from crystal_data.processes.progress import progress
 from crystal_data.sources.base import CrystalSource
 from crystal_data.store.build import open_store
+from crystal_data.store.edges import EdgeColumn
 from crystal_data.store.store import CrystalStore
 
 # Batches that a process predicts at a time, of several processes.
@@ -76,7 +77,7 @@ def predict_source(
     store = open_store(source, on_invalid="skip", options=read_options)
     for predictor in predictors:
         if predictor.graph_spec is not None:
-            store.add_edges(predictor.graph_spec)
+            store.add_column(EdgeColumn(predictor.graph_spec))
     elements = _common_elements(predictors)
     rows = np.setdiff1d(np.arange(len(store)), list(unsupported(store, elements)))
     if devices == 1:

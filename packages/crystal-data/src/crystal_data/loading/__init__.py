@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_data.loading.collate import Collator as Collator
+    from crystal_data.loading.collate import OrbitBatch as OrbitBatch
+    from crystal_data.loading.collate import OrbitCollator as OrbitCollator
+    from crystal_data.loading.collate import RowBatch as RowBatch
+    from crystal_data.loading.collate import TokenBatch as TokenBatch
+    from crystal_data.loading.collate import TokenCollator as TokenCollator
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
     from crystal_data.loading.domain import beyond_training as beyond_training
@@ -21,10 +27,16 @@ _EXPORTS = {
     "BatchNeeds": "crystal_data.loading.needs",
     "BatchRequest": "crystal_data.loading.sampler",
     "Bound": "crystal_data.loading.packing",
+    "Collator": "crystal_data.loading.collate",
     "CrystalDataModule": "crystal_data.loading.datamodule",
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
+    "OrbitBatch": "crystal_data.loading.collate",
+    "OrbitCollator": "crystal_data.loading.collate",
+    "RowBatch": "crystal_data.loading.collate",
     "RowGroups": "crystal_data.loading.groups",
+    "TokenBatch": "crystal_data.loading.collate",
+    "TokenCollator": "crystal_data.loading.collate",
     "beyond_training": "crystal_data.loading.domain",
     "rejected_elements": "crystal_data.loading.domain",
     "unsupported": "crystal_data.loading.domain",

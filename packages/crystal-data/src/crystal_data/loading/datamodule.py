@@ -19,6 +19,7 @@ from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
 from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
 from crystal_data.lightning_internals import is_trial, uses_distributed_sampler
+from crystal_data.loading.collate import refuse_rejected, rejected_by
 from crystal_data.loading.dataset import CrystalDataset
 from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
 from crystal_data.loading.groups import RowGroups
@@ -32,6 +33,7 @@ from crystal_data.splits.chosen_rows import ChosenRows, choose_rows
 from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, exclude
 from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
+from crystal_data.store.edges import EdgeColumn
 from crystal_data.store.notes import write_notes
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
@@ -154,9 +156,13 @@ class CrystalDataModule(LightningDataModule):
         # Edges of atoms that are moved are found anew in every batch.
         are_moved = any(corruption.moves_atoms for corruption in needs.corruptions)
         if needs.graph_spec is not None and (self.max_edges is not None or not are_moved):
-            store.add_edges(needs.graph_spec)
+            store.add_column(EdgeColumn(needs.graph_spec))
+        if needs.collator is not None:
+            store.add_column(needs.collator.column)
+            if self.on_invalid == "error" or (self.on_invalid is None and not predicts):
+                refuse_rejected(store, needs.collator)
         if self.trainer is None or self.trainer.state.fn == "fit":
-            self._exclude(store, choose_rows(store, self.split, self.needs.targets, self.seed))
+            self._exclude(store, self._choose(store, self.needs.targets))
 
     @override
     def setup(self, stage: str | None = None) -> None:
@@ -170,7 +176,7 @@ class CrystalDataModule(LightningDataModule):
         # is an error.
         known = store.properties if stage == "predict" else self.needs.targets
         self._served = tuple(name for name in self.needs.targets if name in known)
-        chosen = self._chosen = choose_rows(store, self.split, self._served, self.seed)
+        chosen = self._chosen = self._choose(store, self._served)
         self._exclusion = Exclusion(chosen.rows["train"], "")
         is_first = self.trainer is None or self.trainer.is_global_zero
         if stage in (None, "fit"):
@@ -181,6 +187,13 @@ class CrystalDataModule(LightningDataModule):
         if self.trainer is not None and is_first and not is_trial(self.trainer):
             run = RunFolder(Path(self.trainer.default_root_dir))
             self._write_reports(store, stage, run)
+
+    def _choose(self, store: CrystalStore, targets: Sequence[str]) -> ChosenRows:
+        chosen = choose_rows(store, self.split, targets, self.seed)
+        refused = list(rejected_by(store, self.needs.collator))
+        for name, rows in chosen.rows.items():
+            chosen.rows[name] = rows[~np.isin(rows, refused)]
+        return chosen
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
         return open_store(
@@ -227,6 +240,7 @@ class CrystalDataModule(LightningDataModule):
         tables.folder.mkdir(parents=True, exist_ok=True)
         if store.path is not None:
             rejected = read_rejected(store.path / REJECTED)
+            rejected += rejected_by(store, self.needs.collator).values()
             if stage == "predict":
                 rejected += rejected_elements(store, self.needs.supported_elements)
             write_rejected(tables.rejected, rejected)
@@ -250,8 +264,11 @@ class CrystalDataModule(LightningDataModule):
             # A row without labels can be predicted all the same, so the store is asked.
             rows = np.arange(len(self.store)) if chosen is None else self._chosen.rows[chosen]
             # One crystal that the model cannot take must not stop the others.
-            refused = list(unsupported(self.store, self.needs.supported_elements))
-            return rows[~np.isin(rows, refused)]
+            refused = {
+                *unsupported(self.store, self.needs.supported_elements),
+                *rejected_by(self.store, self.needs.collator),
+            }
+            return rows[~np.isin(rows, list(refused))]
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
@@ -349,6 +366,7 @@ class CrystalDataModule(LightningDataModule):
             graph_spec=self.needs.graph_spec,
             transforms=(*corruptions, *(self.transforms if is_training else ())),
             seed=self.seed,
+            collator=self.needs.collator,
         )
         return DataLoader(
             dataset,
@@ -374,9 +392,8 @@ class CrystalDataModule(LightningDataModule):
         if self.max_atoms is not None:
             bounds.append(Bound("max_atoms", self.max_atoms, num_atoms))
         if self.max_edges is not None:
-            edges = (
-                None if self.needs.graph_spec is None else self.store.edges(self.needs.graph_spec)
-            )
+            spec = self.needs.graph_spec
+            edges = None if spec is None else self.store.column_of(EdgeColumn(spec))
             if edges is None:
                 raise InvalidArgumentError(
                     "max_edges bounds batches with edges; this model asks for none"

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.loading.collate import Collator
 from crystal_data.transforms.base import Transform
 
 
@@ -18,12 +19,14 @@ class BatchNeeds:
         corruptions: What a model learns to repair: applied before the transforms of training, with
             the same random numbers in every evaluation.
         supported_elements: Atomic numbers that the model can take; None for all.
+        collator: Makes other batches than a ``CrystalBatch``; None for that.
     """
 
     targets: tuple[str, ...] = ()
     graph_spec: GraphSpec | None = None
     corruptions: tuple[Transform, ...] = ()
     supported_elements: Collection[int] | None = None
+    collator: Collator | None = None
 
 
 class NeedsBatches(ABC):

@@ -1,4 +1,4 @@
-"""Validity, structure matching and METRe; results with their provenance; bootstrap intervals."""
+"""Validity, structure matching and METRe; results with their provenance; intervals."""
 
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from crystal_data.metrics.result import hash_crystals as hash_crystals
     from crystal_data.metrics.result import read_results as read_results
     from crystal_data.metrics.result import write_results as write_results
+    from crystal_data.metrics.statistics import MIN_SEEDS as MIN_SEEDS
     from crystal_data.metrics.statistics import Interval as Interval
+    from crystal_data.metrics.statistics import SeedInterval as SeedInterval
     from crystal_data.metrics.statistics import bootstrap_interval as bootstrap_interval
     from crystal_data.metrics.statistics import (
         paired_bootstrap_interval as paired_bootstrap_interval,
     )
+    from crystal_data.metrics.statistics import seed_gain_interval as seed_gain_interval
+    from crystal_data.metrics.statistics import seed_interval as seed_interval
     from crystal_data.metrics.validity import OxidationStates as OxidationStates
     from crystal_data.metrics.validity import composition_validity as composition_validity
     from crystal_data.metrics.validity import is_composition_valid as is_composition_valid
@@ -40,11 +44,13 @@ _EXPORTS = {
     "Evaluation": "crystal_data.metrics.result",
     "Filter": "crystal_data.metrics.match_rates",
     "Interval": "crystal_data.metrics.statistics",
+    "MIN_SEEDS": "crystal_data.metrics.statistics",
     "MatchSettings": "crystal_data.metrics.matching",
     "MetricResult": "crystal_data.metrics.result",
     "Outcome": "crystal_data.metrics.matching",
     "OxidationStates": "crystal_data.metrics.validity",
     "PairMatch": "crystal_data.metrics.matching",
+    "SeedInterval": "crystal_data.metrics.statistics",
     "ValidityRate": "crystal_data.metrics.validity_rate",
     "bootstrap_interval": "crystal_data.metrics.statistics",
     "compare": "crystal_data.metrics.match_rates",
@@ -60,6 +66,8 @@ _EXPORTS = {
     "min_pair_distance": "crystal_data.metrics.validity",
     "paired_bootstrap_interval": "crystal_data.metrics.statistics",
     "read_results": "crystal_data.metrics.result",
+    "seed_gain_interval": "crystal_data.metrics.statistics",
+    "seed_interval": "crystal_data.metrics.statistics",
     "structure_validity": "crystal_data.metrics.validity",
     "write_results": "crystal_data.metrics.result",
 }

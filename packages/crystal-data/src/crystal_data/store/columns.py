@@ -15,6 +15,7 @@ class ArrayWriter(Protocol):
     """Receives the rows of one column, chunk after chunk."""
 
     dtype: np.dtype[Any]
+    shape: tuple[int, ...]
 
     def append(self, values: NDArray[Any]) -> None:
         """Adds rows; ``values`` is ``[rows, *shape]``."""
@@ -75,6 +76,7 @@ class MemoryWriter:
 
     def __init__(self, dtype: DTypeLike, shape: tuple[int, ...] = ()) -> None:
         self.dtype = np.dtype(dtype)
+        self.shape = shape
         self._chunks: list[NDArray[Any]] = [np.empty((0, *shape), dtype=dtype)]
 
     def append(self, values: NDArray[Any]) -> None:

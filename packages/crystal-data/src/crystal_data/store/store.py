@@ -12,8 +12,9 @@ from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, ragged_positions
-from crystal_data.store.edge_build import edge_folder, edges_in_memory, ensure_edges
-from crystal_data.store.edges import EdgeColumns, edge_key
+from crystal_data.store.derived import ColumnValues, DerivedColumn
+from crystal_data.store.derived_build import column_in_memory, ensure_column
+from crystal_data.store.edges import EdgeColumn, cut_edges
 from crystal_data.store.from_crystals import write_store
 from crystal_data.store.manifest import map_columns
 from crystal_data.store.properties import MissingColumnError
@@ -44,7 +45,7 @@ class CrystalStore:
         self.path = path
         self._arrays = dict(arrays)
         self._manifest = dict(manifest)
-        self._edges: dict[str, EdgeColumns] = {}
+        self._derived: dict[str, ColumnValues] = {}
         self._checks = True
         #: Atoms of each crystal; int64 ``[num_crystals]``.
         self.num_atoms: NDArray[np.int64] = np.diff(self._arrays["offsets"])
@@ -55,8 +56,8 @@ class CrystalStore:
 
         Args:
             path: Folder of the store.
-            check: Read every file once and compare it with its checksum, edges too when they are
-                first used. A process whose parent has just done so need not.
+            check: Read every file once and compare it with its checksum, derived columns
+                too when they are first used. A process whose parent has just done so need not.
 
         Raises:
             StoreError: If a file is missing or damaged, or the format is unknown.
@@ -109,7 +110,7 @@ class CrystalStore:
         if self.path is not None:
             # Whoever unpickles it is a worker of the process that has checked the files.
             return partial(type(self).open, check=False), (self.path,)
-        return type(self), (self._arrays, self._manifest), {"_edges": self._edges}
+        return type(self), (self._arrays, self._manifest), {"_derived": self._derived}
 
     def __len__(self) -> int:
         return len(self._arrays["lattice"])
@@ -263,7 +264,7 @@ class CrystalStore:
         Args:
             rows: Rows of the store, in the batch's order; ``sample_id`` tells them.
             targets: Numeric property columns to bring along.
-            graph_spec: Bring the edges of this specification, if :meth:`add_edges` has made them.
+            graph_spec: Bring the edges of this specification, if :meth:`add_column` has made them.
 
         Returns:
             Coordinates in float64; edges only if asked for and there.
@@ -291,43 +292,42 @@ class CrystalStore:
             identifier=self._strings("identifier").take(rows),
             targets=self.targets(targets, rows),
         )
-        edges = None if graph_spec is None else self.edges(graph_spec)
+        edges = None if graph_spec is None else self.column_of(EdgeColumn(graph_spec))
         if edges is not None:
             first_atom = np.cumsum(num_atoms) - num_atoms
-            edge_index, batch.edge_shift, batch.edge_length = edges.cut(rows, first_atom)
+            edge_index, batch.edge_shift, batch.edge_length = cut_edges(edges, rows, first_atom)
             batch.edge_index = edge_index
             if graph_spec is not None and graph_spec.line_graph:
                 batch.line_graph_index = line_graph_index(edge_index, len(atoms))
         return batch
 
-    def edges(self, graph_spec: GraphSpec) -> EdgeColumns | None:
-        """Edge columns of a specification, or None if they have not been made.
+    def column_of(self, column: DerivedColumn) -> ColumnValues | None:
+        """Values of a derived column, or None if they have not been computed.
 
         Raises:
-            StoreError: If they are damaged; :meth:`add_edges` then computes them again.
+            StoreError: If they are damaged; :meth:`add_column` then computes them again.
         """
-        key = edge_key(graph_spec)
-        if key not in self._edges and self.path is not None:
-            folder = edge_folder(self.path, graph_spec)
+        name = column.folder_name
+        if name not in self._derived and self.path is not None:
+            folder = self.path / name
             if folder.is_dir():
-                self._edges[key] = EdgeColumns.open(folder, check=self._checks)
-        return self._edges.get(key)
+                self._derived[name] = ColumnValues.open(folder, column, check=self._checks)
+        return self._derived.get(name)
 
-    def add_edges(self, graph_spec: GraphSpec, *, num_workers: int | None = None) -> None:
-        """Computes the edges of all crystals once, for this store and all later runs.
+    def add_column(self, column: DerivedColumn, *, num_workers: int | None = None) -> ColumnValues:
+        """Computes a derived column of all crystals once, for this store and all later runs.
 
         Args:
-            graph_spec: Which neighbors become edges.
+            column: What to compute, such as ``EdgeColumn(graph_spec)``.
             num_workers: Processes, 0 for this one; by default as many as cores if it takes long.
+
+        Returns:
+            Its values.
         """
-        if self.path is not None:
-            ensure_edges(self.path, graph_spec, num_workers)
-            folder = edge_folder(self.path, graph_spec)
-            self._edges[edge_key(graph_spec)] = EdgeColumns.open(folder, check=False)
-            return
-        self._edges[edge_key(graph_spec)] = edges_in_memory(
-            self._arrays["lattice"],
-            self._arrays["frac_coords"],
-            self._arrays["offsets"],
-            graph_spec,
-        )
+        if self.path is None:
+            values = column_in_memory(self._arrays, column)
+        else:
+            folder = ensure_column(self.path, column, num_workers)
+            values = ColumnValues.open(folder, column, check=False)
+        self._derived[column.folder_name] = values
+        return values

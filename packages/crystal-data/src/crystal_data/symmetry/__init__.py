@@ -1,6 +1,12 @@
 """Space groups, Wyckoff positions, other cells, and crystals as what symmetry leaves free."""
 
 from crystal_data.symmetry.cells import conventional_cell, niggli_cell, primitive_cell
+from crystal_data.symmetry.lattice import (
+    all_lattice_parameters,
+    free_lattice_parameters,
+    lattice_from_free_parameters,
+)
+from crystal_data.symmetry.orbits import OrbitError, OrbitFailure, find_orbits
 from crystal_data.symmetry.space_group import SymmetryError, SymmetryInfo, find_symmetry
 from crystal_data.symmetry.symmetric import SymmetricCrystal, symmetrized_lattice
 from crystal_data.symmetry.wyckoff import (
@@ -13,13 +19,19 @@ from crystal_data.symmetry.wyckoff import (
 )
 
 __all__ = [
+    "OrbitError",
+    "OrbitFailure",
     "SymmetricCrystal",
     "SymmetryError",
     "SymmetryInfo",
     "WyckoffPosition",
+    "all_lattice_parameters",
     "conventional_cell",
     "crystal_system",
+    "find_orbits",
     "find_symmetry",
+    "free_lattice_parameters",
+    "lattice_from_free_parameters",
     "niggli_cell",
     "primitive_cell",
     "space_group_operations",

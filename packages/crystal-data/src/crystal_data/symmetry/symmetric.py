@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.symmetry.cells import without_arrays
+from crystal_data.symmetry.lattice import free_lattice_parameters
 from crystal_data.symmetry.space_group import SymmetryError, search
 from crystal_data.symmetry.wyckoff import (
     WyckoffPosition,
@@ -138,7 +139,19 @@ class SymmetricCrystal:
         Raises:
             SymmetryError: If no symmetry is found, or the orbits do not add up to the cell.
         """
-        dataset = search(crystal, symprec, angle_tolerance)
+        return cls.from_dataset(crystal, search(crystal, symprec, angle_tolerance))
+
+    @classmethod
+    def from_dataset(cls, crystal: Crystal, dataset: Any) -> Self:
+        """One point of each orbit of a crystal whose symmetry has been searched for.
+
+        Args:
+            crystal: Any cell of it.
+            dataset: What ``search`` gave for it.
+
+        Raises:
+            SymmetryError: If the orbits do not add up to the cell.
+        """
         first = np.unique(np.array(dataset.orbits))
         letter_per_atom, standard = dataset.wyckoffs, dataset.std_cell
         letters = tuple(letter_per_atom[i] for i in first)
@@ -201,6 +214,15 @@ class SymmetricCrystal:
         """Free coordinates of each orbit; an array of length ``num_free`` for each."""
         points = zip(self.positions, self.frac_coords, strict=True)
         return tuple(point[list(position.free_axes)] for position, point in points)
+
+    @property
+    def lattice_parameters(self) -> Array:
+        """What ``free_lattice_parameters`` names of a, b, c (Å), α, β, γ (degrees)."""
+        lengths = np.linalg.norm(self.lattice, axis=1)
+        unit = self.lattice / lengths[:, None]
+        cosines = np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]])
+        values: Array = np.concatenate([lengths, np.degrees(np.arccos(cosines))])
+        return values[list(free_lattice_parameters(self.space_group_number))]
 
     @property
     def orbit(self) -> NDArray[np.int64]:

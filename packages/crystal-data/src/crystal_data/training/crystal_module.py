@@ -21,6 +21,7 @@ from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.lightning_internals import attached_data_module
+from crystal_data.loading.collate import Collator
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.processes.distributed import average_over_processes
@@ -100,10 +101,19 @@ class CrystalModule(LightningModule, NeedsBatches):
         return ()
 
     @property
+    def collator(self) -> Collator | None:
+        """What makes its batches; None for graphs."""
+        return None
+
+    @property
     @override
     def needs(self) -> BatchNeeds:
         return BatchNeeds(
-            self.targets, self.graph_spec, self.corruptions, self.model.supported_elements
+            targets=self.targets,
+            graph_spec=self.graph_spec,
+            corruptions=self.corruptions,
+            supported_elements=self.model.supported_elements,
+            collator=self.collator,
         )
 
     @property

@@ -113,13 +113,14 @@ def encode_store(
     """
     import torch
 
+    from crystal_data.store import EdgeColumn
     from crystal_embed.models.base import Encoder
 
     graph_spec = model.graph_spec
     if not isinstance(model, Encoder):
         raise InvalidArgumentError(f"a {type(model).__name__} has no vectors of atoms and crystals")
     if graph_spec is not None:
-        store.add_edges(graph_spec)
+        store.add_column(EdgeColumn(graph_spec))
     encode = model.encode_atoms if what == "atoms" else model.encode
     parts = []
     with torch.inference_mode():
