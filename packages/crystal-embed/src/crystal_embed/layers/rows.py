@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 class Rows(NamedTuple):
     """Which row of a table each of many places has, sorted once so that sums are quick.
 
-    Members of one row stand together in ``order``: a sum reads each value once and writes each row
+    Places of one row stand together in ``order``: a sum reads each value once and writes each row
     once, in the same order every time. ``index_add`` takes several times as long on a CPU.
     """
 

@@ -138,7 +138,7 @@ class CrystalTransformer(FoldingModel):
 
     @classmethod
     def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
-        """As the paper's public code: the vector of the file's first atom stands for the crystal."""
+        """As the paper's public code: the crystal's vector is that of the file's first atom."""
         return cls(num_outputs, readout="first")
 
     @property
