@@ -1,4 +1,4 @@
-"""Matching against a plain StructureMatcher loop, time-outs, and the published variants."""
+"""Matching against a plain StructureMatcher loop, time-outs, and the published filters."""
 
 import sys
 import time
@@ -76,7 +76,9 @@ def test_parallel_is_identical_to_a_serial_matcher_loop():
     assert np.array_equal([each.rms for each in found], expected, equal_nan=True)
     assert np.isfinite(expected[-1])
     assert 10 < np.isfinite(expected).sum() < 42, expected
-    serial = match_pairs(pairs, SERIAL)
+    done = []
+    serial = match_pairs(pairs, SERIAL, done.append)
+    assert sum(done) == len(pairs)
     assert np.array_equal([each.rms for each in serial], expected, equal_nan=True)
 
 
@@ -111,17 +113,17 @@ def test_a_process_that_cannot_start_is_an_error():
 
 
 def test_a_timeout_is_a_miss_and_is_counted(monkeypatch):
-    monkeypatch.setattr(
-        "crystal_data.metrics.matching.map_with_timeout",
-        lambda function, arguments, **_: [
-            Failure("took longer than the time-out", timed_out=True),
-            Failure("ValueError: odd"),
-            *[function(*each) for each in arguments[2:]],
-        ],
-    )
+    late = Failure("took longer than the time-out", timed_out=True)
+
+    def fake(function, arguments, on_done=None, **_):
+        if on_done is not None:
+            return [late]  # all pairs at once: then each is compared alone
+        return [late, Failure("ValueError: odd"), *[function(*each) for each in arguments[2:]]]
+
+    monkeypatch.setattr("crystal_data.metrics.matching.map_with_timeout", fake)
     references = [salt("a"), salt("b"), salt("c"), salt("d")]
     evaluation = match_rate([*references[:3], None], references)
-    assert evaluation.value("match_rate/plain") == 0.25
+    assert evaluation.value("match_rate/none") == 0.25
     assert evaluation.per_structure["outcome"] == ["timeout", "error", "match", "no_prediction"]
     parameters = evaluation.results[0].parameters
     counts = {kind: parameters[f"num_{kind.value}"] for kind in Outcome}
@@ -135,20 +137,20 @@ def test_a_timeout_is_a_miss_and_is_counted(monkeypatch):
     }
 
 
-def test_variants_differ_in_who_may_match():
+def test_filters_differ_in_who_may_match():
     helium = salt("helium", numbers=(11, 2))  # its composition is not valid, as truth or guess
     close = np.array([[0, 0, 0], [0.02, 0.02, 0.02]])
     squeezed = salt("squeezed").replace(frac_coords=close)
     references = [salt("a"), helium, squeezed]
     predictions = [salt("a"), helium, salt("b")]
     plain = match_rate(predictions, references, settings=SERIAL)
-    assert plain.value("match_rate/plain") == 1
-    assert plain.value("rmse/plain") == np.mean(plain.per_structure["rms"])
-    both = match_rate(predictions, references, variant="both_valid", settings=SERIAL)
-    assert both.value("match_rate/both_valid") == pytest.approx(1 / 3)
+    assert plain.value("match_rate/none") == 1
+    assert plain.value("rmse/none") == np.mean(plain.per_structure["rms"])
+    both = match_rate(predictions, references, filter_by="both", settings=SERIAL)
+    assert both.value("match_rate/both") == pytest.approx(1 / 3)
     assert both.per_structure["outcome"] == ["match", "invalid", "invalid"]
-    only = match_rate(predictions, references, variant="prediction_valid", settings=SERIAL)
-    assert only.value("match_rate/prediction_valid") == pytest.approx(2 / 3)
+    only = match_rate(predictions, references, filter_by="prediction", settings=SERIAL)
+    assert only.value("match_rate/prediction") == pytest.approx(2 / 3)
     assert only.per_structure["outcome"] == ["match", "invalid", "match"]
     assert only.results[0].parameters["oxidation_states"] == "smact14"
     assert only.results[0].parameters["min_distance"] == 0.5
@@ -168,8 +170,8 @@ def test_best_of_k_takes_the_smallest_displacement():
         settings=SERIAL,
         seed=7,
     )
-    assert evaluation.value("match_rate@3/plain") == 0.5
-    assert evaluation.value("rmse@3/plain") == expected
+    assert evaluation.value("match_rate@3/none") == 0.5
+    assert evaluation.value("rmse@3/none") == expected
     assert evaluation.per_structure["outcome"] == ["match+no_prediction", "miss+no_prediction"]
     assert evaluation.results[0].seed == 7
     assert evaluation.results[0].num_samples == 2
@@ -180,8 +182,8 @@ def test_metre_looks_through_all_predictions():
     references = [salt("a"), chloride("b"), salt("c", numbers=(19, 35))]
     predictions = [chloride("x"), salt("y"), None, salt("z", length=5.7)]
     one_to_one = match_rate(predictions[:3], references, settings=SERIAL)
-    assert one_to_one.value("match_rate/plain") == 0
-    assert np.isnan(one_to_one.value("rmse/plain"))
+    assert one_to_one.value("match_rate/none") == 0
+    assert np.isnan(one_to_one.value("rmse/none"))
     evaluation = metre(predictions, references, settings=SERIAL)
     assert evaluation.value("metre") == pytest.approx(2 / 3)
     assert evaluation.value("rmse/metre") == pytest.approx(0, abs=1e-12)

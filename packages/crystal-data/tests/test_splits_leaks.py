@@ -12,6 +12,7 @@ import pytest
 from crystal_data.builtin import BuiltinSource
 from crystal_data.crystal import Crystal
 from crystal_data.io import Record
+from crystal_data.metrics.reduced import reduced_cell
 from crystal_data.sources import MP20, MPTS52
 from crystal_data.splits import CrystalSet, Leak, exclude, find_leaks, same_structure
 from crystal_data.splits.same_structure import Candidates, MatcherOptions, find_same
@@ -153,7 +154,7 @@ def test_what_the_matcher_fails_on_counts_as_a_match(monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise RuntimeError("no such cell")
 
-    monkeypatch.setattr(same_structure, "_reduced", fail)
+    monkeypatch.setattr(same_structure, "reduced_cell", fail)
     train, test = set_of([cesium_chloride("odd")]), set_of([rock_salt("NaCl")])
     assert find_leaks(train, [test], num_workers=0)[0].how == "error"
 
@@ -182,15 +183,14 @@ def test_answers_are_pymatgens_own() -> None:
 
 
 def test_one_failure_does_not_hide_a_match_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    reduced = same_structure._reduced
     bad = disguised(cesium_chloride("bad"), "bad")
 
-    def fail(*arrays: bytes) -> Any:
-        if arrays == same_structure._arrays(bad):
+    def fail(crystal: Crystal) -> Any:
+        if crystal is bad:
             raise RuntimeError("no such cell")
-        return reduced(*arrays)
+        return reduced_cell(crystal)
 
-    monkeypatch.setattr(same_structure, "_reduced", fail)
+    monkeypatch.setattr(same_structure, "reduced_cell", fail)
     candidates = {
         0: Candidates(rock_salt("a"), [bad, rock_salt("yes")]),
         1: Candidates(rock_salt("b"), [cesium_chloride("no"), bad]),

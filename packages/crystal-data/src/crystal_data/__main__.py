@@ -14,6 +14,9 @@ COMMANDS = {
         "rows, elements, sizes and columns of a data set", "crystal_data.cli.info:main"
     ),
     "convert": Command("write structures in other formats", "crystal_data.cli.convert:main"),
+    "evaluate": Command(
+        "measure generated structures on references", "crystal_data.cli.evaluate:main"
+    ),
     "split": Command("write lists of ids for train, val and test", "crystal_data.cli.split:main"),
     "show": Command("make a page of crystals to look at", "crystal_data.cli.show:main"),
 }

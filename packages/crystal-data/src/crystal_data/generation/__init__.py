@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from crystal_data.generation.arguments import add_request_options as add_request_options
     from crystal_data.generation.arguments import requests_from as requests_from
     from crystal_data.generation.assignment import count_assignments as count_assignments
+    from crystal_data.generation.evaluate import EvaluationSettings as EvaluationSettings
+    from crystal_data.generation.evaluate import evaluate_generated as evaluate_generated
+    from crystal_data.generation.evaluation import GeneratedEvaluation as GeneratedEvaluation
+    from crystal_data.generation.evaluation import paired_differences as paired_differences
+    from crystal_data.generation.evaluation import write_evaluation as write_evaluation
     from crystal_data.generation.generate import GenerationResult as GenerationResult
     from crystal_data.generation.generate import Generator as Generator
     from crystal_data.generation.generate import generate_all as generate_all
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from crystal_data.generation.wyckoff_sites import WyckoffSite as WyckoffSite
 
 _EXPORTS = {
+    "EvaluationSettings": "crystal_data.generation.evaluate",
+    "GeneratedEvaluation": "crystal_data.generation.evaluation",
     "GeneratedSample": "crystal_data.generation.task",
     "GeneratedStructure": "crystal_data.generation.read",
     "GenerationFolderError": "crystal_data.generation.writer",
@@ -41,7 +48,9 @@ _EXPORTS = {
     "WyckoffSite": "crystal_data.generation.wyckoff_sites",
     "add_request_options": "crystal_data.generation.arguments",
     "count_assignments": "crystal_data.generation.assignment",
+    "evaluate_generated": "crystal_data.generation.evaluate",
     "generate_all": "crystal_data.generation.generate",
+    "paired_differences": "crystal_data.generation.evaluation",
     "read_generated": "crystal_data.generation.read",
     "read_requests": "crystal_data.generation.request_files",
     "request_from_diffcsp": "crystal_data.generation.request_files",
@@ -49,5 +58,6 @@ _EXPORTS = {
     "requests_from": "crystal_data.generation.arguments",
     "sample_seed": "crystal_data.generation.task",
     "tasks_of": "crystal_data.generation.task",
+    "write_evaluation": "crystal_data.generation.evaluation",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from crystal_data.metrics.match_rates import Variant as Variant
+    from crystal_data.metrics.match_rates import Comparison as Comparison
+    from crystal_data.metrics.match_rates import Filter as Filter
+    from crystal_data.metrics.match_rates import compare as compare
     from crystal_data.metrics.match_rates import match_rate as match_rate
     from crystal_data.metrics.match_rates import match_rate_at_k as match_rate_at_k
     from crystal_data.metrics.match_rates import metre as metre
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 # Matching waits for pymatgen, ValidityRate for torchmetrics.
 _EXPORTS = {
+    "Comparison": "crystal_data.metrics.match_rates",
     "Evaluation": "crystal_data.metrics.result",
+    "Filter": "crystal_data.metrics.match_rates",
     "Interval": "crystal_data.metrics.statistics",
     "MIN_SEEDS": "crystal_data.metrics.statistics",
     "MatchSettings": "crystal_data.metrics.matching",
@@ -48,8 +52,8 @@ _EXPORTS = {
     "PairMatch": "crystal_data.metrics.matching",
     "SeedInterval": "crystal_data.metrics.statistics",
     "ValidityRate": "crystal_data.metrics.validity_rate",
-    "Variant": "crystal_data.metrics.match_rates",
     "bootstrap_interval": "crystal_data.metrics.statistics",
+    "compare": "crystal_data.metrics.match_rates",
     "composition_validity": "crystal_data.metrics.validity",
     "hash_crystals": "crystal_data.metrics.result",
     "is_composition_valid": "crystal_data.metrics.validity",

@@ -1,12 +1,14 @@
 """Match rate and RMSE as the literature computes them, METRe and cRMSE."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from itertools import compress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
@@ -34,36 +36,36 @@ from crystal_data.metrics.validity import (
 )
 from crystal_data.versions import library_versions
 
-Variant = Literal["plain", "both_valid", "prediction_valid"]
+Filter = Literal["none", "prediction", "both"]
 
 
 def match_rate(
     predictions: Sequence[Crystal | None],
     references: Sequence[Crystal],
     *,
-    variant: Variant = "plain",
+    filter_by: Filter = "none",
     oxidation_states: OxidationStates = "smact14",
     settings: MatchSettings = DEFAULT_SETTINGS,
     seed: int | None = None,
 ) -> Evaluation:
     """Match rate and RMSE with one prediction for each reference.
 
-    Metrics are ``match_rate/<variant>`` (matches over all references) and ``rmse/<variant>`` (mean
-    over matches, NaN without any). Variants differ in who may match:
+    Metrics are ``match_rate/<filter>`` (matches over all references) and ``rmse/<filter>`` (mean
+    over matches, NaN without any). Filters differ in who may match:
 
-    - ``plain``: everyone.
-    - ``both_valid``: prediction and reference must be valid, in structure and composition, as
-      DiffCSP (arXiv 2309.04475) scores single samples. References that fail cap the rate.
-    - ``prediction_valid``: only the prediction must be, as CDVAE (arXiv 2110.06197) does, and
-      DiffCSP with several samples.
+    - ``none``: everyone.
+    - ``prediction``: the prediction must be valid, in structure and composition, as CDVAE
+      (arXiv 2110.06197) asks, and DiffCSP (arXiv 2309.04475) with several samples.
+    - ``both``: the reference must be valid too, as DiffCSP scores single samples. References that
+      fail cap the rate.
 
     The published code also drops what CrystalNN cannot fingerprint, which is not done here.
 
     Args:
         predictions: One for each reference; None if none could be built.
         references: The true structures.
-        variant: Who may match; part of the metric's name.
-        oxidation_states: Table for the composition check, unused by ``plain``.
+        filter_by: Who may match; part of the metric's name.
+        oxidation_states: Table for the composition check, unused by ``none``.
         settings: Tolerances, time-out and number of processes.
         seed: Of the sampling, for the record.
 
@@ -71,36 +73,29 @@ def match_rate(
         InvalidArgumentError: If the two differ in length, or are empty.
     """
     samples = [[prediction] for prediction in predictions]
-    return _best_of(
-        samples,
-        references,
-        variant=variant,
-        oxidation_states=oxidation_states,
-        settings=settings,
-        seed=seed,
-        suffix="",
-    )
+    comparison = compare(samples, references, oxidation_states=oxidation_states, settings=settings)
+    return _best_of(comparison, filter_by, seed, suffix="")
 
 
 def match_rate_at_k(
     predictions: Sequence[Sequence[Crystal | None]],
     references: Sequence[Crystal],
     *,
-    variant: Variant = "plain",
+    filter_by: Filter = "none",
     oxidation_states: OxidationStates = "smact14",
     settings: MatchSettings = DEFAULT_SETTINGS,
     seed: int | None = None,
 ) -> Evaluation:
     """Match rate and RMSE with the best of k predictions for each reference.
 
-    Metrics are ``match_rate@k/<variant>`` and ``rmse@k/<variant>``; otherwise as `match_rate`.
-    DiffCSP's with k = 20 is the variant ``prediction_valid``.
+    Metrics are ``match_rate@k/<filter>`` and ``rmse@k/<filter>``; otherwise as `match_rate`.
+    DiffCSP's with k = 20 has the filter ``prediction``.
 
     Args:
         predictions: The same number k ≥ 1 for each reference.
         references: The true structures.
-        variant: Who may match; part of the metric's name.
-        oxidation_states: Table for the composition check, unused by ``plain``.
+        filter_by: Who may match; part of the metric's name.
+        oxidation_states: Table for the composition check, unused by ``none``.
         settings: Tolerances, time-out and number of processes.
         seed: Of the sampling, for the record.
 
@@ -114,15 +109,10 @@ def match_rate_at_k(
             f"{dict(counts)}",
             "fill up with None",
         )
-    return _best_of(
-        predictions,
-        references,
-        variant=variant,
-        oxidation_states=oxidation_states,
-        settings=settings,
-        seed=seed,
-        suffix=f"@{next(iter(counts))}",
+    comparison = compare(
+        predictions, references, oxidation_states=oxidation_states, settings=settings
     )
+    return _best_of(comparison, filter_by, seed, suffix=f"@{next(iter(counts))}")
 
 
 def metre(
@@ -187,59 +177,122 @@ def metre(
     return _evaluation(values, parameters, references, seed, table)
 
 
-def _best_of(
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Each sample compared with its reference, once for every filter and number of samples.
+
+    Args:
+        predictions: Samples of each reference, the best first; None where none could be built.
+        references: The true structures.
+        matches: Of each sample with its reference.
+        settings: Tolerances that were used.
+        oxidation_states: Table for the composition check.
+    """
+
+    predictions: Sequence[Sequence[Crystal | None]]
+    references: Sequence[Crystal]
+    matches: Sequence[Sequence[PairMatch]]
+    settings: MatchSettings
+    oxidation_states: OxidationStates
+
+    def admitted(self, filter_by: Filter) -> list[list[bool]]:
+        """Whether a filter lets each sample take part."""
+        if filter_by == "none":
+            return [[True] * len(samples) for samples in self.predictions]
+        if filter_by == "prediction":
+            return self._are_valid
+        valid = [_is_valid(reference, self.oxidation_states) for reference in self.references]
+        return [
+            [own and each for each in samples]
+            for own, samples in zip(valid, self._are_valid, strict=True)
+        ]
+
+    def outcomes(self, filter_by: Filter, k: int | None = None) -> list[list[PairMatch]]:
+        """Matches of the first k samples; ``invalid`` where the filter does not let them match."""
+        return [
+            [found if fits else _EXCLUDED for found, fits in zip(row, admitted, strict=True)][:k]
+            for row, admitted in zip(self.matches, self.admitted(filter_by), strict=True)
+        ]
+
+    @cached_property
+    def _are_valid(self) -> list[list[bool]]:
+        # What does not exist has its own outcome.
+        return [
+            [each is None or _is_valid(each, self.oxidation_states) for each in samples]
+            for samples in self.predictions
+        ]
+
+
+_EXCLUDED = PairMatch(Outcome.INVALID, float("nan"))
+
+
+def compare(
     predictions: Sequence[Sequence[Crystal | None]],
     references: Sequence[Crystal],
     *,
-    variant: Variant,
-    oxidation_states: OxidationStates,
-    settings: MatchSettings,
-    seed: int | None,
-    suffix: str,
-) -> Evaluation:
+    oxidation_states: OxidationStates = "smact14",
+    settings: MatchSettings = DEFAULT_SETTINGS,
+    advance: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Compare any number of samples of each reference with it.
+
+    Args:
+        predictions: Samples of each reference, the best first; None where none could be built.
+        references: The true structures.
+        oxidation_states: Table for the composition check of the filters.
+        settings: Tolerances, time-out and number of processes.
+        advance: Receives the number of pairs that are newly done.
+
+    Raises:
+        InvalidArgumentError: If the two differ in length, or are empty.
+    """
     if len(predictions) != len(references) or not references:
         raise InvalidArgumentError(
             f"{len(predictions)} predictions for {len(references)} references; each reference "
             "needs its own, in the same order (None where none could be built)"
         )
-    pairs: list[Pair] = []
-    rows, admitted = [], []
-    for row, (samples, reference) in enumerate(zip(predictions, references, strict=True)):
-        reference_counts = variant != "both_valid" or _is_valid(reference, oxidation_states)
-        for sample in samples:
-            rows.append(row)
-            pairs.append((sample, reference))
-            valid = variant == "plain" or sample is None or _is_valid(sample, oxidation_states)
-            admitted.append(reference_counts and valid)
-    compared = iter(match_pairs(list(compress(pairs, admitted)), settings))
-    excluded = PairMatch(Outcome.INVALID, float("nan"))
-    matches = [next(compared) if takes_part else excluded for takes_part in admitted]
-    best = np.full(len(references), np.nan)
-    outcomes: list[set[Outcome]] = [set() for _ in references]
-    for row, found in zip(rows, matches, strict=True):
-        best[row] = np.fmin(best[row], found.rms)
-        outcomes[row].add(found.outcome)
+    pairs: list[Pair] = [
+        (sample, reference)
+        for samples, reference in zip(predictions, references, strict=True)
+        for sample in samples
+    ]
+    found = iter(match_pairs(pairs, settings, advance))
+    matches = [list(islice(found, len(samples))) for samples in predictions]
+    return Comparison(predictions, references, matches, settings, oxidation_states)
+
+
+def smallest_rms(matches: Sequence[Sequence[PairMatch]]) -> NDArray[np.float64]:
+    """Of the matches of each reference; NaN for one without any; ``[num_references]``."""
+    best = [[each.rms for each in row if each.outcome is Outcome.MATCH] for row in matches]
+    return np.array([min(row, default=np.nan) for row in best], dtype=np.float64)
+
+
+def _best_of(
+    comparison: Comparison, filter_by: Filter, seed: int | None, suffix: str
+) -> Evaluation:
+    matches = comparison.outcomes(filter_by)
+    best = smallest_rms(matches)
     matched = np.isfinite(best)
-    flat = [sample for samples in predictions for sample in samples]
-    parameters = _parameters(settings, flat, matches)
-    if variant != "plain":
+    flat = [sample for samples in comparison.predictions for sample in samples]
+    parameters = _parameters(comparison.settings, flat, [each for row in matches for each in row])
+    if filter_by != "none":
         parameters |= {
             "min_distance": MIN_DISTANCE,
             "min_volume": MIN_VOLUME,
-            "oxidation_states": oxidation_states,
+            "oxidation_states": comparison.oxidation_states,
             "max_combinations": MAX_COMBINATIONS,
         }
     values = {
-        f"match_rate{suffix}/{variant}": float(matched.mean()),
-        f"rmse{suffix}/{variant}": _mean(best[matched]),
+        f"match_rate{suffix}/{filter_by}": float(matched.mean()),
+        f"rmse{suffix}/{filter_by}": _mean(best[matched]),
     }
     table = {
-        "id": [reference.identifier for reference in references],
+        "id": [reference.identifier for reference in comparison.references],
         "matched": matched.tolist(),
         "rms": best.tolist(),
-        "outcome": ["+".join(sorted(kinds)) for kinds in outcomes],
+        "outcome": ["+".join(sorted({each.outcome for each in row})) for row in matches],
     }
-    return _evaluation(values, parameters, references, seed, table)
+    return _evaluation(values, parameters, comparison.references, seed, table)
 
 
 def _evaluation(

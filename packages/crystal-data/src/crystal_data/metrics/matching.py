@@ -1,27 +1,28 @@
-"""Whether predicted structures are the true ones, by pymatgen's StructureMatcher.
+"""Whether predicted structures are the true ones, as pymatgen's StructureMatcher decides it.
 
-These are functions and no ``torchmetrics.Metric``: a comparison takes some 10 ms and at times
+These are functions and no ``torchmetrics.Metric``: a comparison takes some 3 ms and at times
 minutes, so it runs in processes of its own with a time-out for each pair, over whole prediction
 files rather than inside a training step; METRe moreover needs all predictions at one place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import partial
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.pymatgen import to_pymatgen
+from crystal_data.metrics.displacement import smallest_displacement
 from crystal_data.metrics.pool import Failure, map_with_timeout
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure_matcher import StructureMatcher
+from crystal_data.metrics.reduced import reduced_cell
 
 Pair = tuple[Crystal | None, Crystal]
+
+# Enough that sending them costs little, few enough that one without an end costs little again.
+_PAIRS_PER_CALL = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Outcome(StrEnum):
     MATCH = "match"
     MISS = "miss"
     NO_PREDICTION = "no_prediction"  # no crystal could be built from what was predicted
-    INVALID = "invalid"  # a variant of the metric does not let it take part
+    INVALID = "invalid"  # a filter does not let it take part
     TIMEOUT = "timeout"
     ERROR = "error"  # the matcher raised, or its process died
 
@@ -78,7 +79,7 @@ def match(
     angle_tol: float = 10.0,
     ltol: float = 0.3,
 ) -> float | None:
-    """Compare two crystals in this process.
+    """What ``StructureMatcher.get_rms_dist`` finds for two crystals, computed in this process.
 
     Args:
         pred: Predicted structure, any cell.
@@ -92,14 +93,13 @@ def match(
     """
     if reduced_composition(pred) != reduced_composition(true):
         return None
-    found = structure_matcher(stol, angle_tol, ltol).get_rms_dist(
-        to_pymatgen(pred), to_pymatgen(true)
-    )
-    return None if found is None else float(found[0])
+    return smallest_displacement(reduced_cell(pred), reduced_cell(true), stol, angle_tol, ltol)
 
 
 def match_pairs(
-    pairs: Sequence[Pair], settings: MatchSettings = DEFAULT_SETTINGS
+    pairs: Sequence[Pair],
+    settings: MatchSettings = DEFAULT_SETTINGS,
+    advance: Callable[[int], None] | None = None,
 ) -> list[PairMatch]:
     """Compare many pairs in parallel; the result is that of a loop over `match`.
 
@@ -109,6 +109,7 @@ def match_pairs(
     Args:
         pairs: Prediction (None if none could be built) and truth.
         settings: Tolerances, time-out and number of processes.
+        advance: Receives the number of pairs that are newly done.
 
     Returns:
         One result for each pair, in order.
@@ -120,18 +121,45 @@ def match_pairs(
             results[index] = PairMatch(Outcome.NO_PREDICTION, np.nan)
         elif reduced_composition(pred) == reduced_composition(true):
             wanted.append(index)
-    tolerances = (settings.stol, settings.angle_tol, settings.ltol)
-    arguments = [(*pairs[index], *tolerances) for index in wanted]
-    answers = map_with_timeout(
-        match,
-        arguments,
+    report = advance or (lambda _: None)
+    report(len(pairs) - len(wanted))
+    compare = partial(
+        map_with_timeout,
+        _displacements,
         timeout=settings.timeout,
         num_workers=settings.num_workers,
         prepare=import_matcher,
     )
-    for index, answer in zip(wanted, answers, strict=True):
-        results[index] = _pair_match(answer)
+
+    def arguments(call: Sequence[int]) -> tuple[Any, ...]:
+        return [pairs[index] for index in call], settings
+
+    size = _PAIRS_PER_CALL
+    calls = [wanted[start : start + size] for start in range(0, len(wanted), size)]
+    answers = compare(
+        [arguments(call) for call in calls], on_done=lambda place: report(len(calls[place]))
+    )
+    again: list[int] = []
+    for call, answer in zip(calls, answers, strict=True):
+        if isinstance(answer, Failure):
+            again += call  # one pair must not decide for the others
+        else:
+            for index, rms in zip(call, answer, strict=True):
+                results[index] = _pair_match(rms)
+    answers = compare([arguments([index]) for index in again])
+    for index, answer in zip(again, answers, strict=True):
+        results[index] = _pair_match(answer if isinstance(answer, Failure) else answer[0])
     return results
+
+
+def _displacements(pairs: Sequence[Pair], settings: MatchSettings) -> list[float | None]:
+    """Of pairs of one composition each."""
+    tolerances = (settings.stol, settings.angle_tol, settings.ltol)
+    return [
+        smallest_displacement(reduced_cell(pred), reduced_cell(true), *tolerances)
+        for pred, true in pairs
+        if pred is not None
+    ]
 
 
 def reduced_composition(crystal: Crystal) -> tuple[tuple[int, int], ...]:
@@ -151,12 +179,4 @@ def _pair_match(answer: float | Failure | None) -> PairMatch:
 
 def import_matcher() -> None:
     """Loads what a comparison needs, before its time is taken."""
-    from pymatgen.core.structure_matcher import StructureMatcher  # noqa: F401
-
-
-@lru_cache(maxsize=8)
-def structure_matcher(stol: float, angle_tol: float, ltol: float) -> "StructureMatcher":
-    """Pymatgen's matcher with these tolerances; see :class:`MatchSettings`."""
-    from pymatgen.core.structure_matcher import StructureMatcher
-
-    return StructureMatcher(stol=stol, angle_tol=angle_tol, ltol=ltol)
+    from pymatgen.core.lattice import Lattice  # noqa: F401

@@ -35,6 +35,7 @@ def map_with_timeout(
     timeout: float,
     num_workers: int | None = None,
     prepare: Callable[[], None] | None = None,
+    on_done: Callable[[int], None] | None = None,
 ) -> list[Result | Failure]:
     """Call a function with each tuple of arguments, in parallel.
 
@@ -48,6 +49,7 @@ def map_with_timeout(
         num_workers: Processes; if None one for each core, but fewer for few calls; 0 calls in this
             process, without time-outs.
         prepare: Called once in each process before the clock runs, for slow imports.
+        on_done: Receives the place of each call that is done, in order.
 
     Returns:
         One result for each call, in order.
@@ -58,14 +60,25 @@ def map_with_timeout(
     """
     if not timeout > 0:
         raise InvalidArgumentError(f"timeout is {timeout} s; it must be above 0")
+    results: list[Result | Failure] = []
+
+    def keep(result: Result | Failure) -> None:
+        results.append(result)
+        if on_done is not None:
+            on_done(len(results) - 1)
+
     if num_workers == 0:
-        return [_attempt(function, each) for each in arguments]
+        for each in arguments:
+            keep(_attempt(function, each))
+        return results
     size = num_workers or min(num_cores(), -(-len(arguments) // _CALLS_WORTH_A_PROCESS))
     if not arguments:
         return []
     with Workers(size, prepare=prepare, start_limit=_START_LIMIT) as workers:
         futures = [workers.submit(_attempt, function, each, timeout=timeout) for each in arguments]
-        return [_outcome(future) for future in futures]
+        for future in futures:
+            keep(_outcome(future))
+    return results
 
 
 def _outcome(future: "Future[Result | Failure]") -> Result | Failure:

@@ -23,7 +23,7 @@ class MetricResult:
     """One number and all that is needed to reproduce it.
 
     Args:
-        metric: What it is, down to the variant: ``"match_rate/both_valid"``.
+        metric: What it is, down to the filter: ``"match_rate/both"``.
         value: The number; NaN where nothing could be averaged.
         parameters: Tolerances, named tables and hashes; plain JSON values.
         versions: Library → version.
@@ -101,7 +101,7 @@ def write_results(
             f"{path}: results are JSON and their table goes to .csv", "name it .json"
         )
     if per_structure is not None:
-        write_text(path.with_suffix(".csv"), _table_text(per_structure))
+        write_table(path.with_suffix(".csv"), per_structure)
     rows = []
     for result in results:
         row = asdict(result)
@@ -109,6 +109,21 @@ def write_results(
         rows.append(row)
     content = {"format_version": FORMAT_VERSION, "results": rows}
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write a table as CSV, moved into place whole; NaN and None are empty fields.
+
+    Raises:
+        InvalidArgumentError: If the columns differ in length.
+    """
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise InvalidArgumentError(
+            f"columns of the per-structure table differ in length: {lengths}"
+        )
+    rows = zip(*columns.values(), strict=True)
+    write_text(Path(path), csv_text(columns, (map(_cell, row) for row in rows)))
 
 
 def read_results(path: str | Path) -> list[MetricResult]:
@@ -148,16 +163,6 @@ def _result(row: Mapping[str, Any]) -> MetricResult:
         if not isinstance(found, kind):
             raise TypeError(f"{found!r:.60} is of a wrong type")
     return result
-
-
-def _table_text(columns: Mapping[str, Sequence[Any]]) -> str:
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise InvalidArgumentError(
-            f"columns of the per-structure table differ in length: {lengths}"
-        )
-    rows = zip(*columns.values(), strict=True)
-    return csv_text(columns, (map(_cell, row) for row in rows))
 
 
 def _cell(value: Any) -> Any:

@@ -1,16 +1,14 @@
 """Which of several crystals is the same structure as a given one, under a time limit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from crystal_data.crystal import Crystal
-from crystal_data.io.pymatgen import to_pymatgen
-from crystal_data.metrics.matching import import_matcher, structure_matcher
+from crystal_data.metrics.displacement import is_same_structure
+from crystal_data.metrics.matching import import_matcher
 from crystal_data.metrics.pool import Failure, map_with_timeout
+from crystal_data.metrics.reduced import reduced_cell
 
 Verdict = Literal["structure", "timeout", "error"]
 # Few enough that a comparison without an end costs little again, enough to send a crystal seldom.
@@ -44,16 +42,18 @@ def find_same(
     candidates: Mapping[int, Candidates],
     options: MatcherOptions,
     *,
-    num_workers: int,
+    num_workers: int | None,
     timeout: float,
+    advance: Callable[[int], None] | None = None,
 ) -> dict[int, tuple[int, Verdict]]:
     """The first of the others that is the same structure, for each crystal that has one.
 
     Args:
         candidates: By any key.
         options: Tolerances.
-        num_workers: Processes; 0 compares in this one, without a time limit.
+        num_workers: Processes; None takes as many as pay, 0 compares in this one, without limit.
         timeout: Seconds for a comparison.
+        advance: Receives the number of crystals that were newly compared with some of the others.
 
     Returns:
         Position among the others and ``structure``; where none is the same but a comparison came
@@ -70,6 +70,7 @@ def find_same(
             timeout=timeout,
             num_workers=num_workers,
             prepare=import_matcher,
+            on_done=None if advance is None else lambda _: advance(1),
         )
         return zip(calls, answers, strict=True)
 
@@ -112,26 +113,9 @@ class _Call:
 
 
 def _first_same(crystal: Crystal, others: Sequence[Crystal], options: MatcherOptions) -> int | None:
-    matcher = structure_matcher(options.stol, options.angle_tol, options.ltol)
-    structure = _reduced(*_arrays(crystal))
+    own = reduced_cell(crystal)
     for position, other in enumerate(others):
-        if matcher.fit(structure, _reduced(*_arrays(other)), skip_structure_reduction=True):
+        tolerances = (options.stol, options.angle_tol, options.ltol)
+        if is_same_structure(own, reduced_cell(other), *tolerances):
             return position
     return None
-
-
-def _arrays(crystal: Crystal) -> tuple[bytes, bytes, bytes]:
-    arrays = (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
-    return arrays[0].tobytes(), arrays[1].tobytes(), arrays[2].tobytes()
-
-
-@lru_cache(maxsize=4096)
-def _reduced(lattice: bytes, frac_coords: bytes, atomic_numbers: bytes) -> Any:
-    """Primitive Niggli cell, made once for all the pairs that a crystal is in."""
-    crystal = Crystal(
-        np.frombuffer(lattice).reshape(3, 3),
-        np.frombuffer(frac_coords).reshape(-1, 3),
-        np.frombuffer(atomic_numbers, dtype=np.int64),
-    )
-    niggli = to_pymatgen(crystal).get_reduced_structure(reduction_algo="niggli")
-    return niggli.get_primitive_structure()

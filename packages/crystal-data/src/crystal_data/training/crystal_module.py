@@ -180,7 +180,9 @@ class CrystalModule(LightningModule, NeedsBatches):
                 "set trainer.precision to bf16-mixed or 32-true",
             )
         optimizer = _as_list(self.optimizers())[number]
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        # Some may be frozen.
+        groups = optimizer.param_groups
+        parameters = [p for group in groups for p in group["params"] if p.requires_grad]
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

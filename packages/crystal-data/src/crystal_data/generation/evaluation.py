@@ -1,0 +1,91 @@
+"""What an evaluation of generated structures found; its files, and the difference of two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_data.metrics.result import MetricResult, write_results, write_table
+from crystal_data.metrics.statistics import paired_bootstrap_interval
+
+NUM_RESAMPLES = 2_000  # of each interval
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedEvaluation:
+    """What came out.
+
+    Args:
+        results: All numbers, those of the strata last. Those that are means over references have
+            their 95 % interval among the parameters.
+        per_reference: Column → a value for each reference.
+        per_sample: Column → a value for each generated structure.
+        rows: Metric → value of each reference, NaN for one that does not count in it.
+    """
+
+    results: tuple[MetricResult, ...]
+    per_reference: Mapping[str, Sequence[Any]]
+    per_sample: Mapping[str, Sequence[Any]]
+    rows: Mapping[str, NDArray[np.float64]]
+
+
+def paired_differences(
+    first: GeneratedEvaluation, second: GeneratedEvaluation
+) -> list[MetricResult]:
+    """First minus second, of the references that count in both, with a 95 % interval each.
+
+    Metrics are called ``difference/<metric>``.
+
+    Args:
+        first: One evaluation.
+        second: Another one on the same references.
+    """
+    described = {result.metric: result for result in first.results}
+    differences = []
+    for name, values in first.rows.items():
+        if name not in second.rows:
+            continue
+        both = np.isfinite(values) & np.isfinite(second.rows[name])
+        low = high = value = float("nan")
+        if both.any():
+            interval = paired_bootstrap_interval(
+                values[both],
+                second.rows[name][both],
+                rng=np.random.default_rng(0),
+                num_resamples=NUM_RESAMPLES,
+            )
+            value, low, high = interval.estimate, interval.low, interval.high
+        parameters = {**described[name].parameters, "low": low, "high": high}
+        differences.append(
+            replace(
+                described[name],
+                metric=f"difference/{name}",
+                value=value,
+                parameters=parameters,
+                num_samples=int(both.sum()),
+            )
+        )
+    return differences
+
+
+def write_evaluation(
+    path: str | Path, evaluation: GeneratedEvaluation, differences: Sequence[MetricResult] = ()
+) -> list[Path]:
+    """Write results as JSON, and beside them the tables of references and of samples as CSV.
+
+    Args:
+        path: Ends in ``.json``; the tables have its name with ``.csv`` and ``-samples.csv``.
+        evaluation: What to write.
+        differences: From another evaluation, written after its results.
+
+    Returns:
+        The files.
+    """
+    path = Path(path)
+    write_results(path, [*evaluation.results, *differences], evaluation.per_reference)
+    samples = path.with_name(f"{path.stem}-samples.csv")
+    write_table(samples, evaluation.per_sample)
+    return [path, path.with_suffix(".csv"), samples]
