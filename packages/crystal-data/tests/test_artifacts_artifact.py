@@ -21,6 +21,7 @@ from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
+from crystal_data.field import Field
 from crystal_data.inference import Predictor
 from crystal_data.io.ase import to_ase
 from crystal_data.io.checked_json import with_checksum
@@ -44,7 +45,10 @@ def model():
     return ElementSum(hidden_size=5, num_outputs=2)
 
 
-SCALES = {"energy": TargetScale(-3.0, 2.0, "eV/atom"), "gap": TargetScale(1.0, 0.5, "eV")}
+SCALES = {
+    "energy": TargetScale(-3.0, 2.0, Field("energy", "eV/atom")),
+    "gap": TargetScale(1.0, 0.5, Field("gap", "eV")),
+}
 
 
 @pytest.fixture
@@ -153,7 +157,7 @@ def test_only_our_packages_are_ever_imported(folder, package):
 
 def test_the_future_is_refused(folder):
     change(folder, format_version=99)
-    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 2; upgrade crystal-toy"):
+    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 3; upgrade crystal-toy"):
         Artifact.load(folder)
 
 

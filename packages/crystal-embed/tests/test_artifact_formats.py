@@ -30,7 +30,7 @@ def test_a_past_format_predicts_as_it_did(folder):
 def test_a_past_format_is_saved_in_the_present_one(tmp_path):
     Artifact.load(ARTIFACTS / "format-1").save(tmp_path / "new")
     config = json.loads((tmp_path / "new" / "config.json").read_text())
-    assert config["format_version"] == 2
+    assert config["format_version"] == 3
     assert set(config["files"]) == {"model.safetensors", "metadata.json"}
     old, new = (Artifact.load(path) for path in (ARTIFACTS / "format-1", tmp_path / "new"))
     assert old.config() == new.config()
@@ -79,6 +79,6 @@ def test_what_ships_is_in_the_present_format():
     assert SHIPPED.artifacts()
     for folder in SHIPPED.artifacts().values():
         config = json.loads((folder / "config.json").read_text())
-        assert config["format_version"] == 2
+        assert config["format_version"] == 3
         assert config == with_checksum({k: v for k, v in config.items() if k != "sha256"})
         assert "files" in config
