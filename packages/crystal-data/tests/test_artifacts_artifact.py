@@ -21,6 +21,7 @@ from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
+from crystal_data.field import Field
 from crystal_data.inference import Predictor
 from crystal_data.io.ase import to_ase
 from crystal_data.io.checked_json import with_checksum
@@ -47,7 +48,10 @@ def model():
     return ElementSum(hidden_size=5, num_outputs=2)
 
 
-SCALES = {"energy": TargetScale(-3.0, 2.0, "eV/atom"), "gap": TargetScale(1.0, 0.5, "eV")}
+SCALES = {
+    "energy": TargetScale(-3.0, 2.0, Field("energy", "eV/atom")),
+    "gap": TargetScale(1.0, 0.5, Field("gap", "eV")),
+}
 
 
 @pytest.fixture

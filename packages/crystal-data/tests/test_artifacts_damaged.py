@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from crystal_data.artifacts.artifact import Artifact, ArtifactError, TargetScale
 from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.verified_files import sha256
+from crystal_data.field import Field
 from crystal_data.inference import Ensemble
 from crystal_data.inference.ensemble import save_ensemble
 from crystal_data.io.checked_json import (
@@ -22,7 +23,7 @@ from crystal_data.io.checked_json import (
 )
 from crystal_data.io.own_files import DamagedFileError
 
-SCALE = {"mean": 1.0, "std": 0.5, "unit": "eV"}
+SCALE = TargetScale(1.0, 0.5, Field("gap", "eV")).to_dict()
 SPREAD = {"min": 0.0, "max": 3.0, "mean_absolute_deviation": 0.5, "num_labels": 3}
 DOMAIN = {"num_crystals": 3, "elements": ["H"], "max_atoms": 2, "targets": {"gap": SPREAD}}
 
@@ -37,7 +38,7 @@ def folder(tmp_path):
     from crystal_toy.model import ElementSum
 
     torch.manual_seed(0)
-    targets = {"gap": TargetScale(**SCALE)}
+    targets = {"gap": TargetScale.from_dict("gap", SCALE)}
     metadata = {"training": DOMAIN, "data": {"source": "mp_20"}, "metrics": {"test/mae": 0.1}}
     return ElementSum(4).save_pretrained(tmp_path / "toy", targets=targets, metadata=metadata)
 
@@ -66,8 +67,17 @@ def rewrite(folder, weights=None, *, version=3, **changes):
         del config["kind"], config["base"]
     if version == 1:
         del config["files"]
+    if version < 3 and isinstance(config["targets"], dict):
+        config["targets"] = {name: with_unit(one) for name, one in config["targets"].items()}
     text = json.dumps(with_checksum(config) if version > 1 else config)
     (folder / "config.json").write_text(text)
+
+
+def with_unit(scale):
+    """A scale as formats 1 and 2 had it."""
+    if not isinstance(scale, dict) or "field" not in scale:
+        return scale
+    return {"mean": scale["mean"], "std": scale["std"], "unit": scale["field"]["unit"]}
 
 
 def refused(load, folder, match="artifact|toy|Toy|ElementSum"):
@@ -173,8 +183,7 @@ def test_weights_that_are_not_finite_are_not_written(folder):
           for std in (0, 0.0, -1.0, 1e-60, 1e60, float("nan"), float("inf"), "1", None, True)),
         {"targets": {"gap": SCALE | {"mean": float("nan")}}},
         {"targets": {"gap": SCALE | {"mean": [1.0]}}},
-        {"targets": {"gap": SCALE | {"unit": 3}}},
-        {"targets": {"gap": SCALE | {"scale": 1.0}}},
+        {"targets": {"gap": SCALE | {"field": SCALE["field"] | {"unit": 3}}}},
         {"targets": {"gap": 3}},
         {"targets": ["gap"]},
         {"targets": {"gap": {}}},
@@ -204,6 +213,34 @@ def test_a_wrong_type_or_scale_is_refused(folder, changes, version):
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | changes))
     refused(load_model, folder)
+
+
+SPECTRUM = Field("gap", shape=(2,)).to_dict()
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        SCALE | {"unit": "eV"},
+        SCALE | {"scale": 1.0},
+        SCALE | {"field": None},
+        SCALE | {"field": SCALE["field"] | {"shape": 2}},
+        SCALE | {"field": SCALE["field"] | {"shape": [0]}},
+        SCALE | {"field": SCALE["field"] | {"turns_as": "vector"}},
+        SCALE | {"field": SCALE["field"] | {"per": "bond"}},
+        SCALE | {"field": SCALE["field"] | {"name": "band_gap"}},
+        SCALE | {"field": SPECTRUM},
+        SCALE | {"field": SPECTRUM, "mean": [1.0]},
+        SCALE | {"field": SPECTRUM, "mean": [1.0, float("nan")]},
+        SCALE | {"field": SPECTRUM, "mean": [1.0, "2"]},
+        SCALE | {"field": SPECTRUM, "mean": [[1.0, 2.0]]},
+        SCALE | {"field": SPECTRUM, "mean": "12"},
+    ],
+    ids=str,
+)
+def test_a_wrong_field_is_refused(folder, scale):
+    rewrite(folder, targets={"gap": scale})
+    refused(PretrainedModel.from_pretrained, folder)
 
 
 @pytest.mark.parametrize(

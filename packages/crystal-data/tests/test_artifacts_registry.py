@@ -156,10 +156,12 @@ def test_the_command_asks_for_the_package(tmp_path, monkeypatch, capsys):
     from crystal_toy.model import ElementSum
 
     from crystal_data.artifacts import TargetScale
+    from crystal_data.field import Field
     from crystal_data.io.cif import to_cif
     from crystal_data.testing import rock_salt
 
-    model = str(ElementSum().save_pretrained(tmp_path / "m", targets={"a": TargetScale(0.0, 1.0)}))
+    scale = TargetScale(0.0, 1.0, Field("a"))
+    model = str(ElementSum().save_pretrained(tmp_path / "m", targets={"a": scale}))
     (tmp_path / "a.cif").write_text(to_cif(rock_salt()))
     shipped = ShippedModels("crystal-toy", tmp_path / "nothing")
     arguments = [str(tmp_path / "a.cif"), "--model", model]

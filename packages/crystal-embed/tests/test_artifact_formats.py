@@ -87,10 +87,10 @@ def test_arguments_that_the_weights_cannot_fill_are_refused(tmp_path, name, valu
     assert "\n" not in str(caught.value)
 
 
-def test_what_ships_is_in_a_format_with_hashes():
+def test_what_ships_is_in_the_present_format():
     assert SHIPPED.artifacts()
     for folder in SHIPPED.artifacts().values():
         config = json.loads((folder / "config.json").read_text())
-        assert config["format_version"] >= 2
+        assert config["format_version"] == 3
         assert config == with_checksum({k: v for k, v in config.items() if k != "sha256"})
         assert "files" in config

@@ -176,6 +176,8 @@ class RunFolder:
     def predictions(self, split: str) -> dict[str, TargetPredictions]:
         """Target to its predictions; a table of one target does not name it, so its key is empty.
 
+        Spectra, vectors, tensors and values of atoms, whose cells are lists, are passed over.
+
         Args:
             split: ``test`` or ``predict``.
         """
@@ -185,7 +187,7 @@ class RunFolder:
         found = {}
         for column in rows[0] if rows else ():
             name, colon, last = column.rpartition(":")
-            if last != _PREDICTION:
+            if last != _PREDICTION or any(row[column].startswith("[") for row in rows):
                 continue
             label = f"{name}{colon}{_TARGET}"
             found[name] = TargetPredictions(

@@ -25,6 +25,8 @@ from crystal_data.artifacts.kinds import (
 )
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.artifacts.verified_files import hashes_in, read_verified, sha256
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.io.checked_json import read_json_object, with_checksum
 from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
@@ -34,29 +36,70 @@ _REMEDY = "copy or download the artifact again"
 
 @dataclass(frozen=True, slots=True)
 class TargetScale:
-    """How a normalized output becomes a property: ``output * std + mean``, in ``unit``.
+    """How normalized outputs become a property: ``output * std + mean``, in the field's unit.
+
+    Args:
+        mean: A number, or for fields with a shape the number of each component, row after row.
+        std: One number for all components.
+        field: What the property is.
 
     Raises:
-        ArtifactError: If the mean is not finite, or the deviation is not above zero.
+        ArtifactError: If a mean is not finite, or the deviation is not above zero, or there are
+            more or fewer means than components.
     """
 
-    mean: float
+    mean: float | Sequence[float]
     std: float
-    unit: str = ""
+    field: Field
 
     def __post_init__(self) -> None:
-        for value in (self.mean, self.std):
+        if not isinstance(self.field, Field):
+            raise ArtifactError(f"a target has a field, not {self.field!r:.100}")
+        is_list = isinstance(self.mean, list | tuple)
+        means = list(self.mean) if isinstance(self.mean, list | tuple) else [self.mean]
+        for value in (*means, self.std):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ArtifactError(f"a mean or deviation is {value!r}, not a number")
+                raise ArtifactError(f"a mean or deviation is {value!r:.100}, not a number")
         # As the normalizer keeps them: in 32 bits.
-        mean, std = torch.tensor([self.mean, self.std], dtype=torch.float32).tolist()
-        if not math.isfinite(mean) or not 0 < std < math.inf:
+        *rounded, std = torch.tensor([*means, self.std], dtype=torch.float32).tolist()
+        if not all(map(math.isfinite, rounded)) or not 0 < std < math.inf:
             raise ArtifactError(
-                f"mean {self.mean} and deviation {self.std} are no scale: both are finite, and the "
-                "deviation is above 0"
+                f"mean {self.mean!r:.100} and deviation {self.std} are no scale: both are finite, "
+                "and the deviation is above 0"
             )
-        if not isinstance(self.unit, str):
-            raise ArtifactError(f"a unit is text, not {self.unit!r}")
+        if is_list != bool(self.field.shape) or len(means) != self.field.width:
+            raise ArtifactError(
+                f"'{self.field.name}' is {self.field.words}, but its mean is {self.mean!r:.100}"
+            )
+
+    @property
+    def unit(self) -> str:
+        """Of the property."""
+        return self.field.unit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        mean = self.mean if isinstance(self.mean, int | float) else list(self.mean)
+        return {"mean": mean, "std": self.std, "field": self.field.to_dict()}
+
+    @classmethod
+    def from_dict(cls, name: str, values: Mapping[str, Any]) -> "TargetScale":
+        """What ``to_dict`` gave.
+
+        Args:
+            name: Under which it stands.
+            values: Mean, deviation and field.
+
+        Raises:
+            ArtifactError: If it is something else, or the field has another name.
+        """
+        try:
+            scale = cls(**{**values, "field": Field.from_dict(values["field"])})
+        except InvalidArgumentError as error:
+            raise ArtifactError(f"target '{name}': {error}") from error
+        if scale.field.name != name:
+            raise ArtifactError(f"target '{name}' has the field of '{scale.field.name}'")
+        return scale
 
 
 # Types that a file may get wrong.
@@ -154,7 +197,7 @@ class Artifact:
             "class_name": self.class_name,
             "arguments": dict(self.arguments),
             "graph_spec": None if self.graph_spec is None else dict(self.graph_spec),
-            "targets": {name: asdict(scale) for name, scale in self.targets.items()},
+            "targets": {name: scale.to_dict() for name, scale in self.targets.items()},
             "untrained": list(self.untrained),
             "base": None if self.base is None else asdict(self.base),
         }
@@ -210,7 +253,7 @@ class Artifact:
             raise ArtifactError(f"{error.filename}: {error.strerror}", _REMEDY) from error
         except DamagedFileError as error:
             raise ArtifactError(error.without_remedy, _REMEDY) from error
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise _incomplete(folder, error) from error
         try:
             return cls(
@@ -219,7 +262,10 @@ class Artifact:
                 arguments=config["arguments"],
                 weights=weights,
                 graph_spec=config["graph_spec"],
-                targets={name: TargetScale(**s) for name, s in config["targets"].items()},
+                targets={
+                    name: TargetScale.from_dict(name, scale)
+                    for name, scale in config["targets"].items()
+                },
                 metadata=metadata,
                 untrained=config.get("untrained", ()),
                 kind=config["kind"],

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crystal_data.field import Field
+
 
 def model_card(
     config: Mapping[str, Any], metadata: Mapping[str, Any], files: Sequence[str] = ()
@@ -91,8 +93,18 @@ def _usage(config: Mapping[str, Any]) -> str:
 def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
     if not targets:
         return ""
-    rows = [f"| {_cell(name)} | {_cell(s['unit'] or '–')} |" for name, s in targets.items()]
+    fields = [Field.from_dict(scale["field"]) for scale in targets.values()]
+    rows = [f"| {_cell(_described(field))} | {_cell(field.unit or '–')} |" for field in fields]
     return "\n".join(["## Predicts", "", "| property | unit |", "| --- | --- |", *rows])
+
+
+def _described(field: Field) -> str:
+    is_number = field.per == "crystal" and not field.shape
+    return field.name if is_number else f"{field.name}, {field.words}"
+
+
+def _unit(targets: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return str(targets[name]["field"]["unit"]) if name in targets else ""
 
 
 def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -109,7 +121,7 @@ def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]
         lines += ["", "| property | from | to | mean absolute deviation | labels |"]
         lines.append("| --- | --- | --- | --- | --- |")
     for name, spread in domain["targets"].items():
-        unit = targets.get(name, {}).get("unit", "")
+        unit = _unit(targets, name)
         cells = [f"{name}, {unit}" if unit else name]
         cells += [spread[key] for key in ("min", "max", "mean_absolute_deviation", "num_labels")]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
@@ -125,7 +137,7 @@ def _evaluations(
     lines = ["## Evaluations", "", "| property | data | crystals | mean absolute error |"]
     lines.append("| --- | --- | --- | --- |")
     for row in rows:
-        unit = targets.get(row["target"], {}).get("unit", "")
+        unit = _unit(targets, row["target"])
         error = f"{row['mae']:.4g} {unit}".strip()
         count = "not known" if row["num_crystals"] is None else row["num_crystals"]
         lines.append(f"| {' | '.join(map(_cell, (row['target'], row['data'], count, error)))} |")

@@ -17,16 +17,30 @@ def _add_files(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "files": None}
 
 
-def _add_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """Format 2 held models alone, none with a base model, and called their class ``model``."""
+def _add_kind_and_fields(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 held models alone, called their class ``model``, and kept only units of targets.
+
+    None had a base model, and all targets were numbers of crystals.
+    """
     rest = {key: value for key, value in config.items() if key != "model"}
-    return {**rest, "kind": "model", "class_name": config["model"], "base": None}
+    targets = {}
+    for name, scale in config["targets"].items():
+        others = {key: value for key, value in scale.items() if key != "unit"}
+        field = {"name": name, "unit": scale.get("unit", ""), "shape": []}
+        targets[name] = {**others, "field": field}
+    return {
+        **rest,
+        "kind": "model",
+        "class_name": config["model"],
+        "base": None,
+        "targets": targets,
+    }
 
 
 # Format version to the function that lifts a config.json of that version to the next one.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_files,
-    2: _add_kind,
+    2: _add_kind_and_fields,
 }
 
 
