@@ -111,7 +111,9 @@ def batch_of(source, cache: Path):
 
 
 @pytest.mark.parametrize("write", [extxyz, table])
-@pytest.mark.parametrize("transform", [RandomRotation(), RandomReflection(1.0)], ids=["rotation", "reflection"])
+@pytest.mark.parametrize(
+    "transform", [RandomRotation(), RandomReflection(1.0)], ids=["rotation", "reflection"]
+)
 def test_a_turned_batch_is_that_of_the_turned_file(tmp_path_factory, write, transform) -> None:
     @settings(max_examples=12, deadline=None)
     @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 100))
