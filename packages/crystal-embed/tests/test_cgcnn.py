@@ -152,7 +152,8 @@ def test_element_table_is_what_enters_the_convolutions(tmp_path):
 
 def test_a_checkpoint_of_another_model_is_one_line():
     wide, narrow = (PropertyModule(CGCNN(width=width), ["energy"]) for width in (16, 8))
-    saved = {"state_dict": wide.state_dict(), "targets": ["energy"]}
+    saved = {"state_dict": wide.state_dict()}
+    wide.on_save_checkpoint(saved)
     wide.on_load_checkpoint(saved)
     with pytest.raises(ValueError, match=r"first model\.input\.weight, which is \(16, 92\)"):
         narrow.on_load_checkpoint(saved)

@@ -7,6 +7,7 @@ import pytest
 
 from crystal_data.artifacts import Artifact
 from crystal_data.artifacts.card import model_card
+from crystal_data.field import Field
 from crystal_data.inference.description import model_facts
 from crystal_data.io import parse_records
 from crystal_embed import load
@@ -34,7 +35,7 @@ def test_without_an_evaluation_the_error_is_that_of_the_run():
 
 def test_the_card_lists_all_evaluations():
     artifact = Artifact.load(SHIPPED.artifacts()["cgcnn-band-gap"])
-    config = {**artifact.config(), "targets": {"gap": {"unit": "eV"}}}
+    config = {**artifact.config(), "targets": {"gap": {"field": Field("gap", "eV").to_dict()}}}
     card = model_card(config, {"evaluations": EVALUATIONS})
     assert "| gap | unseen crystals | 20 | 0.25 eV |" in card
     assert "| gap | unseen crystals, gap above 0 | not known | 0.61 eV |" in card

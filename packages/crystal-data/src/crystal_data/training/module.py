@@ -174,6 +174,11 @@ class PropertyModule(CrystalModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "fields" not in checkpoint:
+            raise InvalidArgumentError(
+                "the checkpoint is of an earlier version, which did not store what its targets are",
+                "start from the run's artifact with --init_from",
+            )
         saved = [Field.from_dict(values) for values in checkpoint["fields"]]
         if tuple(field.name for field in saved) != self._targets:
             raise InvalidArgumentError(
