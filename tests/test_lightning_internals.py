@@ -136,6 +136,30 @@ def test_the_average_of_the_weights(tmp_path):
     assert found == [pytest.approx(1.0 - 0.8**2)]
 
 
+def test_the_attached_data_module(tmp_path):
+    class Ones(LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(TensorDataset(torch.ones(NUM_BATCHES)), num_workers=0)
+
+    trainer, data = trainer_of(tmp_path, max_epochs=1), Ones()
+    assert internals.attached_data_module(trainer) is None
+    trainer.fit(Line(), datamodule=data)
+    assert internals.attached_data_module(trainer) is data
+
+
+@pytest.mark.parametrize("batches", [False, True, 2])
+def test_a_trial(tmp_path, batches):
+    assert internals.is_trial(trainer_of(tmp_path, fast_dev_run=batches)) is bool(batches)
+
+
+ASKED = re.compile(r"(get|has)attr\((self\.)?(_?trainer|\w*module|\w*model|callback)[,.]")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_trainers_and_data_modules_declare_what_is_asked(path):
+    assert not ASKED.search(path.read_text(encoding="utf-8"))
+
+
 def test_class_paths_are_resolved_where_they_are_checked():
     """A further module of jsonargparse that imports by class path would escape the check."""
     holders = set()

@@ -8,7 +8,7 @@ from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
 from crystal_embed.layers.basis import GaussianBasis
-from crystal_embed.layers.encoder import EncoderLayer, Places
+from crystal_embed.layers.encoder import EncoderLayer, PaddedLayout
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.layers.rows import Rows, look_up
 from crystal_embed.layers.set2set import Set2Set
@@ -148,7 +148,7 @@ def test_encoder_layer_is_torchs(training):
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), atol=0, rtol=0)
 
     num_atoms = torch.tensor([3, 1, 5, 2])
-    places = Places.of(num_atoms)
+    places = PaddedLayout.of(num_atoms)
     atoms = torch.randn(11, 16)
     padded = torch.full((4, 5, 16), 7.0)  # what lies in the padding must not matter
     padded[places.node_mask] = atoms

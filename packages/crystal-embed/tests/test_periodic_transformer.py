@@ -10,7 +10,7 @@ from crystal_data.graphs import fold
 from crystal_data.testing import GraphModelContract, batch_for, random_crystals, rock_salt
 from crystal_embed import CrystalTransformer, load_table
 from crystal_embed.layers.basis import cosine_cutoff
-from crystal_embed.layers.encoder import Places
+from crystal_embed.layers.encoder import PaddedLayout
 from crystal_embed.layers.periodic import PeriodicGeometry
 
 SMALL = {"element_width": 32, "num_layers": 2, "num_heads": 4, "feedforward_width": 64}
@@ -68,7 +68,7 @@ def test_biases_are_the_formula():
     crystals = random_crystals(4, seed=4)
     batch = CrystalBatch.from_crystals(crystals)
     batch = batch.with_edges(GraphSpec(cutoff=4.0, max_neighbors=None)).float32()
-    places = Places.of(batch.num_atoms)
+    places = PaddedLayout.of(batch.num_atoms)
     elements = torch.randn(len(batch.batch), 8)
     graph = fold(batch, None)
     with torch.no_grad():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Is told how the runs go on; from several threads."""
+    """Receives what happens to the runs; called from several threads."""
 
     def started(self, task: Task) -> None:
         """A run begins, or goes on."""
@@ -45,7 +45,7 @@ class Schedule:
 
     Args:
         tasks: Those that others start from before them.
-        observer: Is told.
+        observer: Receives what happens.
         jobs: Runs side by side on this machine.
         threads: Of each run; None shares the machine's out, unless OMP_NUM_THREADS says.
         ranks: This process among those that run the same pipeline; with several, ``jobs`` is 1.

@@ -17,7 +17,7 @@ _NO_PARENT = 1  # process id of who adopts orphans
 def as_parent() -> Iterator[None]:
     """Processes started within the block end when this one does, if they are commands of ours.
 
-    They are told by an environment variable, which is as it was after the block.
+    An environment variable tells them; after the block it is as it was before.
     """
     earlier = os.environ.get(_PARENT)
     os.environ[_PARENT] = str(os.getpid())

@@ -4,6 +4,7 @@ import atexit
 import time
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed as dist
 
@@ -13,7 +14,7 @@ from crystal_data.processes.launched import is_launched_first
 # Under this key of the processes' common store lies how many of them have ended with an error.
 _ENDED = "crystal/ended"
 _PATIENCE = timedelta(seconds=3)
-_LINGER = 1.5  # seconds
+_LINGER = 5.0  # seconds
 _NOTE = (
     "If this is about a lost connection: another process of this run has ended and reported "
     "nothing. It may have been killed for want of memory."
@@ -56,16 +57,20 @@ def follows_another(error: Exception) -> bool:
 
 
 def _is_first_to_end() -> bool:
+    store, size = dist.distributed_c10d._get_default_store(), world_size()
     try:
-        first: bool = dist.distributed_c10d._get_default_store().add(_ENDED, 1) == 1
+        first: bool = store.add(_ENDED, 1) == 1
     except dist.DistError:
         return False  # the store has ended with the first process
     if first and dist.get_rank() == 0:
         # The store ends with this process; others may still ask.
-        atexit.register(_linger)
+        atexit.register(_linger, store, size)
     return first
 
 
-def _linger() -> None:
-    with suppress(KeyboardInterrupt):
-        time.sleep(_LINGER)
+def _linger(store: Any, size: int) -> None:
+    """Waits until all processes have ended with an error, or for some seconds."""
+    end = time.monotonic() + _LINGER
+    with suppress(KeyboardInterrupt, dist.DistError):
+        while store.add(_ENDED, 0) < size and time.monotonic() < end:
+            time.sleep(0.05)

@@ -158,7 +158,7 @@ def analyze(
         tables: Those of interest, by a label for readers.
         compare: Others, of which only the R² beside theirs is wanted.
         settings: How much is computed.
-        on_step: Is told what comes next.
+        on_step: Called with the name of each step before it begins.
 
     Raises:
         InvalidArgumentError: If the tables have too few elements in common for the

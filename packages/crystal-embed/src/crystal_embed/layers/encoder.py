@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 
-class Places(NamedTuple):
+class PaddedLayout(NamedTuple):
     """Where each atom lies in a rectangle of one row for each crystal."""
 
     row: Tensor  # int64 [num_atoms], row * max_atoms + column
@@ -16,7 +16,7 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, num_atoms: Tensor) -> Self:
-        """Places for crystals of these numbers of atoms, end to end."""
+        """The layout of crystals of these numbers of atoms, end to end."""
         width = int(num_atoms.max()) if len(num_atoms) else 0
         node_mask = torch.arange(width, device=num_atoms.device) < num_atoms[:, None]
         return cls(node_mask.flatten().nonzero().flatten(), node_mask)
@@ -47,35 +47,35 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     @override
-    def forward(self, atoms: Tensor, places: Places, bias: Tensor | None = None) -> Tensor:
+    def forward(self, atoms: Tensor, layout: PaddedLayout, bias: Tensor | None = None) -> Tensor:
         """Updates atoms.
 
         Args:
             atoms: Shape ``[num_atoms, width]``.
-            places: Where the atoms lie in rectangles.
+            layout: Where the atoms lie in rectangles.
             bias: Added to the products of queries and keys, and -inf where a column is no atom;
                 shape ``[num_crystals, num_heads, max_atoms, max_atoms]``.
 
         Returns:
             Shape ``[num_atoms, width]``.
         """
-        atoms = self.norm1(atoms + self.dropout(self._attend(atoms, places, bias)))
+        atoms = self.norm1(atoms + self.dropout(self._attend(atoms, layout, bias)))
         hidden = self.dropout(F.relu(self.linear1(atoms)))
         return self.norm2(atoms + self.dropout(self.linear2(hidden)))
 
-    def _attend(self, atoms: Tensor, places: Places, bias: Tensor | None) -> Tensor:
-        attention, (num_crystals, max_atoms) = self.self_attn, places.node_mask.shape
+    def _attend(self, atoms: Tensor, layout: PaddedLayout, bias: Tensor | None) -> Tensor:
+        attention, (num_crystals, max_atoms) = self.self_attn, layout.node_mask.shape
         joined = F.linear(atoms, attention.in_proj_weight, attention.in_proj_bias)
         padded = joined.new_zeros(num_crystals * max_atoms, joined.shape[1])
-        padded = padded.index_copy(0, places.row, joined)
+        padded = padded.index_copy(0, layout.row, joined)
         parts = padded.view(num_crystals, max_atoms, 3, self._num_heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=places.node_mask[:, None, None, :] if bias is None else bias.to(query.dtype),
+            attn_mask=layout.node_mask[:, None, None, :] if bias is None else bias.to(query.dtype),
             dropout_p=self._dropout if self.training else 0.0,
         )
         attended = attended.transpose(1, 2).reshape(num_crystals * max_atoms, -1)
-        return attention.out_proj(attended.index_select(0, places.row))
+        return attention.out_proj(attended.index_select(0, layout.row))

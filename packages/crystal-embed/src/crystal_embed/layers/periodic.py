@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from crystal_data.graphs import FoldedGraph
 from crystal_embed.layers.basis import GaussianBasis, cosine_cutoff
-from crystal_embed.layers.encoder import Places
+from crystal_embed.layers.encoder import PaddedLayout
 
 
 class Surroundings(NamedTuple):
@@ -59,25 +59,25 @@ class PeriodicGeometry(nn.Module):
         )
 
     @override
-    def forward(self, graph: FoldedGraph, elements: Tensor, places: Places) -> Surroundings:
+    def forward(self, graph: FoldedGraph, elements: Tensor, layout: PaddedLayout) -> Surroundings:
         """Environments and biases.
 
         Args:
             graph: All images within the cutoff.
             elements: Vectors of the atoms' elements; shape ``[num_rows, width]``.
-            places: Where the atoms lie in rectangles.
+            layout: Where the atoms lie in rectangles.
         """
-        pairs = self._pairs(graph, places)
+        pairs = self._pairs(graph, layout)
         share = graph.num_atoms.to(pairs.dtype).reciprocal()[graph.batch]
         if graph.atom_counts is not None:
             share = graph.atom_counts / graph.num_atoms[graph.batch]
-        biases = self._biases(pairs, places, share)
-        return Surroundings(self._environment(pairs, elements, places), biases)
+        biases = self._biases(pairs, layout, share)
+        return Surroundings(self._environment(pairs, elements, layout), biases)
 
-    def _pairs(self, graph: FoldedGraph, places: Places) -> Tensor:
+    def _pairs(self, graph: FoldedGraph, layout: PaddedLayout) -> Tensor:
         """G; shape ``[num_crystals, max_atoms, max_atoms, num_features]``, centre first."""
-        num_crystals, max_atoms = places.node_mask.shape
-        neighbor, center = places.row[graph.edge_index]
+        num_crystals, max_atoms = layout.node_mask.shape
+        neighbor, center = layout.row[graph.edge_index]
         shape = (num_crystals, max_atoms, max_atoms, self.basis.num_features)
         weight = cosine_cutoff(graph.edge_length, self._cutoff)
         if graph.multiplicity is not None:
@@ -86,15 +86,15 @@ class PeriodicGeometry(nn.Module):
         sums = values.new_zeros(num_crystals * max_atoms**2, shape[-1])
         return sums.index_add(0, center * max_atoms + neighbor % max_atoms, values).view(shape)
 
-    def _environment(self, pairs: Tensor, elements: Tensor, places: Places) -> Tensor:
-        num_crystals, max_atoms = places.node_mask.shape
+    def _environment(self, pairs: Tensor, elements: Tensor, layout: PaddedLayout) -> Tensor:
+        num_crystals, max_atoms = layout.node_mask.shape
         neighbors = pairs.new_zeros(num_crystals * max_atoms, self._CHANNELS)
-        neighbors = neighbors.index_copy(0, places.row, self.neighbor(elements).to(pairs.dtype))
+        neighbors = neighbors.index_copy(0, layout.row, self.neighbor(elements).to(pairs.dtype))
         neighbors = neighbors.view(num_crystals, max_atoms, -1)
         sums = torch.einsum("gijr,gjk->girk", pairs, neighbors).flatten(2).flatten(0, 1)
-        return self.environment(sums.index_select(0, places.row))
+        return self.environment(sums.index_select(0, layout.row))
 
-    def _biases(self, pairs: Tensor, places: Places, share: Tensor) -> tuple[Tensor, ...]:
+    def _biases(self, pairs: Tensor, layout: PaddedLayout, share: Tensor) -> tuple[Tensor, ...]:
         near, own, far = (F.softplus(weight) for weight in (self.near, self.own, self.far))
         # Layers and heads in front: [num_layers, num_crystals, num_heads, max_atoms, max_atoms].
         weights = torch.einsum("gijr,lhr->lghij", pairs, near)
@@ -102,7 +102,7 @@ class PeriodicGeometry(nn.Module):
             pairs.shape[1], device=pairs.device
         )
         # One where padded, since the gradient of a logarithm is not finite at zero.
-        shares = share.new_ones(places.node_mask.shape).index_put((places.node_mask,), share)
+        shares = share.new_ones(layout.node_mask.shape).index_put((layout.node_mask,), share)
         biases = (weights + far[:, None, :, None, None] * shares[:, None, None, :]).log()
-        hidden = ~places.node_mask[:, None, None, :]
+        hidden = ~layout.node_mask[:, None, None, :]
         return biases.masked_fill(hidden, -torch.inf).unbind()

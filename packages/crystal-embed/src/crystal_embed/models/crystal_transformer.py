@@ -14,7 +14,7 @@ from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import FoldedGraph
 from crystal_data.processes import world_size
-from crystal_embed.layers.encoder import EncoderLayer, Places
+from crystal_embed.layers.encoder import EncoderLayer, PaddedLayout
 from crystal_embed.layers.periodic import PeriodicGeometry
 from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import FoldingModel
@@ -138,7 +138,7 @@ class CrystalTransformer(FoldingModel):
 
     @classmethod
     def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
-        """As the paper's public code: the first atom of the file speaks for the crystal."""
+        """As the paper's public code: the crystal's vector is that of the file's first atom."""
         return cls(num_outputs, readout="first")
 
     @property
@@ -174,16 +174,16 @@ class CrystalTransformer(FoldingModel):
 
     @override
     def atom_vectors(self, graph: FoldedGraph) -> Tensor:
-        places = Places.of(torch.bincount(graph.batch, minlength=graph.num_crystals))
+        layout = PaddedLayout.of(torch.bincount(graph.batch, minlength=graph.num_crystals))
         elements = self.species(graph.atomic_numbers)
         position, biases = self.position, [None] * len(self.layers)
         if isinstance(position, PeriodicGeometry):
-            where, biases = position(graph, elements, places)
+            where, biases = position(graph, elements, layout)
         else:
             where = position(graph.cart_coords())
         atoms = torch.cat([elements, where], dim=-1)
         for layer, bias in zip(self.layers, biases, strict=True):
-            atoms = layer(atoms, places, bias)
+            atoms = layer(atoms, layout, bias)
         return atoms
 
     @property

@@ -51,8 +51,8 @@ class PretrainingModule(CrystalModule):
     always corrupted in the same way. Logs ``<stage>/loss``, which chooses the best checkpoint, and
     its parts: ``element_loss``, the cross-entropy over hidden atoms alone; ``length_loss`` and
     ``volume_loss``, the mean square error of the logarithm, as a share of what it is without any
-    repair. ``masked_accuracy`` is the share of hidden atoms whose element is told, also by
-    ``source`` where the data have such a column (``JoinedSource``). ``length_mae``, Å, and
+    repair. ``masked_accuracy`` is the share of hidden atoms whose element is predicted right, also
+    by ``source`` where the data have such a column (``JoinedSource``). ``length_mae``, Å, and
     ``volume_mae``, relative, stand beside what they are without repair
     (``length_mae_unrepaired``, ``volume_mae_unrepaired``).
 
