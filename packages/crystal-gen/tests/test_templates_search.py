@@ -192,6 +192,19 @@ def test_a_request_without_a_composition_has_no_candidates(library: TemplateLibr
     assert TemplateSearch(library).find(request, 5) == []
 
 
+def test_more_elements_than_any_template_has(library: TemplateLibrary) -> None:
+    # A composition of eight elements ended in an error about shapes of arrays.
+    many = "Li:1a Na:1b K:1c Rb:1d Mg:1e Ca:1f Sr:1g Ba:1h"
+    requests = [
+        GenerationRequest(formula="LiNaKRbMgCaSrBa", z=1),
+        GenerationRequest(formula="LiNaKRbMgCaSrBa", z=1, space_group=2),
+        GenerationRequest.from_dict({"space_group": 2, "wyckoff": many}),
+    ]
+    search = TemplateSearch(library)
+    for request in requests:
+        assert search.find(request, 5, fallback=Level.COMPOSITION) == []
+
+
 def test_exclusions(library: TemplateLibrary) -> None:
     search = TemplateSearch(library)
     request = GenerationRequest.from_dict({"space_group": 225, "wyckoff": "Cs:4b I:4a"})

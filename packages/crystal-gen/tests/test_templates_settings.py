@@ -99,3 +99,17 @@ def test_the_changed_letters_are_those_that_a_search_may_find() -> None:
         found = find_orbits(change.apply(crystal).to_crystal())
         key, _ = canonical_labels(62, tuple(sorted(found.wyckoff_letters)))
         assert key == canonical_labels(62, tuple(sorted(crystal.wyckoff_letters)))[0]
+
+
+@pytest.mark.parametrize("number", [11, 47, 143, 166, 194, 216])
+def test_one_change_after_another_is_their_product(number: int) -> None:
+    crystal = general(number)
+    for first in setting_changes(number)[:12]:
+        for second in setting_changes(number)[:12]:
+            one = second.apply(first.apply(crystal)).to_crystal()
+            other = second.after(first).apply(crystal).to_crystal()
+            np.testing.assert_allclose(one.lattice, other.lattice, atol=1e-9)
+            off = one.frac_coords[:, None] - other.frac_coords
+            equal = (np.abs(off - np.rint(off)) < 1e-6).all(axis=2)
+            equal &= one.atomic_numbers[:, None] == other.atomic_numbers
+            assert equal.any(axis=1).all()

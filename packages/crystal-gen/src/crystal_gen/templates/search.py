@@ -199,7 +199,7 @@ class TemplateSearch:
             key, _ = canonical_labels(wish.space_group or 1, (wish.letters[0],))
             same = self._by_open_letters.get((wish.space_group or 1, key), np.arange(0))
             rows = rows[np.isin(rows, same)]
-        templates = self._by_count[rows, : len(wish.counts)]
+        templates = _first_columns(self._by_count[rows], len(wish.counts))
         sums = _distances(templates, wish.elements, np.array(wish.counts))
         return rows, sums, templates, np.broadcast_to(wish.elements, templates.shape)
 
@@ -210,7 +210,7 @@ class TemplateSearch:
         number = wish.space_group or 1
         key, orders = canonical_labels(number, tuple(wish.letters[kind] for kind in kinds))
         rows = self._by_letters.get((number, key), np.arange(0))
-        templates = self._by_letter[rows, : len(kinds)]
+        templates = _first_columns(self._by_letter[rows], len(kinds))
         # Several settings may give the same letters with the elements exchanged.
         ways = np.array([_sorted_within(key, [kinds[i] for i in order]) for order in orders])
         counts = np.array([[count_of[kind] for kind in way] for way in ways.tolist()])
@@ -238,6 +238,11 @@ class TemplateSearch:
     @cached_property
     def _rows_of_prototype(self) -> dict[str, list[int]]:
         return _places(self._prototypes)
+
+
+def _first_columns(table: IntArray, count: int) -> IntArray:
+    """Elements of templates, which are none if the table has fewer columns."""
+    return table[:, :count] if count <= table.shape[1] else np.empty((0, count), dtype=np.int64)
 
 
 def _distances(templates: IntArray, elements: IntArray, counts: IntArray) -> IntArray:
