@@ -9,8 +9,9 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from crystal_data import CrystalBatch
 from crystal_data.artifacts import PretrainedModel
+from crystal_data.field import Field
 from crystal_data.processes import global_mean, without_statistics
-from crystal_data.training import CrystalModule, MaskedMAE, OptimizerPlan, masked_loss
+from crystal_data.training import CrystalModule, OptimizerPlan, TargetErrors, masked_loss
 
 
 class TwoOptimizers(CrystalModule):
@@ -44,7 +45,7 @@ class TwoOptimizers(CrystalModule):
         return (self._target,)
 
     def new_metric(self):
-        return MaskedMAE(self.targets)
+        return TargetErrors([Field(self._target)])
 
     def epoch_metrics(self, measured):
         return measured | {"mae": measured[f"mae/{self._target}"]}

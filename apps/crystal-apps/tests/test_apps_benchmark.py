@@ -13,6 +13,7 @@ from rich.console import Console
 from crystal_apps.benchmark import results, show
 from crystal_apps.benchmark.collect import collect
 from crystal_apps.benchmark.command import main
+from crystal_apps.benchmark.convergence import validation_curve
 from crystal_apps.benchmark.gain import paired_gain
 from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
 from crystal_apps.pipeline.spec import PipelineError
@@ -103,6 +104,29 @@ def test_rows_have_means_spreads_and_gains(clone: Path) -> None:
         assert (gain.low, gain.estimate, gain.high) == pytest.approx((1 - SCALE[name],) * 3)
     assert found.seconds == 90
     assert table.unit == "eV"
+
+
+def test_of_similarities_the_largest_is_best(clone: Path) -> None:
+    (table,) = collect(find_benchmark(SMALL), finished(clone)).tables
+    means = {row.name: row.mean for row in table.rows}
+    assert table.best == min(means.values())
+    assert table.label == "test MAE, eV"
+    spec = replace(table.spec, metric="test/cosine/dos", baseline={})
+    table = replace(table, spec=spec, unit="1")
+    assert table.label == "test cosine"
+    header, rows = show.cells(table)
+    assert header[1] == "test cosine"
+    best = max(means, key=lambda name: means[name])
+    assert [row[0] for row in rows if row[1].startswith("**")] == [best]
+
+
+def test_similarities_converge_as_errors_do(tmp_path: Path) -> None:
+    values = [0.5, 0.7, 0.8, 0.85, 0.86, 0.87]
+    lines = [f"{epoch},{value},{1 - value}" for epoch, value in enumerate(values)]
+    text = "\n".join(["epoch,val/cosine/dos,val/mae/dos", *lines, ""])
+    (tmp_path / "metrics.csv").write_text(text)
+    ours, errors = (validation_curve(tmp_path, f"test/{m}/dos") for m in ("cosine", "mae"))
+    assert ours == pytest.approx(errors)
 
 
 def test_a_gain_rests_on_seeds_and_structures() -> None:

@@ -33,8 +33,8 @@ def write_run(folder: Path, error: float, *, num_rows: int = 50, elements: bool 
     ]
     curves += [(e, e * 9, 1 / (e + 1), 0.9 / (e + 1), 1 / (e + 1), 1 / (e + 1)) for e in range(6)]
     write_csv(folder / "metrics.csv", curves)
-    scale = {"mean": 0.0, "std": 1.0, "unit": "eV/atom"}
-    config = {"model": "CGCNN", "targets": {TARGET: scale}}
+    scale = {"mean": 0.0, "std": 1.0, "field": {"name": TARGET, "unit": "eV/atom"}}
+    config = {"class_name": "CGCNN", "targets": {TARGET: scale}}
     (folder / "artifact" / "config.json").write_text(json.dumps(config))
     metadata = {
         "versions": {"torch": "2.9.0"},

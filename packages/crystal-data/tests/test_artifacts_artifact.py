@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from crystal_data.artifacts import artifact as artifact_module
-from crystal_data.artifacts import registry
+from crystal_data.artifacts import formats
 from crystal_data.artifacts.artifact import (
     Artifact,
     ArtifactError,
@@ -21,6 +21,7 @@ from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.state_report import load_state_report
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError
+from crystal_data.field import Field
 from crystal_data.inference import Predictor
 from crystal_data.io.ase import to_ase
 from crystal_data.io.checked_json import with_checksum
@@ -33,7 +34,10 @@ from crystal_data.training.schedules import OneCycle, WarmupCosine
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
-    monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
+
+
+def load(folder):
+    return PretrainedModel.from_pretrained(folder, allow_package="crystal_toy")
 
 
 @pytest.fixture
@@ -44,7 +48,10 @@ def model():
     return ElementSum(hidden_size=5, num_outputs=2)
 
 
-SCALES = {"energy": TargetScale(-3.0, 2.0, "eV/atom"), "gap": TargetScale(1.0, 0.5, "eV")}
+SCALES = {
+    "energy": TargetScale(-3.0, 2.0, Field("energy", "eV/atom")),
+    "gap": TargetScale(1.0, 0.5, Field("gap", "eV")),
+}
 
 
 @pytest.fixture
@@ -71,14 +78,14 @@ def test_there_and_back(model, folder):
         "metadata.json",
         "README.md",
     }
-    loaded = type(model).from_pretrained(folder)
+    loaded = type(model).from_pretrained(folder, allow_package="crystal_toy")
     for name, values in model.state_dict().items():
         assert torch.equal(values, loaded.state_dict()[name])
-    assert type(PretrainedModel.from_pretrained(folder)) is type(model)
+    assert type(load(folder)) is type(model)
     config = json.loads((folder / "config.json").read_text())
     assert config["arguments"] == {"hidden_size": 5, "num_outputs": 2}
-    assert config["model"] == "ElementSum"
-    assert "." not in config["model"]
+    assert config["class_name"] == "ElementSum"
+    assert "." not in config["class_name"]
 
 
 def test_predictions_come_in_the_targets_units(model, folder):
@@ -86,7 +93,7 @@ def test_predictions_come_in_the_targets_units(model, folder):
         Crystal(4 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17]),
         Crystal(5 * np.eye(3), [[0, 0, 0]], [26]),
     ]
-    predictor = Predictor.from_pretrained(folder)
+    predictor = Predictor.from_pretrained(folder, allow_package="crystal_toy")
     assert predictor.targets == ("energy", "gap")
     assert predictor.units == {"energy": "eV/atom", "gap": "eV"}
     got = predictor.predict(crystals, batch_size=1)
@@ -103,7 +110,7 @@ def test_predictions_for_whatever_can_be_read(folder, tmp_path):
         Crystal(4 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17], "a"),
         Crystal(5 * np.eye(3), [[0, 0, 0]], [26], "b"),
     ]
-    predictor = Predictor.from_pretrained(folder)
+    predictor = Predictor.from_pretrained(folder, allow_package="crystal_toy")
     expected = predictor.predict(crystals)["gap"]
     place = tmp_path / "mine"
     place.mkdir()
@@ -137,34 +144,35 @@ def test_the_card_has_a_yaml_head_and_tables(folder):
 
 
 def test_an_unknown_name_is_refused(folder):
-    change(folder, model="ElementSums")
+    change(folder, class_name="ElementSums")
     with pytest.raises(ArtifactError, match="no model 'ElementSums'; did you mean 'ElementSum'"):
-        PretrainedModel.from_pretrained(folder)
+        load(folder)
 
 
-@pytest.mark.parametrize("package", ["os", "crystal_evil", "crystal_toy.model"])
+@pytest.mark.parametrize("package", ["os", "crystal_evil", "crystal_toy.model", ""])
 def test_only_our_packages_are_ever_imported(folder, package):
     change(folder, package=package)
     before = set(sys.modules)
     with pytest.raises(ArtifactError, match="nothing is imported"):
-        PretrainedModel.from_pretrained(folder)
+        load(folder)
     assert set(sys.modules) == before
 
 
 def test_the_future_is_refused(folder):
     change(folder, format_version=99)
-    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 2; upgrade crystal-toy"):
+    with pytest.raises(ArtifactError, match=r"format 99.*reads up to 3; upgrade crystal-toy"):
         Artifact.load(folder)
 
 
 def test_an_old_format_is_lifted_step_by_step(folder, monkeypatch):
-    monkeypatch.setattr(artifact_module, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(formats, "FORMAT_VERSION", 4)
     steps = {
         1: lambda config: config | {"targets": {}, "files": None},
-        2: lambda config: config | {"arguments": config["arguments"] | {"hidden_size": 7}},
+        2: formats.MIGRATIONS[2],
+        3: lambda config: config | {"arguments": config["arguments"] | {"hidden_size": 7}},
     }
-    change(folder, format_version=1)
-    monkeypatch.setattr(artifact_module, "MIGRATIONS", steps)
+    change(folder, format_version=1, model="ElementSum")
+    monkeypatch.setattr(formats, "MIGRATIONS", steps)
     loaded = Artifact.load(folder)
     assert loaded.targets == {}
     assert loaded.arguments["hidden_size"] == 7
@@ -195,13 +203,13 @@ def test_a_broken_part_is_named(folder, file, content):
 def test_weights_that_do_not_fit_are_refused(folder):
     change(folder, arguments={"hidden_size": 6, "num_outputs": 2})
     with pytest.raises(ArtifactError, match="cannot be built as saved"):
-        PretrainedModel.from_pretrained(folder)
+        load(folder)
 
 
 def test_other_graph_options_are_refused(folder):
     change(folder, graph_spec={"cutoff": 5.0})
     with pytest.raises(ArtifactError, match="predictions would be wrong"):
-        PretrainedModel.from_pretrained(folder)
+        load(folder)
 
 
 def test_a_class_that_no_registry_knows_is_not_saved(tmp_path, model):
@@ -254,7 +262,9 @@ def test_without_a_network_the_message_says_what_to_do(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(ArtifactError, match="copy the files model"):
+    with pytest.raises(
+        ArtifactError, match=r"copy config\.json and the files that it lists into a folder"
+    ):
         find_artifact("someone/model")
 
 

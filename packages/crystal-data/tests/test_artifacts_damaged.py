@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from crystal_data.artifacts import registry
-from crystal_data.artifacts.artifact import Artifact, ArtifactError, TargetScale, _sha256
+from crystal_data.artifacts.artifact import Artifact, ArtifactError, TargetScale
 from crystal_data.artifacts.pretrained import PretrainedModel
+from crystal_data.artifacts.verified_files import sha256
+from crystal_data.field import Field
 from crystal_data.inference import Ensemble
 from crystal_data.inference.ensemble import save_ensemble
 from crystal_data.io.checked_json import (
@@ -22,7 +23,7 @@ from crystal_data.io.checked_json import (
 )
 from crystal_data.io.own_files import DamagedFileError
 
-SCALE = {"mean": 1.0, "std": 0.5, "unit": "eV"}
+SCALE = TargetScale(1.0, 0.5, Field("gap", "eV")).to_dict()
 SPREAD = {"min": 0.0, "max": 3.0, "mean_absolute_deviation": 0.5, "num_labels": 3}
 DOMAIN = {"num_crystals": 3, "elements": ["H"], "max_atoms": 2, "targets": {"gap": SPREAD}}
 
@@ -30,7 +31,6 @@ DOMAIN = {"num_crystals": 3, "elements": ["H"], "max_atoms": 2, "targets": {"gap
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
-    monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
 
 
 @pytest.fixture
@@ -38,12 +38,20 @@ def folder(tmp_path):
     from crystal_toy.model import ElementSum
 
     torch.manual_seed(0)
-    targets = {"gap": TargetScale(**SCALE)}
+    targets = {"gap": TargetScale.from_dict("gap", SCALE)}
     metadata = {"training": DOMAIN, "data": {"source": "mp_20"}, "metrics": {"test/mae": 0.1}}
     return ElementSum(4).save_pretrained(tmp_path / "toy", targets=targets, metadata=metadata)
 
 
-def rewrite(folder, weights=None, *, version=2, **changes):
+def load_model(folder):
+    return PretrainedModel.from_pretrained(folder, allow_package="crystal_toy")
+
+
+def load_ensemble(folder):
+    return Ensemble.load(folder, allow_package="crystal_toy")
+
+
+def rewrite(folder, weights=None, *, version=3, **changes):
     """Writes an artifact anew whose hashes are right, as one who means harm would."""
     if isinstance(weights, bytes):
         (folder / "model.safetensors").write_bytes(weights)
@@ -51,13 +59,25 @@ def rewrite(folder, weights=None, *, version=2, **changes):
         save_file(weights, folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text()) | changes
     names = ("model.safetensors", "metadata.json")
-    hashes = {name: _sha256((folder / name).read_bytes()) for name in names}
+    hashes = {name: sha256((folder / name).read_bytes()) for name in names}
     config |= {"format_version": version, "files": changes.get("files", hashes)}
     del config["sha256"]
+    if version < 3:
+        config["model"] = config.pop("class_name")
+        del config["kind"], config["base"]
     if version == 1:
         del config["files"]
+    if version < 3 and isinstance(config["targets"], dict):
+        config["targets"] = {name: with_unit(one) for name, one in config["targets"].items()}
     text = json.dumps(with_checksum(config) if version > 1 else config)
     (folder / "config.json").write_text(text)
+
+
+def with_unit(scale):
+    """A scale as formats 1 and 2 had it."""
+    if not isinstance(scale, dict) or "field" not in scale:
+        return scale
+    return {"mean": scale["mean"], "std": scale["std"], "unit": scale["field"]["unit"]}
 
 
 def refused(load, folder, match="artifact|toy|Toy|ElementSum"):
@@ -95,12 +115,13 @@ def test_no_flipped_bit_is_loaded(folder, name):
 
 def test_no_flipped_bit_of_an_ensemble_is_loaded(folder, tmp_path):
     place = save_ensemble(tmp_path / "both", [folder, folder], {"gap": 1.5})
+    assert load_ensemble(place).scale == {"gap": 1.5}
     draw, path = random.Random(0), place / "ensemble.json"
     whole = path.read_bytes()
     for _ in range(100):
         path.write_bytes(flipped(whole, draw))
         try:
-            loaded = Ensemble.load(place)
+            loaded = load_ensemble(place)
         except ArtifactError:
             continue
         assert loaded.scale == {"gap": 1.5}
@@ -125,17 +146,17 @@ def test_an_ensemble_that_means_nothing_is_refused(folder, tmp_path, content, ma
     whole = json.loads((place / "ensemble.json").read_text())
     del whole["sha256"]
     (place / "ensemble.json").write_text(json.dumps(with_checksum(whole | content)))
-    refused(Ensemble.load, place, match)
+    refused(load_ensemble, place, match)
 
 
 def test_an_ensemble_of_format_1_loads(folder, tmp_path):
     place = save_ensemble(tmp_path / "both", [folder, folder], {"gap": 1.5})
     first = {"format_version": 1, "members": ["member-1", "member-2"], "scale": {"gap": 1.25}}
     (place / "ensemble.json").write_text(json.dumps(first))
-    assert Ensemble.load(place).scale == {"gap": 1.25}
+    assert load_ensemble(place).scale == {"gap": 1.25}
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(folder, version, value):
     weights = load_file(folder / "model.safetensors")
@@ -154,7 +175,7 @@ def test_weights_that_are_not_finite_are_not_written(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["toy"]
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -162,8 +183,7 @@ def test_weights_that_are_not_finite_are_not_written(folder):
           for std in (0, 0.0, -1.0, 1e-60, 1e60, float("nan"), float("inf"), "1", None, True)),
         {"targets": {"gap": SCALE | {"mean": float("nan")}}},
         {"targets": {"gap": SCALE | {"mean": [1.0]}}},
-        {"targets": {"gap": SCALE | {"unit": 3}}},
-        {"targets": {"gap": SCALE | {"scale": 1.0}}},
+        {"targets": {"gap": SCALE | {"field": SCALE["field"] | {"unit": 3}}}},
         {"targets": {"gap": 3}},
         {"targets": ["gap"]},
         {"targets": {"gap": {}}},
@@ -180,7 +200,7 @@ def test_weights_that_are_not_finite_are_not_written(folder):
         {"untrained": ["head.bias"]},
         {"package": 3},
         {"package": None},
-        {"model": ["ElementSum"]},
+        {"class_name": ["ElementSum"]},
         {"format_version": "1"},
         {"format_version": True},
         {"format_version": 0},
@@ -192,6 +212,34 @@ def test_a_wrong_type_or_scale_is_refused(folder, changes, version):
     if "format_version" in changes:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | changes))
+    refused(load_model, folder)
+
+
+SPECTRUM = Field("gap", shape=(2,)).to_dict()
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        SCALE | {"unit": "eV"},
+        SCALE | {"scale": 1.0},
+        SCALE | {"field": None},
+        SCALE | {"field": SCALE["field"] | {"shape": 2}},
+        SCALE | {"field": SCALE["field"] | {"shape": [0]}},
+        SCALE | {"field": SCALE["field"] | {"turns_as": "vector"}},
+        SCALE | {"field": SCALE["field"] | {"per": "bond"}},
+        SCALE | {"field": SCALE["field"] | {"name": "band_gap"}},
+        SCALE | {"field": SPECTRUM},
+        SCALE | {"field": SPECTRUM, "mean": [1.0]},
+        SCALE | {"field": SPECTRUM, "mean": [1.0, float("nan")]},
+        SCALE | {"field": SPECTRUM, "mean": [1.0, "2"]},
+        SCALE | {"field": SPECTRUM, "mean": [[1.0, 2.0]]},
+        SCALE | {"field": SPECTRUM, "mean": "12"},
+    ],
+    ids=str,
+)
+def test_a_wrong_field_is_refused(folder, scale):
+    rewrite(folder, targets={"gap": scale})
     refused(PretrainedModel.from_pretrained, folder)
 
 
@@ -230,7 +278,7 @@ def test_metadata_that_cannot_be_shown_are_refused(folder, metadata):
 def test_a_size_that_the_weights_do_not_have_is_refused_before_it_is_made(folder, arguments):
     rewrite(folder, arguments=arguments)
     match = r"toy: ElementSum cannot be built as saved: (argument|its arguments ask)"
-    refused(PretrainedModel.from_pretrained, folder, match)
+    refused(load_model, folder, match)
 
 
 @pytest.mark.parametrize("files", [{}, {"model.safetensors": 3}, [], "x", {"../x": "0"}, None])
@@ -242,8 +290,8 @@ def test_hashes_that_are_missing_are_refused(folder, files):
 def test_a_further_file_is_checked_as_well(folder):
     (folder / "more.json").write_text("[1]")
     hashes = json.loads((folder / "config.json").read_text())["files"]
-    rewrite(folder, files=hashes | {"more.json": _sha256(b"[1]")})
-    Artifact.load(folder)
+    rewrite(folder, files=hashes | {"more.json": sha256(b"[1]")})
+    assert Artifact.load(folder).file("more.json") == b"[1]"
     (folder / "more.json").write_text("[2]")
     refused(Artifact.load, folder, r"more\.json: its sha256")
 
@@ -275,7 +323,7 @@ HUGE = {"a": {"dtype": "F32", "shape": [1 << 40, 1 << 20], "data_offsets": [0, 1
 )
 def test_weights_whose_header_lies_are_refused(folder, weights):
     rewrite(folder, weights)
-    refused(PretrainedModel.from_pretrained, folder)
+    refused(load_model, folder)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes are others there")

@@ -17,6 +17,8 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.geometry import edge_vectors
 from crystal_data.graphs.line_graph import bond_cosines, line_graph_index
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.store import CrystalStore
+from crystal_data.testing import random_crystals
 
 WITH_ANGLES = GraphSpec(max_neighbors=6, line_graph=True)
 
@@ -83,6 +85,8 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.store import CrystalStore
+from crystal_data.testing import random_crystals
 batch = CrystalBatch.from_crystals([Crystal(4 * np.eye(3), [[0, 0, 0]], [6])])
 batch.with_edges(GraphSpec()).float32().to("cpu")
 print("torch_geometric" in sys.modules)
@@ -315,3 +319,25 @@ def test_cosines_of_a_square_lattice():
     cosines = bond_cosines(vectors(batch), batch.line_graph_index)
     # Each of 4 bonds meets itself continued (180°), its way back (0°) and two at right angles.
     assert sorted(cosines.round().tolist()) == [-1.0] * 4 + [0.0] * 8 + [1.0] * 4
+
+
+def test_fields_of_targets_survive_pyg_and_crystals():
+    from torch_geometric.data import Batch
+
+    crystals = random_crystals(3, seed=1)
+    forces = [np.full((one.num_atoms, 3), float(row)) for row, one in enumerate(crystals)]
+    store = CrystalStore.from_crystals(
+        crystals,
+        properties={"forces": forces, "gap": [1.0, None, 3.0]},
+        turns_as={"forces": "vector"},
+    )
+    batch = store.batch([2, 0, 1], ["forces", "gap"])
+    back = CrystalBatch.from_pyg(batch.to_pyg())
+    assert back.fields == batch.fields == {n: store.field(n) for n in ("forces", "gap")}
+    parts = [store.batch([row], ["forces", "gap"]) for row in (2, 0, 1)]
+    joined = CrystalBatch.from_pyg(Batch.from_data_list([one.to_pyg() for one in parts]))
+    assert joined.fields == batch.fields
+    torch.testing.assert_close(joined.targets["forces"], batch.targets["forces"])
+    for one, row in zip(batch.to_crystals(), (2, 0, 1), strict=True):
+        np.testing.assert_array_equal(one.properties["forces"], forces[row])
+        assert ("gap" in one.properties) == (row != 1)

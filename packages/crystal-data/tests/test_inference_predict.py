@@ -10,6 +10,7 @@ import torch
 from crystal_data import Crystal, CrystalBatch
 from crystal_data.artifacts import TargetScale
 from crystal_data.errors import Reason
+from crystal_data.field import Field
 from crystal_data.inference import Predictor, predict_source
 from crystal_data.io.cif import to_cif
 from crystal_data.sources import PathsSource
@@ -19,7 +20,10 @@ from crystal_data.transforms import TargetNormalizer
 sys.path.insert(0, str(Path(__file__).parent / "toy"))
 from crystal_toy.model import ElementSum
 
-SCALES = {"energy": TargetScale(-3.0, 2.0, "eV/atom"), "gap": TargetScale(1.0, 0.5, "eV")}
+SCALES = {
+    "energy": TargetScale(-3.0, 2.0, Field("energy", "eV/atom")),
+    "gap": TargetScale(1.0, 0.5, Field("gap", "eV")),
+}
 
 
 class SomeElements(ElementSum):
@@ -80,7 +84,7 @@ def test_processes_give_the_same_bits(source):
 def test_scales_are_those_of_the_normalizer():
     ours = predictor()
     crystals = random_crystals(4, seed=0)
-    normalizer = TargetNormalizer(tuple(SCALES))
+    normalizer = TargetNormalizer([scale.field for scale in SCALES.values()])
     normalizer.mean.copy_(torch.tensor([-3.0, 1.0]))
     normalizer.std.copy_(torch.tensor([2.0, 0.5]))
     with torch.no_grad():

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from crystal_data.crystal import Crystal
+from crystal_data.field import Field
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.record import Record
@@ -177,7 +178,7 @@ def test_train_targets_and_info(tmp_path):
     assert (info["source"], info["unlabelled"], info["excluded"]) == ("forty", 8, 0)
     assert info["fingerprint"] == Crystals().fingerprint()
     assert data.metadata == info
-    assert data.units == {"energy": "eV/atom"}
+    assert data.fields == {"energy": Field("energy", "eV/atom")}
     assert data.sample_ids("test").tolist() == data.store.rows_of("test").tolist()
     assert data.sample_ids("predict").tolist() == list(range(40))
 

@@ -1,5 +1,6 @@
 """The folder of a run: its places, and what is read from them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,24 @@ def test_counts_of_the_tables_about_data(tmp_path):
     assert run.num_excluded() == 1
     # Tables about what was predicted lie elsewhere, so that these stay.
     assert run.predicted_data_tables.rejected != run.data_tables.rejected
+
+
+@pytest.mark.parametrize("format_version", [1, 2])
+def test_an_artifact_of_a_past_format_reads_as_one_of_the_present(tmp_path, format_version):
+    run = RunFolder(tmp_path)
+    run.artifact.mkdir()
+    old = {"format_version": format_version, "model": "CGCNN", "targets": {}}
+    (run.artifact / "config.json").write_text(json.dumps(old))
+    assert run.artifact_config()["class_name"] == "CGCNN"
+    assert run.artifact_config()["kind"] == "model"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"targets": 3}, {"format_version": 2}, {"format_version": "2"}, {"format_version": 9}],
+)
+def test_an_artifact_that_is_not_complete_is_read_as_it_is(tmp_path, config):
+    run = RunFolder(tmp_path)
+    run.artifact.mkdir()
+    (run.artifact / "config.json").write_text(json.dumps(config))
+    assert run.artifact_config() == config

@@ -93,7 +93,7 @@ def test_columns_hold_what_the_source_says(tmp_path):
     about = store.metadata
     assert about["source"] == source.name
     assert about["fingerprint"] == "1"
-    assert about["units"] == source.units
+    assert store.units == source.units
     assert about["rejected"] == 0
     assert about["counts"]["crystals"] == 7
     assert about["options"] == ReadOptions().as_dict()

@@ -196,8 +196,8 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(StoreError, match=r"frac_coords.npy: is missing"):
         CrystalStore.open(folder)
     manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format_version": 2', '"format_version": 9'))
-    with pytest.raises(StoreError, match="format 9, this crystal-data reads format 2"):
+    manifest.write_text(manifest.read_text().replace('"format_version": 3', '"format_version": 9'))
+    with pytest.raises(StoreError, match="format 9, this crystal-data reads format 3"):
         CrystalStore.open(folder)
     with pytest.raises(StoreError, match="no manifest"):
         CrystalStore.open(tmp_path)

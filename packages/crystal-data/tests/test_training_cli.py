@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import sys
 from functools import partial
@@ -14,7 +15,6 @@ import pytest
 import torch
 import yaml
 
-from crystal_data.artifacts import registry
 from crystal_data.cli.lazy import Command, dispatch
 from crystal_data.crystal import Crystal
 from crystal_data.inference import Predictor
@@ -52,7 +52,6 @@ CONFIG = {
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
-    monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
     monkeypatch.setattr(sys, "argv", ["crystal"])
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.chdir(tmp_path)
@@ -491,7 +490,7 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
         assert main([command, "--config", "own.yaml", *own]) == 1
         assert "bad (unlabelled/bad.cif)" in capsys.readouterr().err
     assert main(["predict", "--config", "own.yaml", *own, "--data.on_invalid", "error"]) == 1
-    predictor = Predictor.from_pretrained(run / "artifact")
+    predictor = Predictor.from_pretrained(run / "artifact", allow_package="crystal_toy")
     crystals = read_crystals("unlabelled").crystals
     by_name = dict(
         zip([c.identifier for c in crystals], predictor.predict(crystals)["target"], strict=True)
@@ -516,10 +515,16 @@ def test_a_mistake_in_the_data_is_one_line(arguments, message, monkeypatch, caps
     assert message in one_error(capsys)
 
 
-def test_a_model_without_a_registry_trains_all_the_same(monkeypatch, capsys):
-    monkeypatch.setattr(registry, "PACKAGES", ())
+def test_a_model_without_a_registry_trains_all_the_same(workplace, monkeypatch, capsys):
+    # The package as it is, without the distribution that announces it.
+    toy = Path(__file__).parent / "toy" / "crystal_toy"
+    shutil.copytree(toy, workplace / "bare" / "crystal_toy")
+    monkeypatch.syspath_prepend(str(workplace / "bare"))
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(toy.parent)])
     assert main(["fit", "--config", "toy.yaml", "--trainer.max_epochs", "1"]) == 0
-    assert "no artifact: 'crystal_toy' is not one of" in capsys.readouterr().out
+    assert (
+        "no artifact: crystal_toy announces no models; put crystal_toy =" in capsys.readouterr().out
+    )
     assert Path("runs/toy/001/results.json").is_file()
 
 

@@ -12,7 +12,6 @@ import yaml
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from crystal_data.artifacts import registry
 from crystal_data.run_folder import RunFolder
 from crystal_data.training.callbacks import ArtifactExport
 from crystal_data.training.checkpoints import AtomicCheckpointIO, LastCheckpoint
@@ -69,7 +68,6 @@ class Ended(BaseException):
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toy"))
-    monkeypatch.setattr(registry, "PACKAGES", (*registry.PACKAGES, "crystal_toy"))
     monkeypatch.setattr(sys, "argv", ["crystal"])
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from crystal_data.field import Field
 from crystal_data.transforms.normalize import TargetNormalizer
+
+
+def numbers(*names):
+    return [Field(name) for name in names]
 
 
 def test_fit_ignores_missing_labels():
     train = {"gap": np.array([1.0, np.nan, 3.0]), "other": np.array([np.nan] * 3)}
-    scale = TargetNormalizer(("gap",)).fit(train)
+    scale = TargetNormalizer(numbers("gap")).fit(train)
     assert scale.mean.item() == 2.0
     assert scale.std.item() == 1.0
     values = torch.tensor([[1.0], [float("nan")], [5.0]])
@@ -21,7 +26,7 @@ def test_fit_ignores_missing_labels():
 def test_there_and_back():
     rng = np.random.default_rng(0)
     train = {"a": rng.normal(5, 3, 100), "b": rng.normal(-2, 0.1, 100)}
-    scale = TargetNormalizer(("b", "a")).fit(train)
+    scale = TargetNormalizer(numbers("b", "a")).fit(train)
     values = torch.tensor(np.stack([train["b"], train["a"]], axis=1), dtype=torch.float32)
     scaled = scale.normalize(values)
     torch.testing.assert_close(scaled.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
@@ -31,14 +36,14 @@ def test_there_and_back():
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
 def test_a_constant_target_stays_finite(value):
-    scale = TargetNormalizer(("x",)).fit({"x": np.full(7, value)})
+    scale = TargetNormalizer(numbers("x")).fit({"x": np.full(7, value)})
     assert scale.std.item() == 1.0
     assert scale.normalize(torch.tensor([[value]])).item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_state_keeps_the_statistics():
-    fitted = TargetNormalizer(("x",)).fit({"x": np.array([1.0, 5.0])})
-    loaded = TargetNormalizer(("x",))
+    fitted = TargetNormalizer(numbers("x")).fit({"x": np.array([1.0, 5.0])})
+    loaded = TargetNormalizer(numbers("x"))
     loaded.load_state_dict(fitted.state_dict())
     assert loaded.mean.item() == 3.0
     assert loaded.std.item() == 2.0
@@ -46,6 +51,6 @@ def test_the_state_keeps_the_statistics():
 
 def test_targets_without_labels_are_refused():
     with pytest.raises(ValueError, match=r"no target 'gapp'.*gap"):
-        TargetNormalizer(("gapp",)).fit({"gap": np.ones(3)})
+        TargetNormalizer(numbers("gapp")).fit({"gap": np.ones(3)})
     with pytest.raises(ValueError, match="no label"):
-        TargetNormalizer(("gap",)).fit({"gap": np.full(3, np.nan)})
+        TargetNormalizer(numbers("gap")).fit({"gap": np.full(3, np.nan)})

@@ -49,7 +49,7 @@ def ship_table(run: Path, name: str) -> Path:
     """Writes the element table of a run's model, and its section of the tables' card."""
     table = load_table(run)
     artifact = Artifact.load(run)
-    metadata = {**table.metadata, "origin": _origin(artifact.model, artifact.metadata)}
+    metadata = {**table.metadata, "origin": _origin(artifact.class_name, artifact.metadata)}
     named = ElementTable(name, table.atomic_numbers, table.vectors, metadata)
     path = PRETRAINED / "tables" / f"{name.replace(':', '-')}.safetensors"
     save_table(named, path)

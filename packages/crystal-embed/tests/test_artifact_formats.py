@@ -14,12 +14,13 @@ from crystal_data.io.checked_json import with_checksum
 from crystal_embed.shipped import SHIPPED
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
+PAST = sorted(ARTIFACTS.glob("format-*"))
 ROCK_SALT = Crystal(
     2.8 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17]
 )
 
 
-@pytest.mark.parametrize("folder", sorted(ARTIFACTS.glob("format-*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", PAST, ids=lambda path: path.name)
 def test_a_past_format_predicts_as_it_did(folder):
     predictor = Predictor.from_pretrained(folder)
     assert predictor.predict([ROCK_SALT])["energy"] == pytest.approx([-2.77156925], rel=1e-6)
@@ -27,12 +28,23 @@ def test_a_past_format_predicts_as_it_did(folder):
     assert predictor.metadata["metrics"] == {"test/mae": 0.125}
 
 
-def test_a_past_format_is_saved_in_the_present_one(tmp_path):
-    Artifact.load(ARTIFACTS / "format-1").save(tmp_path / "new")
+def test_all_formats_predict_the_same_bits(tmp_path):
+    """The stored artifacts hold the same model, each in the format of its time."""
+    folders = [*PAST, Artifact.load(ARTIFACTS / "format-1").save(tmp_path / "new")]
+    first, *others = (Predictor.from_pretrained(folder) for folder in folders)
+    assert len(others) == 2
+    expected = first.predict([ROCK_SALT])["energy"]
+    for other in others:
+        np.testing.assert_array_equal(other.predict([ROCK_SALT])["energy"], expected)
+
+
+@pytest.mark.parametrize("past", PAST, ids=lambda path: path.name)
+def test_a_past_format_is_saved_in_the_present_one(tmp_path, past):
+    Artifact.load(past).save(tmp_path / "new")
     config = json.loads((tmp_path / "new" / "config.json").read_text())
-    assert config["format_version"] == 2
+    assert config["format_version"] == 3
     assert set(config["files"]) == {"model.safetensors", "metadata.json"}
-    old, new = (Artifact.load(path) for path in (ARTIFACTS / "format-1", tmp_path / "new"))
+    old, new = (Artifact.load(path) for path in (past, tmp_path / "new"))
     assert old.config() == new.config()
     assert old.metadata == new.metadata
 
@@ -79,6 +91,6 @@ def test_what_ships_is_in_the_present_format():
     assert SHIPPED.artifacts()
     for folder in SHIPPED.artifacts().values():
         config = json.loads((folder / "config.json").read_text())
-        assert config["format_version"] == 2
+        assert config["format_version"] == 3
         assert config == with_checksum({k: v for k, v in config.items() if k != "sha256"})
         assert "files" in config

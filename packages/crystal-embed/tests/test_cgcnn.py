@@ -135,10 +135,10 @@ def test_artifact_needs_no_table_file(tmp_path):
 
 
 def test_an_artifact_of_unknown_name_is_refused(tmp_path):
-    replace(CGCNN().to_artifact(), model="CGCN").save(tmp_path / "artifact")
+    replace(CGCNN().to_artifact(), class_name="CGCN").save(tmp_path / "artifact")
     with pytest.raises(ArtifactError, match="did you mean 'CGCNN'"):
         CGCNN.from_pretrained(tmp_path / "artifact")
-    assert Artifact.load(tmp_path / "artifact").model == "CGCN"
+    assert Artifact.load(tmp_path / "artifact").class_name == "CGCN"
 
 
 def test_element_table_is_what_enters_the_convolutions(tmp_path):

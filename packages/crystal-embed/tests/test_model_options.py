@@ -80,7 +80,7 @@ def test_fit(element_table, place, capsys):
     expected = load_table(element_table)
     assert embedding.name == expected.name
     np.testing.assert_array_equal(embedding.vectors.detach().numpy(), expected.vectors)
-    assert json.loads(Path("run/artifact/config.json").read_text())["model"] == "CGCNN"
+    assert json.loads(Path("run/artifact/config.json").read_text())["class_name"] == "CGCNN"
 
 
 @pytest.mark.parametrize("element_table", ["no.csv", "atom_int", "no/such/folder"])

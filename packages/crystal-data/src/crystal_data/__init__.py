@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crystal_data.errors import InvalidCrystalError as InvalidCrystalError
     from crystal_data.errors import Reason as Reason
     from crystal_data.errors import Rejection as Rejection
+    from crystal_data.field import Field as Field
     from crystal_data.graphs.batch import CrystalBatch as CrystalBatch
     from crystal_data.graphs.neighbors import neighbor_list as neighbor_list
     from crystal_data.graphs.spec import GraphSpec as GraphSpec
@@ -66,6 +67,7 @@ _EXPORTS = {
     "CrystalSource": "crystal_data.sources.base",
     "CrystalStore": "crystal_data.store.store",
     "EvaluationSet": "crystal_data.splits.exclusion",
+    "Field": "crystal_data.field",
     "FolderSource": "crystal_data.sources.folder",
     "GraphSpec": "crystal_data.graphs.spec",
     "IdSplit": "crystal_data.splits.split",

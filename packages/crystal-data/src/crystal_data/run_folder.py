@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.artifacts.files import ARTIFACT, CONFIG, METADATA
+from crystal_data.artifacts.formats import lifted
 from crystal_data.errors import CrystalError
 from crystal_data.io.files import csv_text, remove_unfinished, write_text
 from crystal_data.io.own_files import (
@@ -175,6 +176,8 @@ class RunFolder:
     def predictions(self, split: str) -> dict[str, TargetPredictions]:
         """Target to its predictions; a table of one target does not name it, so its key is empty.
 
+        Spectra, vectors, tensors and values of atoms, whose cells are lists, are passed over.
+
         Args:
             split: ``test`` or ``predict``.
         """
@@ -184,7 +187,7 @@ class RunFolder:
         found = {}
         for column in rows[0] if rows else ():
             name, colon, last = column.rpartition(":")
-            if last != _PREDICTION:
+            if last != _PREDICTION or any(row[column].startswith("[") for row in rows):
                 continue
             label = f"{name}{colon}{_TARGET}"
             found[name] = TargetPredictions(
@@ -207,8 +210,12 @@ class RunFolder:
         return len(_rows(self.data_tables.excluded))
 
     def artifact_config(self) -> dict[str, Any]:
-        """Content of the artifact's ``config.json``."""
-        return _mapping(self.artifact / CONFIG)
+        """Content of the artifact's ``config.json``, in the present format."""
+        config = _mapping(self.artifact / CONFIG)
+        try:
+            return lifted(config)
+        except (KeyError, TypeError, AttributeError):
+            return config  # not complete; whoever loads the artifact is told
 
     def artifact_metadata(self) -> dict[str, Any]:
         """Content of the artifact's ``metadata.json``."""

@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from crystal_data.inference import Ensemble, Predictor
 
 _FOLDER = Path(__file__).parent / "pretrained"
-SHIPPED = ShippedModels(
-    "crystal-embed", _FOLDER, default=("cgcnn-formation-energy", "cgcnn-band-gap")
-)
 
 
 def shipped_tables() -> dict[str, Path]:
@@ -20,12 +17,22 @@ def shipped_tables() -> dict[str, Path]:
     return {path.stem.replace("-", ":", 1): path for path in files}
 
 
-def load(name_or_folder: str | Path) -> "Predictor | Ensemble":
+SHIPPED = ShippedModels(
+    "crystal-embed",
+    _FOLDER,
+    default=("cgcnn-formation-energy", "cgcnn-band-gap"),
+    others=lambda: dict.fromkeys(shipped_tables(), "an element table"),
+)
+
+
+def load(name_or_folder: str | Path, *, allow_package: str | None = None) -> "Predictor | Ensemble":
     """A trained model that predicts.
 
     Args:
         name_or_folder: A name that ``crystal-embed models`` lists, the folder of an artifact, of a
             run or of an ensemble, or ``owner/name`` on the hub.
+        allow_package: Import name of a package outside ours whose model may be loaded; its code
+            runs.
 
     Returns:
         Both have ``predict(structures)``.
@@ -33,4 +40,4 @@ def load(name_or_folder: str | Path) -> "Predictor | Ensemble":
     Raises:
         InvalidArgumentError: If there is no such model, or it predicts no property.
     """
-    return SHIPPED.load(name_or_folder)
+    return SHIPPED.load(name_or_folder, allow_package=allow_package)

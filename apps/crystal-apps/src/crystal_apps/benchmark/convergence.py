@@ -39,16 +39,23 @@ def late_drop(curve: Sequence[float]) -> float | None:
 
 
 def validation_curve(run: Path, metric: str) -> list[float]:
-    """Values of a metric's validation counterpart over the epochs of a run.
+    """Errors by a metric's validation counterpart over the epochs of a run.
 
     Args:
         run: Folder of the run.
         metric: Such as ``test/mae/band_gap``, which has ``val/mae/band_gap`` beside it.
 
     Returns:
-        Nothing if the run did not train, or without validation.
+        Nothing if the run did not train, or without validation. Of similarities it is 1 less the
+        value, which falls as an error does.
     """
     files = RunFolder(run)
     column = f"val/{metric.partition('/')[2]}"
     cells = [row[column] for row in files.metrics() if row.get(column)]
-    return [read_number(files.metrics_file, column, cell) for cell in cells]
+    values = [read_number(files.metrics_file, column, cell) for cell in cells]
+    return [1 - value for value in values] if is_similarity(metric) else values
+
+
+def is_similarity(metric: str) -> bool:
+    """Whether larger values of a metric are better, such as of ``test/cosine/phonon_dos``."""
+    return metric.split("/")[1] == "cosine"

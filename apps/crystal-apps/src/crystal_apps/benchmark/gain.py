@@ -30,7 +30,7 @@ def _read_errors(run: RunFolder, target: str) -> dict[str, float]:
         return {}
     table, path = tables.get(target, tables.get("")), run.predictions_file("test")
     if table is None:
-        raise DamagedFileError(path, f"it has no predictions of {target}")
+        raise DamagedFileError(path, f"it has no numbers that are predictions of {target}")
     if table.target is None:
         raise DamagedFileError(path, f"it has no labels of {target}")
     is_labelled = ~np.isnan(table.target)

@@ -7,6 +7,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+from crystal_apps.benchmark.convergence import is_similarity
 from crystal_apps.benchmark.spec import TableSpec
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_data.io import DamagedFileError, read_json, write_text
@@ -66,7 +67,14 @@ class ResultTable:
         """What is measured, with its unit if it has one."""
         split, metric = next(iter(self.spec.metrics.values())).split("/")[:2]
         name = "MAE" if metric == "mae" else metric.replace("_", " ")
-        return f"{split} {name}, {self.unit}" if self.unit else f"{split} {name}"
+        return f"{split} {name}" if self.unit in ("", "1") else f"{split} {name}, {self.unit}"
+
+    @property
+    def best(self) -> float | None:
+        """The best mean of the rows that have converged; the largest of similarities."""
+        means = [row.mean for row in self.rows if not row.unconverged]
+        choose = max if is_similarity(next(iter(self.spec.metrics.values()))) else min
+        return choose(means, default=None)
 
     def baseline(self, row: Row) -> Row | None:
         """The row that a row's gain is over; None if there is none, or it is that row."""

@@ -52,8 +52,7 @@ def cells(table: ResultTable) -> tuple[list[str], list[list[str]]]:
     """Header and rows of one table as text."""
     axes = list(table.rows[0].variant)
     comparable = len(table.spec.metrics) == 1 < len(table.rows)
-    rested = [row.mean for row in table.rows if not row.unconverged]
-    best = min(rested, default=None) if comparable else None
+    best = table.best if comparable else None
     baseline = "/".join(table.spec.baseline.values())
     header = [*axes, table.label, "seeds"]
     header += [f"gain over {baseline} (95 %)"] if baseline else []

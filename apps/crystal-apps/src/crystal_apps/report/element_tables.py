@@ -26,7 +26,7 @@ def element_table(run: Run) -> "ElementTable | None":
     """
     files = RunFolder(run.folder)
     has_file = files.elements_file.is_file()
-    if not has_file and run.artifact.get("model") not in _EMBEDDERS:
+    if not has_file and run.artifact.get("class_name") not in _EMBEDDERS:
         return None
     # Only now, because the models behind it take seconds to import.
     from crystal_embed import load_table

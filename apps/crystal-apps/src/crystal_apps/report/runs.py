@@ -116,7 +116,8 @@ class Run:
 
     def unit(self, target: str) -> str:
         """Unit of a target, from the artifact; empty if unknown."""
-        return str(_mapping(_mapping(self.artifact.get("targets")).get(target)).get("unit", ""))
+        scale = _mapping(_mapping(self.artifact.get("targets")).get(target))
+        return str(_mapping(scale.get("field")).get("unit", ""))
 
 
 def read_run(folder: str | Path) -> Run:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from crystal_data.artifacts.artifact import Artifact as Artifact
     from crystal_data.artifacts.artifact import TargetScale as TargetScale
     from crystal_data.artifacts.files import artifact_files as artifact_files
+    from crystal_data.artifacts.kinds import ArtifactKind as ArtifactKind
+    from crystal_data.artifacts.kinds import BaseModel as BaseModel
     from crystal_data.artifacts.pretrained import PretrainedModel as PretrainedModel
     from crystal_data.artifacts.registry import ArtifactError as ArtifactError
     from crystal_data.artifacts.registry import ModelRegistry as ModelRegistry
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Artifact": "crystal_data.artifacts.artifact",
     "ArtifactError": "crystal_data.artifacts.registry",
+    "ArtifactKind": "crystal_data.artifacts.kinds",
+    "BaseModel": "crystal_data.artifacts.kinds",
     "ModelRegistry": "crystal_data.artifacts.registry",
     "PretrainedModel": "crystal_data.artifacts.pretrained",
     "StateReport": "crystal_data.artifacts.state_report",

@@ -3,27 +3,37 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crystal_data.field import Field
 
-def model_card(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+
+def model_card(
+    config: Mapping[str, Any], metadata: Mapping[str, Any], files: Sequence[str] = ()
+) -> str:
     """The text of ``README.md``: a YAML head that the hub reads, then tables.
 
     Args:
         config: Content of ``config.json``.
         metadata: Content of ``metadata.json``.
+        files: Names of the extra files.
     """
     import yaml  # which reading an artifact does without
 
     package = str(config["package"]).replace("_", "-")
+    kind, base = str(config["kind"]).replace("_", "-"), config["base"]
+    tags = ["crystals", "materials-science", str(config["class_name"]).lower()]
     head = {
         "library_name": package,
-        "tags": ["crystals", "materials-science", str(config["model"]).lower()],
+        "tags": tags if kind == "model" else [*tags, kind],
+        **({} if base is None else {"base_model": base["id"]}),
     }
     sections = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# {config['model']}",
+        f"# {config['class_name']}",
         _usage(config),
         _targets(config["targets"]),
         _untrained(config["untrained"]),
+        _table("Base model", base or {}),
+        _files(files),
         _table("Graph", config["graph_spec"] or {}),
         _table("Data", metadata.get("data", {})),
         _training(metadata.get("training", {}), config["targets"]),
@@ -72,9 +82,10 @@ def _usage(config: Mapping[str, Any]) -> str:
             "predictor.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
         )
     else:
+        variable = str(config["kind"]).rpartition("_")[2]  # model, adapter, table, library
         code = (
-            f"from {config['package']} import {config['model']}\n\n"
-            f"model = {config['model']}.from_pretrained(FOLDER)"
+            f"from {config['package']} import {config['class_name']}\n\n"
+            f"{variable} = {config['class_name']}.from_pretrained(FOLDER)"
         )
     return f"```python\n{code}\n```"
 
@@ -82,8 +93,18 @@ def _usage(config: Mapping[str, Any]) -> str:
 def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
     if not targets:
         return ""
-    rows = [f"| {_cell(name)} | {_cell(s['unit'] or '–')} |" for name, s in targets.items()]
+    fields = [Field.from_dict(scale["field"]) for scale in targets.values()]
+    rows = [f"| {_cell(_described(field))} | {_cell(field.unit or '–')} |" for field in fields]
     return "\n".join(["## Predicts", "", "| property | unit |", "| --- | --- |", *rows])
+
+
+def _described(field: Field) -> str:
+    is_number = field.per == "crystal" and not field.shape
+    return field.name if is_number else f"{field.name}, {field.words}"
+
+
+def _unit(targets: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    return str(targets[name]["field"]["unit"]) if name in targets else ""
 
 
 def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -100,7 +121,7 @@ def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]
         lines += ["", "| property | from | to | mean absolute deviation | labels |"]
         lines.append("| --- | --- | --- | --- | --- |")
     for name, spread in domain["targets"].items():
-        unit = targets.get(name, {}).get("unit", "")
+        unit = _unit(targets, name)
         cells = [f"{name}, {unit}" if unit else name]
         cells += [spread[key] for key in ("min", "max", "mean_absolute_deviation", "num_labels")]
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
@@ -116,7 +137,7 @@ def _evaluations(
     lines = ["## Evaluations", "", "| property | data | crystals | mean absolute error |"]
     lines.append("| --- | --- | --- | --- |")
     for row in rows:
-        unit = targets.get(row["target"], {}).get("unit", "")
+        unit = _unit(targets, row["target"])
         error = f"{row['mae']:.4g} {unit}".strip()
         count = "not known" if row["num_crystals"] is None else row["num_crystals"]
         lines.append(f"| {' | '.join(map(_cell, (row['target'], row['data'], count, error)))} |")
@@ -130,6 +151,12 @@ def _untrained(names: Sequence[str]) -> str:
         "## Not trained\n\nThese weights are left out and fresh in every model that is built: "
         f"{', '.join(f'`{name}`' for name in names)}. Train them with `--init_from FOLDER`."
     )
+
+
+def _files(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return "\n".join(["## Extra files", "", *(f"- `{name}`" for name in names)])
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from crystal_data.artifacts.artifact import Artifact, TargetScale
 from crystal_data.artifacts.files import ARTIFACT
+from crystal_data.artifacts.kinds import BaseModel
 from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
 from crystal_data.artifacts.size_limit import limited_by
 from crystal_data.graphs.spec import GraphSpec
@@ -20,7 +21,8 @@ class PretrainedModel(nn.Module):
 
     A subclass is listed in its package's registry (``<package>.registry.MODELS``). The arguments
     of its constructor are remembered as given. They must be plain JSON; a model that takes other
-    objects overrides ``artifact_arguments`` and ``from_arguments``.
+    objects overrides ``artifact_arguments`` and ``from_arguments``, and one that needs files, such
+    as those of a tokenizer, ``artifact_files`` and ``from_artifact``.
     """
 
     #: Edges that it wants; None for a model without.
@@ -48,7 +50,8 @@ class PretrainedModel(nn.Module):
     @classmethod
     def registry(cls) -> ModelRegistry:
         """The registry of the package that defines this model."""
-        return registry_of(cls.__module__.partition(".")[0])
+        package = cls.__module__.partition(".")[0]
+        return registry_of(package, allow_package=package)  # it is imported already
 
     def artifact_arguments(self) -> dict[str, Any]:
         """The arguments that build this model again; plain JSON."""
@@ -58,6 +61,19 @@ class PretrainedModel(nn.Module):
     def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
         """Builds the model, with fresh weights, from what ``artifact_arguments`` gave."""
         return cls(**arguments)
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """Builds the model, with fresh weights, from an artifact and its extra files."""
+        return cls.from_arguments(artifact.arguments)
+
+    def artifact_files(self) -> Mapping[str, bytes]:
+        """Extra files of the artifact: contents by relative name."""
+        return {}
+
+    def artifact_base(self) -> BaseModel | None:
+        """The published model that this one was trained from; None if there is none."""
+        return None
 
     def to_artifact(
         self,
@@ -72,13 +88,15 @@ class PretrainedModel(nn.Module):
         graph_spec = self.graph_spec
         return Artifact(
             package=registry.package,
-            model=type(self).__name__,
+            class_name=type(self).__name__,
             arguments=self.artifact_arguments(),
             weights={k: v for k, v in self.state_dict().items() if k not in untrained},
             graph_spec=None if graph_spec is None else graph_spec.to_dict(),
             targets=targets or {},
             metadata=metadata or {},
             untrained=untrained,
+            files=self.artifact_files(),
+            base=self.artifact_base(),
         )
 
     def save_pretrained(
@@ -108,14 +126,21 @@ class PretrainedModel(nn.Module):
         return artifact.save(folder)
 
     @classmethod
-    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path, *, allow_package: str | None = None
+    ) -> Self:
         """Loads a model from a folder or from the hub; called on a base class, any that fits.
+
+        Args:
+            path_or_hub_id: Folder of the artifact or of a run that has one, or ``owner/name``.
+            allow_package: Import name of a package outside ours whose model may be loaded; its
+                code runs.
 
         Raises:
             ArtifactError: If the artifact cannot be read, names an unknown model or one of
                 another class, or its weights or graph options do not fit.
         """
-        _, model = load_model(path_or_hub_id)
+        _, model = load_model(path_or_hub_id, allow_package)
         if not isinstance(model, cls):
             name = type(model).__name__
             raise ArtifactError(
@@ -137,34 +162,40 @@ class PretrainedModel(nn.Module):
         push_artifact(artifact, repo_id, private=private)
 
 
-def load_model(path_or_hub_id: str | Path) -> tuple[Artifact, PretrainedModel]:
-    """An artifact and the model that it holds.
+def load_model(
+    path_or_hub_id: str | Path, allow_package: str | None = None
+) -> tuple[Artifact, PretrainedModel]:
+    """An artifact and the model that it holds; arguments as ``from_pretrained``.
 
     Raises:
         ArtifactError: As ``Artifact.load`` and ``model_from_artifact``; it names the artifact.
     """
-    artifact = Artifact.load(path_or_hub_id)
+    artifact = Artifact.load(path_or_hub_id, kind="model")
     try:
-        return artifact, model_from_artifact(artifact)
+        return artifact, model_from_artifact(artifact, allow_package)
     except ArtifactError as error:
         raise ArtifactError(f"{path_or_hub_id}: {error}") from error
 
 
-def model_from_artifact(artifact: Artifact) -> PretrainedModel:
+def model_from_artifact(artifact: Artifact, allow_package: str | None = None) -> PretrainedModel:
     """Builds the model that an artifact names and loads its weights.
 
     What the artifact lists as untrained keeps fresh values.
 
+    Args:
+        artifact: Of the kind ``model``.
+        allow_package: As ``from_pretrained``.
+
     Raises:
         ArtifactError: If the name is unknown, or arguments, weights or graph options do not fit.
     """
-    model_class = registry_of(artifact.package).model_class(artifact.model)
+    model_class = registry_of(artifact.package, allow_package).model_class(artifact.class_name)
     if not issubclass(model_class, PretrainedModel):
-        raise ArtifactError(f"{artifact.package}.{artifact.model} is not a PretrainedModel")
+        raise ArtifactError(f"{artifact.package}.{artifact.class_name} is not a PretrainedModel")
     try:
         _check_arguments(model_class, artifact.arguments)
         with limited_by(artifact.weights, artifact.arguments):
-            model = model_class.from_arguments(artifact.arguments)
+            model = model_class.from_artifact(artifact)
         fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
         model.load_state_dict({**fresh, **artifact.weights}, strict=True)
     # The arguments come from a file, and a constructor may stumble over a wrong one anywhere.
@@ -172,11 +203,11 @@ def model_from_artifact(artifact: Artifact) -> PretrainedModel:
         reason = " ".join(str(error).split())[:300]
         if not isinstance(error, ValueError):
             reason = f"{type(error).__name__}: {reason}"
-        raise ArtifactError(f"{artifact.model} cannot be built as saved: {reason}") from error
+        raise ArtifactError(f"{artifact.class_name} cannot be built as saved: {reason}") from error
     rebuilt = None if model.graph_spec is None else model.graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:
         raise ArtifactError(
-            f"{artifact.model} was trained on graphs {artifact.graph_spec} but now asks for "
+            f"{artifact.class_name} was trained on graphs {artifact.graph_spec} but now asks for "
             f"{rebuilt}; its predictions would be wrong"
         )
     return model

@@ -1,12 +1,17 @@
 """The names under which a package's models may be loaded; nothing else ever is."""
 
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 from crystal_data.errors import CrystalError
 
-# An artifact names its package. Only these are ever imported on an artifact's word.
+# The entry points by which packages announce their registries.
+GROUP = "crystal_data.models"
+# An artifact names its package. Only these are imported without the caller's consent.
 PACKAGES = ("crystal_data", "crystal_embed", "crystal_gan", "crystal_relax", "crystal_gen")
 
 
@@ -20,6 +25,11 @@ class ModelRegistry:
     A model package keeps one as ``MODELS`` in its module ``registry``, which imports no model::
 
         MODELS = ModelRegistry("crystal_embed", {"CGCNN": "crystal_embed.models.cgcnn"})
+
+    and announces it in its ``pyproject.toml``, under its import name::
+
+        [project.entry-points."crystal_data.models"]
+        crystal_embed = "crystal_embed.registry:MODELS"
 
     Args:
         package: Import name of the package.
@@ -62,17 +72,73 @@ class ModelRegistry:
             )
 
 
-def registry_of(package: str) -> ModelRegistry:
-    """The registry of an installed package.
+def registry_of(package: str, allow_package: str | None = None) -> ModelRegistry:
+    """The registry that an installed package announces; no other package is imported.
+
+    Args:
+        package: Import name of the package.
+        allow_package: A package outside ours that may be imported as well.
 
     Raises:
-        ArtifactError: If the package is not one of ours, or is not installed.
+        ArtifactError: If the package may not be imported, is not installed, announces no
+            registry, or is announced by more than one distribution.
     """
-    if package not in PACKAGES:
-        raise ArtifactError(f"'{package}' is not one of {', '.join(PACKAGES)}; nothing is imported")
+    if package not in {*PACKAGES, allow_package} or not package.isidentifier():
+        raise ArtifactError(
+            f"'{package:.50}' is not one of {', '.join(PACKAGES)}; nothing is imported",
+            f"if you trust {package:.50}, give allow_package='{package:.50}', or to a command "
+            f"--allow-package {package:.50}",
+        )
+    announced = tuple(entry_points(group=GROUP, name=package))
+    if not announced:
+        raise _not_announced(package)
+    if len(announced) > 1:
+        names = sorted(_distribution(entry) for entry in announced)
+        raise ArtifactError(
+            f"the distributions {' and '.join(names)} both announce the models of {package}; none "
+            "is loaded",
+            "uninstall the one that does not belong there",
+        )
+    return _loaded(announced[0], package)
+
+
+def _not_announced(package: str) -> ArtifactError:
+    # A package that is imported already may have no spec, such as __main__.
+    if package in sys.modules or find_spec(package) is not None:
+        return ArtifactError(
+            f"{package} announces no models",
+            f'put {package} = "{package}.registry:MODELS" under '
+            f'[project.entry-points."{GROUP}"] of its pyproject.toml and install it again',
+        )
+    name = package.replace("_", "-")
+    return ArtifactError(
+        f"the artifact belongs to {name}, which is not installed", f"pip install {name}"
+    )
+
+
+def _loaded(entry: EntryPoint, package: str) -> ModelRegistry:
+    """What an entry point names, if that is the registry of its package.
+
+    Raises:
+        ArtifactError: If it lies in another package, cannot be imported, or is no registry.
+    """
+    distribution = _distribution(entry)
+    if entry.value.partition(":")[0].partition(".")[0] != package:
+        raise ArtifactError(
+            f"the distribution {distribution} announces {entry.value} as the models of {package}; "
+            "that is another package, and nothing is imported"
+        )
     try:
-        registry: ModelRegistry = import_module(f"{package}.registry").MODELS
-    except ModuleNotFoundError as error:
-        name = package.replace("_", "-")
-        raise ArtifactError(f"the model belongs to {name}: pip install {name}") from error
+        registry = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ArtifactError(
+            f"the models of {package}, {entry.value}, cannot be imported: {error}",
+            f"pip install --upgrade {distribution}",
+        ) from error
+    if not isinstance(registry, ModelRegistry) or registry.package != package:
+        raise ArtifactError(f"{entry.value} is no registry of the models of {package}")
     return registry
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return "unknown" if entry.dist is None else entry.dist.name

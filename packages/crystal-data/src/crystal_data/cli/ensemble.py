@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
+from crystal_data.cli.inputs import add_allow_package
 from crystal_data.cli.text_table import aligned
 from crystal_data.inference.shipped import ShippedModels
 from crystal_data.processes.error_reporting import report_errors
@@ -43,24 +44,24 @@ def run_ensemble(shipped: ShippedModels, argv: Sequence[str] | None = None) -> i
         "deviation and the error, the others check it: calibration.csv and, with matplotlib, "
         "calibration.svg",
     )
+    add_allow_package(parser)
     arguments = parser.parse(argv)
     if len(arguments.models) < 2:
         parser.error("an ensemble has two models or more")
-    _write(shipped, arguments.models, arguments.output, arguments.calibrate)
+    places = [shipped.find(model) for model in arguments.models]
+    _write(places, arguments.output, arguments.calibrate, arguments.allow_package)
     return 0
 
 
 def _write(
-    shipped: ShippedModels, models: Sequence[str], output: Path, labelled: str | None
+    places: Sequence[str | Path], output: Path, labelled: str | None, allow_package: str | None
 ) -> None:
     from crystal_data.inference.calibration import calibrate
     from crystal_data.inference.calibration_report import coverage_cells
     from crystal_data.inference.description import with_unit
-    from crystal_data.inference.ensemble import Ensemble, save_ensemble
-    from crystal_data.inference.predictor import Predictor
+    from crystal_data.inference.ensemble import Ensemble, load_members, save_ensemble
 
-    places = [shipped.find(model) for model in models]
-    ensemble = Ensemble([Predictor.from_pretrained(place) for place in places])
+    ensemble = Ensemble(load_members(places, allow_package))
     tables: dict[str, list[CoverageRow]] = {}
     files: dict[str, str] = {}
     if labelled is not None:

@@ -83,7 +83,7 @@ def _columns(store: "CrystalStore") -> "Table":
     table.add_column("column", overflow="fold")
     for heading in ("kind", "unit", "missing", "least", "mean", "largest"):
         table.add_column(heading, no_wrap=True)
-    units = store.metadata["units"]
+    units = store.units
     for name in store.properties:
         kind = store.kind(name)
         cells: list[Any] = [escape(name), kind, escape(units.get(name, ""))]

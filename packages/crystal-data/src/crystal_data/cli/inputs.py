@@ -79,6 +79,15 @@ def add_input(parser: ArgumentParser) -> None:
     add_data_root(parser)
 
 
+def add_allow_package(parser: ArgumentParser) -> None:
+    """Adds ``--allow-package``."""
+    parser.add_argument(
+        "--allow-package",
+        metavar="NAME",
+        help="installed package outside ours whose model may be loaded; its code runs",
+    )
+
+
 def add_read_options(parser: ArgumentParser) -> None:
     """Adds the arguments of ``ReadOptions``."""
     from crystal_data.io.options import DEFAULT, OnDisorder, OnFormula

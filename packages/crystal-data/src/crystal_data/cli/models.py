@@ -51,7 +51,11 @@ def _models(shipped: ShippedModels) -> Table:
     rows = [("model", "predicts", "training set", "labels", "error", "size")]
     for name, folder in shipped.artifacts().items():
         artifact = Artifact.load(folder)
-        size = kilobytes(sum(path.stat().st_size for path in folder.iterdir()))
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        size = kilobytes(sum(path.stat().st_size for path in files))
+        if not artifact.targets:
+            kind = artifact.kind.replace("_", " ")
+            rows.append((name, f"nothing: {kind} ({artifact.class_name})", "", "", "", size))
         for target, scale in artifact.targets.items():
             facts = model_facts(artifact.metadata, target, scale.unit)
             rows.append((name, with_unit(target, scale.unit), *facts, size))

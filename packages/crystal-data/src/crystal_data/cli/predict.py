@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
-from crystal_data.cli.inputs import add_read_options, read_options
+from crystal_data.cli.inputs import add_allow_package, add_read_options, read_options
 from crystal_data.cli.text_table import aligned
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.shipped import ShippedModels
@@ -93,6 +93,7 @@ def _parser(shipped: ShippedModels) -> CommandParser:
         default=1,
         help="GPUs, or processes on the CPU (default: %(default)s)",
     )
+    add_allow_package(parser)
     add_read_options(parser)
     parser.add_argument(
         *_CONFIG,
@@ -142,7 +143,7 @@ def _predict(shipped: ShippedModels, parser: CommandParser, argv: Sequence[str])
     from crystal_data.sources.paths import PathsSource
     from crystal_data.store.rejections import InvalidSourceError
 
-    ensembles = load_ensembles(shipped, names)
+    ensembles = load_ensembles(shipped, names, allow_package=arguments.allow_package)
     source = PathsSource(paths)
     ignored = source.ignored  # before there are tables of ours in the folder
     try:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     crystals = [store.crystal(row) for row in range(count)]
     title = str(store.metadata["source"])
     note = f"{count} of {len(store)} crystals. Drag to turn."
-    write_text(Path(args.out), crystal_page(crystals, title, note, store.metadata["units"]))
+    write_text(Path(args.out), crystal_page(crystals, title, note, store.units))
     print(f"{args.out}: {count} of {len(store)} crystals")
     return 0
 

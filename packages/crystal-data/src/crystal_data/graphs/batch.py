@@ -1,7 +1,8 @@
 """The one batch that every model receives: atoms of many crystals end to end, edges optional."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.graphs.line_graph import line_graph_index
 from crystal_data.graphs.neighbors import NeighborList, neighbor_list
 from crystal_data.graphs.spec import GraphSpec
@@ -44,8 +46,9 @@ class CrystalBatch:
     batch: Tensor  # int64 [num_atoms], crystal of each atom
     sample_id: Tensor  # int64 [num_crystals], row of the store
     identifier: list[str]
-    # By name, [num_crystals] or [num_crystals, k]; NaN where there is no label.
+    # By name, [num_crystals] or [num_rows, width] as Field has it; NaN where there is no label.
     targets: dict[str, Tensor] = field(default_factory=dict)
+    fields: dict[str, Field] = field(default_factory=dict)  # of targets; without, numbers
     # The rows are another process's too and only keep this one in step: a loss must not count them.
     is_filler: bool = False
 
@@ -80,6 +83,7 @@ class CrystalBatch:
         sample_id: NDArray[np.int64] | None = None,
         identifier: Sequence[str] | None = None,
         targets: Mapping[str, NDArray[np.float64]] | None = None,
+        fields: Mapping[str, Field] | None = None,
     ) -> Self:
         """Builds a batch from columns, coordinates kept in float64 until ``float32()``."""
         counts = torch.as_tensor(num_atoms, dtype=torch.int64)
@@ -98,6 +102,7 @@ class CrystalBatch:
                 name: torch.as_tensor(values, dtype=torch.get_default_dtype())
                 for name, values in (targets or {}).items()
             },
+            fields=dict(fields or {}),
         )
 
     @classmethod
@@ -165,7 +170,7 @@ class CrystalBatch:
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that hold a tensor, by name; ``targets`` is not among them."""
-        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        values = ((one.name, getattr(self, one.name)) for one in dataclasses.fields(self))
         return {name: value for name, value in values if isinstance(value, Tensor)}
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
@@ -194,7 +199,7 @@ class CrystalBatch:
         """
         from crystal_data.graphs.pyg import CrystalData
 
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         there = {name: value for name, value in values.items() if value is not None}
         return CrystalData(num_nodes=self.num_nodes, **there)
 
@@ -209,7 +214,7 @@ class CrystalBatch:
         # PyG's own follow from the others.
         own = ("num_nodes", "_num_nodes", "ptr")
         values = {name: value for name, value in data.to_dict().items() if name not in own}
-        known = {one.name: one for one in fields(cls)}
+        known = {one.name: one for one in dataclasses.fields(cls)}
         missing = [name for name in known if _is_required(known[name]) and name not in values]
         unknown = [name for name in values if name not in known]
         if missing or unknown:
@@ -222,6 +227,11 @@ class CrystalBatch:
         values["batch"] = rows.repeat_interleave(values["num_atoms"])
         values["identifier"] = list(_flat(values["identifier"]))
         values["is_filler"] = bool(torch.as_tensor(values.get("is_filler", False)).any())
+        # Those of joined data are lists of one and the same.
+        values["fields"] = {
+            name: one if isinstance(one, Field) else one[0]
+            for name, one in values.get("fields", {}).items()
+        }
         return cls(**values)
 
     def padded(self) -> PaddedCrystals:
@@ -250,8 +260,13 @@ class CrystalBatch:
             strict=True,
         )
         targets = {name: values.cpu().double().numpy() for name, values in self.targets.items()}
+        of_atoms = [name for name, one in self.fields.items() if one.per == "atom"]
+        rows = {
+            name: np.split(values, splits) if name in of_atoms else values
+            for name, values in targets.items()
+        }
         return [
-            Crystal(*fields, properties=_labels(targets, row)) for row, fields in enumerate(columns)
+            Crystal(*arrays, properties=_labels(rows, row)) for row, arrays in enumerate(columns)
         ]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -260,7 +275,7 @@ class CrystalBatch:
         return replace(self, **changed, targets=targets)
 
 
-def _is_required(one: Field[Any]) -> bool:
+def _is_required(one: dataclasses.Field[Any]) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
@@ -269,7 +284,7 @@ def _flat(names: Iterable[str | list[str]]) -> Iterable[str]:
         yield from [one] if isinstance(one, str) else one
 
 
-def _labels(targets: Mapping[str, NDArray[np.float64]], row: int) -> dict[str, Any]:
+def _labels(targets: Mapping[str, Sequence[Any] | NDArray[np.float64]], row: int) -> dict[str, Any]:
     values = {name: column[row] for name, column in targets.items()}
     return {
         name: float(value) if np.ndim(value) == 0 else value

@@ -101,6 +101,11 @@ def calibrate(
     Raises:
         InvalidArgumentError: If labels are missing or too few.
     """
+    for field in ensemble.fields.values():
+        if field.shape or field.per == "atom":
+            raise InvalidArgumentError(
+                f"{field.name} is {field.words}; intervals are made for numbers of crystals alone"
+            )
     source = PathsSource([labelled], ensemble.targets)
     found = predict_source(ensemble.members, source)
     labels = found.store.targets(ensemble.targets, found.rows)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystal_data.artifacts.artifact import Artifact
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.inference.calibration import COVERAGE, half_width
 from crystal_data.inference.predictor import Predictor
 from crystal_data.io.checked_json import (
@@ -46,7 +47,7 @@ class Ensemble:
     ) -> None:
         first, *others = members
         for other in others:
-            if (other.targets, other.units) != (first.targets, first.units):
+            if list(other.fields.items()) != list(first.fields.items()):
                 raise InvalidArgumentError(
                     f"members of an ensemble predict the same; one has {_described(first)}, "
                     f"another {_described(other)}"
@@ -58,6 +59,11 @@ class Ensemble:
     def targets(self) -> tuple[str, ...]:
         """What it predicts."""
         return self.members[0].targets
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """What each target is."""
+        return self.members[0].fields
 
     @property
     def units(self) -> dict[str, str]:
@@ -76,7 +82,7 @@ class Ensemble:
         """What the members' predictions say together.
 
         Args:
-            predictions: Of each member: target to values, shape ``[num_crystals]``.
+            predictions: Of each member: target to values, as ``Predictor.predict`` gives them.
 
         Returns:
             For each target ``name``, the mean; of several members ``name:std``, their deviation;
@@ -102,8 +108,12 @@ class Ensemble:
         return self.units.get(column.partition(":")[0], "")
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Reads what ``save_ensemble`` wrote; executes nothing.
+    def load(cls, folder: str | Path, *, allow_package: str | None = None) -> Self:
+        """Reads what ``save_ensemble`` wrote.
+
+        Args:
+            folder: The ensemble.
+            allow_package: As ``Predictor.from_pretrained``.
 
         Raises:
             ArtifactError: If it is not complete or was written by a newer version.
@@ -135,7 +145,13 @@ class Ensemble:
             raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
         if any(not 0 <= factor < math.inf for factor in scale.values()):
             raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
-        return cls([Predictor.from_pretrained(folder / name) for name in names], scale)
+        places = [folder / name for name in names]
+        return cls(load_members(places, allow_package), scale)
+
+
+def load_members(places: Iterable[str | Path], allow_package: str | None = None) -> list[Predictor]:
+    """The predictor of each artifact; arguments as ``Predictor.from_pretrained``."""
+    return [Predictor.from_pretrained(place, allow_package=allow_package) for place in places]
 
 
 def is_ensemble(folder: str | Path) -> bool:
@@ -182,4 +198,6 @@ def save_ensemble(
 
 
 def _described(predictor: Predictor) -> str:
-    return ", ".join(f"{name} in {predictor.units.get(name, '1')}" for name in predictor.targets)
+    return ", ".join(
+        f"{name}, {field.words}, in {field.unit or '1'}" for name, field in predictor.fields.items()
+    )

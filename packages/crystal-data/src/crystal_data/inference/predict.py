@@ -37,7 +37,7 @@ class SourcePredictions:
         store: What could be read, in the order of the input.
         rows: Rows of the store that all models can take; int64 ``[num_crystals]``.
         rejected: What could not be read, and what some model cannot take.
-        predictions: Of each model: target to values, shape ``[num_crystals]``.
+        predictions: Of each model: target to values, as ``Predictor.predict`` gives them.
     """
 
     store: CrystalStore
@@ -84,17 +84,17 @@ def predict_source(
         parts = _in_this_process(predictors, store, rows, batch_size, names[0])
     else:
         parts = _in_workers(predictors, store, rows, batch_size, names)
-    tables: list[list[Values]] = [[np.empty((0, len(one.targets)))] for one in predictors]
+    tables: list[list[Values]] = [[] for _ in predictors]
     with progress("predicting", total=len(rows)) as advance:
-        for part in parts:
+        for count, part in parts:
             for table, values in zip(tables, part, strict=True):
                 table.append(values)
-            advance(len(part[0]))
+            advance(count)
     return SourcePredictions(
         store,
         rows,
         _rejected(store) + rejected_elements(store, elements),
-        [_columns(table, one) for table, one in zip(tables, predictors, strict=True)],
+        [one.shaped(table) for one, table in zip(predictors, tables, strict=True)],
     )
 
 
@@ -118,7 +118,7 @@ def _common_elements(predictors: Sequence[Predictor]) -> Collection[int] | None:
 def _predict_batch(
     predictors: Sequence[Predictor], store: CrystalStore, rows: Rows
 ) -> list[Values]:
-    """Predictions of each model for some rows; ``[num_rows, num_targets]``."""
+    """Predictions of each model for some rows, as ``Predictor.predict_batch`` gives them."""
     specs = {predictor.graph_spec for predictor in predictors}
     batches = {spec: store.batch(rows, graph_spec=spec).float32() for spec in specs}
     return [predictor.predict_batch(batches[predictor.graph_spec]) for predictor in predictors]
@@ -126,13 +126,13 @@ def _predict_batch(
 
 def _in_this_process(
     predictors: Sequence[Predictor], store: CrystalStore, rows: Rows, batch_size: int, device: str
-) -> Iterator[list[Values]]:
+) -> Iterator[tuple[int, list[Values]]]:
     before = [predictor.device for predictor in predictors]
     try:
         for predictor in predictors:
             predictor.to(device)
         for part in _parts(rows, batch_size):
-            yield _predict_batch(predictors, store, part)
+            yield len(part), _predict_batch(predictors, store, part)
     finally:
         for predictor, earlier in zip(predictors, before, strict=True):
             predictor.to(earlier)
@@ -166,7 +166,7 @@ def _in_workers(
     rows: Rows,
     batch_size: int,
     devices: Sequence[str],
-) -> Iterator[list[Values]]:
+) -> Iterator[tuple[int, list[Values]]]:
     before = [predictor.device for predictor in predictors]
     content = pickle.dumps([predictor.to("cpu") for predictor in predictors])
     for predictor, earlier in zip(predictors, before, strict=True):
@@ -182,7 +182,7 @@ def _in_workers(
     pairs = map_in_order(
         _predict_task, _parts(rows, size), task, num_workers=len(devices), patience=0
     )
-    return (values for _, values in pairs)
+    return ((len(part), values) for part, values in pairs)
 
 
 def _predict_task(task: _Task) -> list[Values]:
@@ -208,8 +208,3 @@ def _parts(rows: Rows, size: int) -> list[Rows]:
 
 def _rejected(store: CrystalStore) -> list[Rejection]:
     return [] if store.path is None else read_rejected(store.path / REJECTED)
-
-
-def _columns(table: Sequence[Values], predictor: Predictor) -> dict[str, Values]:
-    values = np.concatenate(table)
-    return {name: values[:, i] for i, name in enumerate(predictor.targets)}

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.description import summary_line, with_unit
 from crystal_data.inference.ensemble import Ensemble
 from crystal_data.inference.predict import SourcePredictions
 from crystal_data.inference.predictor import Predictor
 from crystal_data.inference.shipped import ShippedModels
+from crystal_data.io.value_cells import atom_value_cells, value_cells
 from crystal_data.loading.domain import beyond_training
 
 
@@ -33,8 +36,15 @@ class NamedEnsemble:
         ]
 
 
-def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEnsemble]:
+def load_ensembles(
+    shipped: ShippedModels, names: Sequence[str], *, allow_package: str | None = None
+) -> list[NamedEnsemble]:
     """Loads models; single ones of the same targets become one ensemble.
+
+    Args:
+        shipped: The models of the package.
+        names: Of models, as ``ShippedModels.load`` takes them.
+        allow_package: As ``Predictor.from_pretrained``.
 
     Raises:
         InvalidArgumentError: If there is no such model, or a target would be predicted twice.
@@ -43,7 +53,7 @@ def load_ensembles(shipped: ShippedModels, names: Sequence[str]) -> list[NamedEn
     members: dict[tuple[str, ...], list[Predictor]] = {}
     found = []
     for name in names:
-        loaded = shipped.load(name)
+        loaded = shipped.load(name, allow_package=allow_package)
         if isinstance(loaded, Ensemble):
             found.append(NamedEnsemble((name,), loaded))
         else:
@@ -72,13 +82,17 @@ def prediction_columns(
     columns = {"id": predictions.identifiers}
     notes = [predictions.store.strings("notes").take(predictions.rows)]
     left = list(predictions.predictions)
+    num_atoms = predictions.store.num_atoms[predictions.rows]
     for one in ensembles:
         ensemble, size = one.ensemble, len(one.ensemble.members)
         of_members, left = left[:size], left[size:]
         for name, values in ensemble.combine(of_members).items():
-            # Nine digits keep a float32 exactly.
-            text = [f"{value:.9g}" for value in values.tolist()]
-            columns[with_unit(name, ensemble.unit_of(name))] = text
+            field = ensemble.fields[name.partition(":")[0]]
+            columns[with_unit(name, field.unit)] = (
+                atom_value_cells(np.split(values, np.cumsum(num_atoms)[:-1]))
+                if field.per == "atom"
+                else value_cells(values)
+            )
         for member in ensemble.members:
             noted = beyond_training(predictions.store, member.metadata.get("training", {}))
             notes.append([noted[row] for row in predictions.rows])

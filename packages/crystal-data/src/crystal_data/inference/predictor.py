@@ -14,19 +14,21 @@ from crystal_data.artifacts.pretrained import PretrainedModel, load_model
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
-from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
+from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.loading.domain import without
 from crystal_data.transforms.normalize import TargetNormalizer
+from crystal_data.transforms.target_columns import TargetColumns
 
 
 class Predictor:
     """Predicts one or more properties of crystals, in their own units.
 
     Args:
-        model: Gives normalized outputs, one for each target; it is put into evaluation mode.
+        model: Gives the normalized numbers of all targets side by side; it is put into evaluation
+            mode.
         scales: Name to scale of each target, in the order of the outputs.
         metadata: What is known of the training, as an artifact has it.
     """
@@ -39,24 +41,34 @@ class Predictor:
     ) -> None:
         self.model = model.eval()
         self.targets = tuple(scales)
+        self.fields = {name: scale.field for name, scale in scales.items()}
         self.units = {name: scale.unit for name, scale in scales.items()}
         self.metadata = dict(metadata or {})
-        self._normalizer = TargetNormalizer(self.targets)
-        self._normalizer.mean.copy_(torch.tensor([scale.mean for scale in scales.values()]))
-        self._normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
+        self._columns = TargetColumns(list(self.fields.values()))
+        self._normalizer = TargetNormalizer(self._columns.fields).take(
+            [np.array(scale.mean) for scale in scales.values()],
+            [scale.std for scale in scales.values()],
+        )
 
     @classmethod
-    def from_pretrained(cls, path_or_hub_id: str | Path) -> Self:
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path, *, allow_package: str | None = None
+    ) -> Self:
         """Loads the artifact of a folder, of a run, or of ``owner/name`` on the hub.
+
+        Args:
+            path_or_hub_id: One of these.
+            allow_package: Import name of a package outside ours whose model may be loaded; its
+                code runs.
 
         Raises:
             ArtifactError: If the artifact cannot be loaded, or predicts no property.
         """
-        artifact, model = load_model(path_or_hub_id)
+        artifact, model = load_model(path_or_hub_id, allow_package)
         if not artifact.targets:
             raise ArtifactError(
-                f"{path_or_hub_id}: {artifact.model} predicts no property",
-                f"load it with {artifact.model}.from_pretrained",
+                f"{path_or_hub_id}: {artifact.class_name} predicts no property",
+                f"load it with {artifact.class_name}.from_pretrained",
             )
         return cls(model, artifact.targets, artifact.metadata)
 
@@ -91,7 +103,9 @@ class Predictor:
             batch_size: Crystals at a time.
 
         Returns:
-            Target to values in the order of the crystals; each of shape ``[num_crystals]``.
+            Target to values in the order of the crystals, ``[num_crystals, *shape]`` with the
+            shape of its field, which for numbers is none; of atoms those of all crystals end to
+            end, ``[num_atoms, *shape]``.
 
         Raises:
             InvalidCrystalError: If one of them cannot be used or has an element that the model
@@ -105,8 +119,19 @@ class Predictor:
             if self.graph_spec is not None:
                 batch = batch.with_edges(self.graph_spec)
             parts.append(self.predict_batch(batch.float32()))
-        values = np.concatenate(parts) if parts else np.empty((0, len(self.targets)))
-        return {name: values[:, i] for i, name in enumerate(self.targets)}
+        return self.shaped(parts)
+
+    def shaped(self, parts: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Target to values, as ``predict`` gives them.
+
+        Args:
+            parts: What ``predict_batch`` gave for batches one after the other.
+        """
+        columns = np.concatenate([np.empty((0, self._columns.width)), *parts])
+        return {
+            name: field.shaped(columns[:, place])
+            for (name, field), place in zip(self.fields.items(), self._columns.places, strict=True)
+        }
 
     @torch.inference_mode()
     def predict_batch(self, batch: CrystalBatch) -> NDArray[np.float64]:
@@ -116,18 +141,14 @@ class Predictor:
             batch: In torch's default dtype, as ``CrystalBatch.float32`` gives it.
 
         Returns:
-            Shape ``[num_crystals, num_targets]``.
+            Shape ``[num_crystals, width]``, or ``[num_atoms, width]`` where targets are those of
+            atoms; width is one for each number, nine for a tensor.
 
         Raises:
-            InvalidArgumentError: If the model has another number of outputs than there are targets.
+            InvalidArgumentError: If the model has another number of outputs.
         """
         output: Tensor = self.model(batch.to(self.device))
-        expected = (batch.num_crystals, len(self.targets))
-        if output.shape != expected:
-            raise InvalidArgumentError(
-                f"{type(self.model).__name__} gave {tuple(output.shape)} for {expected[0]} "
-                f"crystals and the targets {', '.join(self.targets)}; expected {expected}"
-            )
+        self._columns.check_output(type(self.model).__name__, output, batch)
         values: NDArray[np.float64] = self._normalizer.denormalize(output).double().cpu().numpy()
         return values
 

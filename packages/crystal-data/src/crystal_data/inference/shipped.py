@@ -1,5 +1,6 @@
 """The trained models that come with a package, by name; others by folder."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +20,14 @@ class ShippedModels:
         program: Command of the package, such as ``crystal-embed``.
         folder: One folder for each artifact, which is called like the model.
         default: Names of the models that predict where none is named.
+        others: Gives the names of what else comes with the package, each with what it is, such as
+            ``an element table``.
     """
 
     program: str
     folder: Path
     default: tuple[str, ...] = ()
+    others: Callable[[], Mapping[str, str]] = dict
 
     def artifacts(self) -> dict[str, Path]:
         """Name and folder of each model."""
@@ -43,6 +47,10 @@ class ShippedModels:
             return artifacts[name]
         if name.count("/") == 1 and not name.startswith((".", "~", "/")):
             return name
+        if name in (others := self.others()):
+            raise InvalidArgumentError(
+                f"'{name}' is {others[name]}, not a model; the models are {', '.join(artifacts)}"
+            )
         from difflib import get_close_matches
 
         near = get_close_matches(name, artifacts, n=1)
@@ -52,12 +60,15 @@ class ShippedModels:
             "artifact, run or ensemble"
         )
 
-    def load(self, name_or_folder: str | Path) -> "Predictor | Ensemble":
+    def load(
+        self, name_or_folder: str | Path, *, allow_package: str | None = None
+    ) -> "Predictor | Ensemble":
         """A trained model that predicts.
 
         Args:
             name_or_folder: A name, the folder of an artifact, of a run or of an ensemble, or
                 ``owner/name`` on the hub.
+            allow_package: As ``Predictor.from_pretrained``.
 
         Returns:
             Both have ``predict(structures)``.
@@ -69,4 +80,5 @@ class ShippedModels:
         from crystal_data.inference.predictor import Predictor
 
         place = self.find(name_or_folder)
-        return Ensemble.load(place) if is_ensemble(place) else Predictor.from_pretrained(place)
+        load = Ensemble.load if is_ensemble(place) else Predictor.from_pretrained
+        return load(place, allow_package=allow_package)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidArgumentError, InvalidCrystalError, Reason
+from crystal_data.io.ase_results import row_major
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.sites import crystal_from_symbols, fractional
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _OWN_ARRAYS = ("numbers", "positions")
 _RESERVED = ("Lattice", "Properties", "pbc", "uid", "virial", "species", "pos")
-_VOIGT_SIZE = 6
 _PLAIN = re.compile(r"(?!(?:nan|inf|infinity|true|false|t|f)$)[a-z_][\w#.-]*", re.IGNORECASE)
 
 
@@ -28,14 +28,18 @@ def from_ase(atoms: "Atoms", identifier: str = "", options: ReadOptions = DEFAUL
 
     Args:
         atoms: Periodic in three directions; ``info``, further arrays and the results of an
-            attached calculator become properties.
+            attached calculator become properties; a stress has nine numbers, row after row.
         identifier: The crystal's; by default ``info["identifier"]``.
         options: How to read.
 
     Raises:
         InvalidCrystalError: With the reason, if the atoms do not make a crystal.
     """
-    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    results = {} if atoms.calc is None else atoms.calc.results
+    results = {
+        name: row_major(name, value) if isinstance(value, np.ndarray) else value
+        for name, value in results.items()
+    }
     arrays = {name: array for name, array in atoms.arrays.items() if name not in _OWN_ARRAYS}
     properties = {**atoms.info, **arrays, **results}
     name = identifier or str(properties.get("identifier", ""))
@@ -162,11 +166,9 @@ def _value(key: str, value: Any) -> str:
         return repr(value)
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return _quoted(value)
-    if key == "stress" and np.size(value) == _VOIGT_SIZE:
-        xx, yy, zz, yz, xz, xy = np.ravel(value).tolist()
-        value = [xx, xy, xz, xy, yy, yz, xz, yz, zz]
     if key == "stress":  # ASE reads this key as nine numbers and nothing else
-        return _quoted(" ".join(repr(float(x)) for x in np.ravel(value)))
+        value = row_major(key, np.ravel(value))
+        return _quoted(" ".join(repr(float(x)) for x in value))
     return _quoted(f"_JSON {json.dumps(value, default=_as_list)}")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.field import Field
 
 StructureFormat = Literal["cif", "poscar", "json", "crystal"]
 SplitName = Literal["train", "val", "test"]
@@ -28,6 +29,7 @@ class Record:
         split: The source's own split, ``""`` where it has none.
         parent: The material that this structure was made from, for guards against leakage.
         file: Where it stands, for messages and ``rejected.csv``.
+        fields: What the format says of some of the properties, such as that forces are vectors.
     """
 
     identifier: str
@@ -37,3 +39,4 @@ class Record:
     split: Split = ""
     parent: str = ""
     file: str = ""
+    fields: Mapping[str, Field] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from crystal_data.io.ase_json import (
     properties_of_ase_json,
     rows_of_database,
 )
+from crystal_data.io.ase_results import ATOM_RESULTS, fields_of_results, row_major
 from crystal_data.io.cif import split_cif
 from crystal_data.io.extxyz import iter_frames
 from crystal_data.io.files import read_text
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 _STRUCTURE_KEYS = ("structure", "atoms")
 _IDENTIFIER_KEYS = ("identifier", "material_id", "entry_id", "id", "jid")
-# What ASE's calculators give for each atom.
-_ATOM_RESULTS = ("forces", "magmoms", "charges", "energies", "stresses")
 
 
 def iter_records(path: str | Path) -> Iterator[Record | Rejection]:
@@ -189,8 +188,9 @@ def _of_frames(
             yield rejection_of(error, file)
         else:
             said = {name: value for name, value in crystal.properties.items() if name != key}
-            properties = _record_properties(said, len(atoms), {*atoms.arrays, *_ATOM_RESULTS})
-            yield Record(frame_name, crystal, "crystal", properties, file=file)
+            properties = _record_properties(said, len(atoms), {*atoms.arrays, *ATOM_RESULTS})
+            fields = fields_of_results(properties)
+            yield Record(frame_name, crystal, "crystal", properties, file=file, fields=fields)
 
 
 def _names_of_frames(
@@ -228,7 +228,9 @@ def record_of_json(
     """
     structure, own_name, properties = _unwrapped(value)
     name = default_name if is_fixed else own_name or default_name
-    return Record(name, json.dumps(structure, default=_as_list), "json", properties, file=file)
+    text = json.dumps(structure, default=_as_list)
+    fields = fields_of_results(properties) if is_ase_json(structure) else {}
+    return Record(name, text, "json", properties, file=file, fields=fields)
 
 
 def _json_values(text: str, kind: FileFormat, name: str) -> list[Any]:
@@ -265,7 +267,7 @@ def _unwrapped(value: Any) -> tuple[Any, str, dict[str, PropertyValue]]:
         properties.update({key: x for key, x in value.items() if key != place})
     key, name = _own_name({**value, **properties})
     properties.pop(key, None)
-    return structure, name, _record_properties(properties, _num_atoms(structure), _ATOM_RESULTS)
+    return structure, name, _record_properties(properties, _num_atoms(structure), ATOM_RESULTS)
 
 
 def _num_atoms(structure: Mapping[str, Any]) -> int:
@@ -307,9 +309,9 @@ def _record_properties(
         elif array.ndim == 0:
             kept[key] = float(array)
         elif key == "stress":  # a matrix even where there are three atoms
-            kept[key] = array.reshape(-1)
+            kept[key] = row_major(key, array.reshape(-1))
         elif len(array) == num_atoms and (array.ndim == 2 or key in of_atoms):
-            kept[key] = array.reshape(num_atoms, -1)
+            kept[key] = row_major(key, array.reshape(num_atoms, -1))
         elif array.ndim == 1 or array.shape == (3, 3):
             kept[key] = array.reshape(-1)
         else:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError, OnInvalid
+from crystal_data.field import Field
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.io.files import write_text
@@ -144,9 +145,13 @@ class CrystalDataModule(LightningDataModule):
         return self._store
 
     @property
-    def units(self) -> dict[str, str]:
-        """Unit of each property that has one."""
-        return dict(self.source.units)
+    def fields(self) -> dict[str, Field]:
+        """What the targets are that there are in the data.
+
+        Raises:
+            RuntimeError: Before ``setup()``.
+        """
+        return {name: self.store.field(name) for name in self._served}
 
     @override
     def prepare_data(self) -> None:
@@ -187,6 +192,9 @@ class CrystalDataModule(LightningDataModule):
         if self.trainer is not None and is_first and not is_trial(self.trainer):
             run = RunFolder(Path(self.trainer.default_root_dir))
             self._write_reports(store, stage, run)
+        module = None if self.trainer is None else self.trainer.lightning_module
+        if isinstance(module, NeedsBatches):
+            module.take_fields(self.fields, is_fit=stage == "fit")
 
     def _choose(self, store: CrystalStore, targets: Sequence[str]) -> ChosenRows:
         chosen = choose_rows(store, self.split, targets, self.seed)
@@ -272,7 +280,10 @@ class CrystalDataModule(LightningDataModule):
         return self._chosen.rows[_split_name(split)]
 
     def train_targets(self) -> dict[str, NDArray[np.float64]]:
-        """Labels of the training rows, NaN where there is none: what normalizers fit on."""
+        """Labels of the training rows, NaN where there is none: what normalizers fit on.
+
+        Values are those of :meth:`fields`: of atoms there is a row for each atom.
+        """
         return self.store.targets(self.needs.targets, self.sample_ids("train"))
 
     def training_domain(self) -> dict[str, Any]:

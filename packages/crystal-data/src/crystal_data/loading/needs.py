@@ -1,9 +1,10 @@
 """What a model needs from batches, as one value that the data module reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from crystal_data.field import Field
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.loading.collate import Collator
 from crystal_data.transforms.base import Transform
@@ -36,3 +37,13 @@ class NeedsBatches(ABC):
     @abstractmethod
     def needs(self) -> BatchNeeds:
         """What its batches must contain."""
+
+    def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:  # noqa: B027 - few care
+        """Learns what the targets are; the data module calls it at the end of its own ``setup``.
+
+        That is before callbacks are set up, some of which copy the module.
+
+        Args:
+            fields: Name to field of those targets that there are in the data.
+            is_fit: The module is about to be trained on them.
+        """

@@ -71,6 +71,9 @@ def _is_first_to_end() -> bool:
 def _linger(store: Any, size: int) -> None:
     """Waits until all processes have ended with an error, or for some seconds."""
     end = time.monotonic() + _LINGER
+    if dist.is_initialized() and dist.get_backend() == "gloo":
+        # Those that wait for this process in a sum lose it now, while they can still ask.
+        dist.destroy_process_group()
     with suppress(KeyboardInterrupt, dist.DistError):
         while store.add(_ENDED, 0) < size and time.monotonic() < end:
             time.sleep(0.05)

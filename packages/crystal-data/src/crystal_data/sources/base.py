@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from crystal_data.errors import Reason, Rejection
+from crystal_data.field import TurnsAs
 from crystal_data.io.record import Record
 
 
@@ -29,6 +30,14 @@ class CrystalSource(ABC):
     @property
     def units(self) -> dict[str, str]:
         """Unit of each property that has one; ``"1"`` for a number without dimension."""
+        return {}
+
+    @property
+    def turns_as(self) -> dict[str, TurnsAs]:
+        """How each property turns with the crystal that does not stay as it is.
+
+        Only what the files do not say by themselves, as extended XYZ does of forces.
+        """
         return {}
 
     def prepare(self) -> None:  # noqa: B027 - files at hand need no fetching

@@ -7,8 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from crystal_data.crystal import Crystal
 from crystal_data.errors import MissingFileError, Reason, Rejection, SourceError
+from crystal_data.field import TurnsAs
 from crystal_data.io.formats import (
     SUFFIXES,
     format_of_name,
@@ -67,6 +70,8 @@ class FolderSource(CrystalSource):
         table: Name of the table in the folder.
         columns: What columns hold, where looking at their cells finds another kind.
         units: Unit of each property that has one.
+        turns_as: ``vector``, ``tensor`` or ``symmetric_tensor`` for properties that turn with the
+            crystal. A tensor is nine numbers, row after row.
         name: Short name; by default that of the folder.
     """
 
@@ -83,6 +88,7 @@ class FolderSource(CrystalSource):
         table: str = "id_prop.csv",
         columns: dict[str, Kind] | None = None,
         units: dict[str, str] | None = None,
+        turns_as: dict[str, TurnsAs] | None = None,
         name: str | None = None,
     ) -> None:
         self._paths = SplitPaths.of(type(self).__name__, path, train=train, val=val, test=test)
@@ -90,6 +96,7 @@ class FolderSource(CrystalSource):
         self._table = table
         self._declared: dict[str, Kind] = dict(columns or {})
         self._units = dict(units or {})
+        self._turns_as: dict[str, TurnsAs] = dict(turns_as or {})
         self._name = name or self._paths.stem
 
     @property
@@ -101,6 +108,11 @@ class FolderSource(CrystalSource):
     def units(self) -> dict[str, str]:
         """Units as given."""
         return dict(self._units)
+
+    @property
+    @override
+    def turns_as(self) -> dict[str, TurnsAs]:
+        return dict(self._turns_as)
 
     def fingerprint(self) -> str:
         """Hash of the files that are read, and of the options."""

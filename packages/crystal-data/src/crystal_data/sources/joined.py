@@ -7,6 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError, Rejection
+from crystal_data.field import TurnsAs
 from crystal_data.io.record import Record
 from crystal_data.sources.base import CrystalSource, combine_fingerprint
 
@@ -48,6 +49,19 @@ class JoinedSource(CrystalSource):
                         "one of them has to be converted",
                     )
         return units
+
+    @property
+    @override
+    def turns_as(self) -> dict[str, TurnsAs]:
+        found: dict[str, TurnsAs] = {}
+        for source in self.sources:
+            for name, turns_as in source.turns_as.items():
+                if found.setdefault(name, turns_as) != turns_as:
+                    raise InvalidArgumentError(
+                        f"JoinedSource: '{name}' turns as {turns_as} in {source.name} and as "
+                        f"{found[name]} before"
+                    )
+        return found
 
     @override
     def prepare(self) -> None:

@@ -8,8 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from typing_extensions import override
+
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidCrystalError, Reason, Rejection, SourceError
+from crystal_data.field import TurnsAs
+from crystal_data.io.ase_results import fields_of_results
 from crystal_data.io.formats import format_of_name, is_table
 from crystal_data.io.record import Record, Split, StructureFormat
 from crystal_data.io.site_lists import (
@@ -92,6 +96,8 @@ class TableSource(CrystalSource):
         columns: What columns hold, where looking at their cells finds another kind:
             ``per_atom`` for lists with a value or a vector for each atom; ``skip`` leaves one out.
         units: Unit of each property that has one.
+        turns_as: ``vector``, ``tensor`` or ``symmetric_tensor`` for properties that turn with the
+            crystal. A tensor is nine numbers, row after row.
         name: Short name; by default that of the file.
     """
 
@@ -111,6 +117,7 @@ class TableSource(CrystalSource):
         parent: str | None = None,
         columns: dict[str, Kind] | None = None,
         units: dict[str, str] | None = None,
+        turns_as: dict[str, TurnsAs] | None = None,
         name: str | None = None,
     ) -> None:
         self._paths = SplitPaths.of(type(self).__name__, path, train=train, val=val, test=test)
@@ -122,6 +129,7 @@ class TableSource(CrystalSource):
         }
         self._declared: dict[str, Kind] = dict(columns or {})
         self._units = dict(units or {})
+        self._turns_as: dict[str, TurnsAs] = dict(turns_as or {})
         self._name = name or self._paths.stem
 
     @property
@@ -133,6 +141,11 @@ class TableSource(CrystalSource):
     def units(self) -> dict[str, str]:
         """Units as given."""
         return dict(self._units)
+
+    @property
+    @override
+    def turns_as(self) -> dict[str, TurnsAs]:
+        return dict(self._turns_as)
 
     def files(self) -> list[tuple[Split, Path]]:
         """The files that are read, with the split that each one is.
@@ -238,14 +251,17 @@ class TableSource(CrystalSource):
         identifier = _text(row, layout.identifier) or f"{path.name.split('.')[0]}-{number}"
         try:
             structure, form = structure_of_row(identifier, row, layout.structure)
+            properties = convert(row, layout.kinds, layout.widths)
             return Record(
                 identifier,
                 structure,
                 form,
-                convert(row, layout.kinds, layout.widths),
+                properties,
                 split or _split_of(row, layout.split),
                 _text(row, layout.parent),
                 place,
+                # OPTIMADE's forces are those of ASE.
+                fields_of_results(properties) if layout.structure is None else {},
             )
         except InvalidCrystalError as error:
             return Rejection(identifier, place, "read", error.reason, error.detail)

@@ -1,5 +1,6 @@
 """What the cells of a table mean: numbers, vectors, values of atoms, text, or nothing."""
 
+import json
 import math
 import re
 from collections import Counter
@@ -94,7 +95,9 @@ def parse_number(cell: object) -> float:
 
 
 def parse_vector(cell: object) -> list[float] | None:
-    """The finite numbers of a list, or of a text with ``;`` between them; None where missing.
+    """The finite numbers of a list, or of its JSON, or of a text with ``;`` between them.
+
+    None where they are missing.
 
     A list of three lists of three, such as a stress, is taken row after row.
 
@@ -103,6 +106,7 @@ def parse_vector(cell: object) -> list[float] | None:
     """
     if is_missing(cell):
         return None
+    cell = _unpacked(cell)
     if isinstance(cell, str):
         items: Iterable[object] = cell.strip().strip("[]").split(";")
     elif isinstance(cell, list | tuple | np.ndarray):
@@ -117,7 +121,9 @@ def parse_vector(cell: object) -> list[float] | None:
 
 
 def parse_per_atom(cell: object) -> NDArray[np.float64] | None:
-    """Numbers for each atom as ``[num_atoms, k]``, from a list or a list of lists; None if missing.
+    """Numbers for each atom as ``[num_atoms, k]``; None if missing.
+
+    The cell is a list, a list of lists, or JSON of one.
 
     Raises:
         BadCellError: If there is something else.
@@ -125,12 +131,22 @@ def parse_per_atom(cell: object) -> NDArray[np.float64] | None:
     if is_missing(cell):
         return None
     try:
-        values = np.asarray(cell, dtype=np.float64)
+        values = np.asarray(_unpacked(cell), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise BadCellError(f"{_short(cell)} does not have the same numbers for each atom") from None
     if values.ndim not in (1, 2):
         raise BadCellError(f"{_short(cell)} is not a list with numbers for each atom")
     return values.reshape(len(values), -1) if values.size else None
+
+
+def _unpacked(cell: object) -> object:
+    """The list of a text that is JSON of one; anything else as it is."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
 
 
 class Column:

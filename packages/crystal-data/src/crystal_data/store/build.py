@@ -84,6 +84,8 @@ def store_folder(
     content = {
         "format_version": FORMAT_VERSION,
         "fingerprint": source.fingerprint(),
+        "units": source.units,
+        "turns_as": source.turns_as,
         **options.as_dict(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -116,7 +118,7 @@ class _Build:
         self._folder = folder
         self._options = options
         self._num_workers = num_workers
-        self._schema = PropertySchema()
+        self._schema = PropertySchema(source.units, source.turns_as)
         self._writer = StoreWriter(folder, self._schema)
         self._rejections: list[Rejection] = []
 
@@ -142,7 +144,6 @@ class _Build:
             "source": self._source.name,
             "fingerprint": self._source.fingerprint(),
             "options": self._options.as_dict(),
-            "units": dict(self._source.units),
             "rejected": len(self._rejections),
         }
 
@@ -196,7 +197,7 @@ class _Build:
     def _problem(self, record: Record, properties: Mapping[str, Any], num_atoms: int) -> str | None:
         if "\0" in f"{record.identifier}{record.parent}{record.file}":
             return "its identifier, parent or file name has a NUL character"
-        return self._schema.problem(properties, num_atoms)
+        return self._schema.problem(properties, num_atoms, record.fields)
 
 
 def _chunked(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, end_to_end
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import TurnsAs
 from crystal_data.io.files import atomic_folder
 from crystal_data.processes.locking import locked
 from crystal_data.store.properties import PropertySchema
@@ -26,6 +27,7 @@ def write_store(
     split: Sequence[str] | None = None,
     parent: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
+    turns_as: Mapping[str, TurnsAs] | None = None,
     name: str = "crystals",
 ) -> Written:
     """Writes what :meth:`CrystalStore.from_crystals` was given; there the arguments are explained.
@@ -43,7 +45,7 @@ def write_store(
             raise InvalidArgumentError(
                 f"{column!r} has {len(values)} values for {len(crystals)} crystals"
             )
-    schema = PropertySchema()
+    schema = PropertySchema(units, turns_as)
     for row, crystal in enumerate(crystals):
         given = {column: values[row] for column, values in columns.items()}
         problem = schema.problem(given, crystal.num_atoms)
@@ -65,7 +67,6 @@ def write_store(
         "source": name,
         "fingerprint": _content_hash(chunk),
         "options": {},
-        "units": dict(units or {}),
         "rejected": 0,
     }
     if path is None:

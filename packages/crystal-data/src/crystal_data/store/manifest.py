@@ -22,7 +22,7 @@ from crystal_data.io.checked_json import (
 from crystal_data.io.own_files import DamagedFileError
 from crystal_data.store.columns import map_array
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 
 _BUFFER_BYTES = 1 << 20

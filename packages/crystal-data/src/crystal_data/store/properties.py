@@ -1,18 +1,21 @@
-"""Property columns: what kind a value is, and columns that begin when a first value comes."""
+"""Property columns: what a value is, and columns that begin when a first value comes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isnan
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.errors import CrystalError, InvalidArgumentError
+from crystal_data.field import Field, Per, TurnsAs
 from crystal_data.store.columns import ArrayWriter, encode_strings
 
 Kind = Literal["scalar", "vector", "per_atom", "text"]
+EMPTY: Mapping[str, Field] = MappingProxyType({})
 MakeWriter = Callable[[str, Any, tuple[int, ...]], ArrayWriter]
 
 
@@ -36,6 +39,20 @@ class PropertyType:
     def __str__(self) -> str:
         names = {"scalar": "a number", "text": "text", "vector": "a vector of {} numbers"}
         return names.get(self.kind, "a row of {} numbers for each atom").format(self.width)
+
+    def field(self, name: str, unit: str, turns_as: TurnsAs) -> Field:
+        """What a column of this type is, if its values turn so.
+
+        Raises:
+            InvalidArgumentError: If values that turn so have another number of components.
+        """
+        per: Per = "atom" if self.kind == "per_atom" else "crystal"
+        shape: tuple[int, ...] = (self.width,)
+        if self.kind == "scalar" or (per == "atom" and self.width == 1):
+            shape = ()
+        elif turns_as.endswith("tensor") and self.width == 9:
+            shape = (3, 3)
+        return Field(name, unit, per, shape, turns_as)
 
 
 def property_type(value: Any, num_atoms: int) -> PropertyType | None:
@@ -75,27 +92,88 @@ def property_type(value: Any, num_atoms: int) -> PropertyType | None:
 
 
 class PropertySchema:
-    """Kinds of the properties seen so far; the first value of a property decides."""
+    """What the properties seen so far are; the first value of a property decides.
 
-    def __init__(self) -> None:
+    Args:
+        units: Unit of each property that has one.
+        turns_as: How properties turn that do not stay as they are; counts more than what a reader
+            says.
+    """
+
+    def __init__(
+        self,
+        units: Mapping[str, str] | None = None,
+        turns_as: Mapping[str, TurnsAs] | None = None,
+    ) -> None:
+        self._units = dict(units or {})
+        self._turns_as = dict(turns_as or {})
         self.types: dict[str, PropertyType] = {}
+        self._fields: dict[str, Field] = {}
 
-    def problem(self, properties: Mapping[str, Any], num_atoms: int) -> str | None:
-        """What is wrong with one structure's properties, or None; then their kinds are kept."""
-        new: dict[str, PropertyType] = {}
+    def problem(
+        self, properties: Mapping[str, Any], num_atoms: int, read: Mapping[str, Field] = EMPTY
+    ) -> str | None:
+        """What is wrong with one structure's properties, or None; then their kinds are kept.
+
+        Args:
+            properties: Name to value.
+            num_atoms: Atoms of the structure.
+            read: What its reader knows of some of them.
+        """
+        types: dict[str, PropertyType] = {}
+        fields: dict[str, Field] = {}
         for name, value in properties.items():
             try:
                 found = property_type(value, num_atoms)
-            except ValueError as error:
+            except InvalidArgumentError as error:
                 return f"property {name!r} is {error}"
-            expected = self.types.get(name)
-            if found is None or found == expected:
+            if found is None:
                 continue
-            if expected is not None:
+            expected = self.types.get(name)
+            if expected not in (None, found):
                 return f"property {name!r} is {found}, where others have {expected}"
-            new[name] = found
-        self.types.update(new)
+            turns_as = self._turns_as.get(name) or _turns_as(read.get(name))
+            field = self._fields.get(name)
+            if expected is None:
+                types[name] = found
+                if found.kind != "text":
+                    try:
+                        field = found.field(name, self._unit(name, read), turns_as)
+                    except InvalidArgumentError as error:
+                        return str(error)
+                    fields[name] = field
+            if field is None:
+                continue
+            if field.turns_as != turns_as:
+                return f"property {name!r} turns as {turns_as}, where others as {field.turns_as}"
+            if field.turns and not field.is_symmetric(np.asarray(value, dtype=np.float64)):
+                return f"property {name!r} is a tensor that is not symmetric, but declared as such"
+        self.types.update(types)
+        self._fields.update(fields)
         return None
+
+    def _unit(self, name: str, read: Mapping[str, Field]) -> str:
+        return self._units.get(name, read[name].unit if name in read else "")
+
+    def fields(self, names: Iterable[str]) -> dict[str, Field]:
+        """The fields of the columns of numbers among all that there are.
+
+        Raises:
+            InvalidArgumentError: If a property was declared to turn that is none, or is text.
+        """
+        columns = {name: self.types.get(name, PropertyType("scalar")) for name in names}
+        of_numbers = [name for name, found in columns.items() if found.kind != "text"]
+        unknown = [name for name in self._turns_as if name not in of_numbers]
+        if unknown:
+            raise InvalidArgumentError(
+                f"turns_as names {', '.join(unknown)}, but the properties with numbers are "
+                f"{', '.join(of_numbers) or 'none'}"
+            )
+        # A column without any value is one of missing numbers.
+        return {
+            name: self._fields.get(name) or Field(name, self._units.get(name, ""))
+            for name in of_numbers
+        }
 
 
 class PropertyColumn:
@@ -185,3 +263,7 @@ def _is_missing(value: Any) -> bool:
     if value is None or isinstance(value, str):
         return True
     return np.ndim(value) == 0 and isnan(value)
+
+
+def _turns_as(field: Field | None) -> TurnsAs:
+    return "invariant" if field is None else field.turns_as

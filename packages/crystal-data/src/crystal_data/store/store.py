@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field, TurnsAs
 from crystal_data.graphs.spec import GraphSpec
 from crystal_data.store.columns import StringColumn, ragged_positions
 from crystal_data.store.derived import ColumnValues, DerivedColumn
@@ -46,6 +47,7 @@ class CrystalStore:
         self._arrays = dict(arrays)
         self._manifest = dict(manifest)
         self._derived: dict[str, ColumnValues] = {}
+        self._fields: dict[str, Field] = {}
         self._checks = True
         #: Atoms of each crystal; int64 ``[num_crystals]``.
         self.num_atoms: NDArray[np.int64] = np.diff(self._arrays["offsets"])
@@ -78,6 +80,7 @@ class CrystalStore:
         split: Sequence[str] | None = None,
         parent: Sequence[str] | None = None,
         units: Mapping[str, str] | None = None,
+        turns_as: Mapping[str, TurnsAs] | None = None,
         name: str = "crystals",
     ) -> Self:
         """Makes a store of crystals that are at hand.
@@ -89,6 +92,7 @@ class CrystalStore:
             split: Split of each crystal.
             parent: Material that each crystal was made from.
             units: Unit of each property that has one.
+            turns_as: How properties turn with the crystal that do not stay as they are.
             name: What the store is called in messages and results.
 
         Raises:
@@ -102,6 +106,7 @@ class CrystalStore:
             split=split,
             parent=parent,
             units=units,
+            turns_as=turns_as,
             name=name,
         )
         return cls(arrays, manifest) if path is None else cls.open(path)
@@ -120,13 +125,19 @@ class CrystalStore:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Source, fingerprint, options, units, counts, versions and the number rejected."""
-        return {k: v for k, v in self._manifest.items() if k not in ("files", "columns")}
+        """Source, fingerprint, options, counts, versions and the number rejected."""
+        return {k: v for k, v in self._manifest.items() if k not in ("files", "columns", "fields")}
 
     @property
     def properties(self) -> tuple[str, ...]:
         """Names of the property columns."""
         return tuple(self._manifest["columns"])
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each property that has one."""
+        units = {name: field["unit"] for name, field in self._manifest["fields"].items()}
+        return {name: unit for name, unit in units.items() if unit}
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Rows of one split of the source, in order.
@@ -149,6 +160,20 @@ class CrystalStore:
         self._check_name(name)
         kind: str = self._manifest["columns"][name]["kind"]
         return kind
+
+    def field(self, name: str) -> Field:
+        """What a column of numbers is: unit, crystals or atoms, shape, how it turns.
+
+        Raises:
+            MissingColumnError: If there is no such column; the message names those alike.
+            InvalidArgumentError: If it holds text.
+        """
+        self._check_name(name)
+        if self.kind(name) == "text":
+            raise InvalidArgumentError(f"{self._manifest['source']}: column {name!r} holds text")
+        if name not in self._fields:
+            self._fields[name] = Field.from_dict(self._manifest["fields"][name])
+        return self._fields[name]
 
     def column(self, name: str) -> NDArray[Any] | StringColumn:
         """One column, without reading it.
@@ -291,6 +316,7 @@ class CrystalStore:
             sample_id=rows,
             identifier=self._strings("identifier").take(rows),
             targets=self.targets(targets, rows),
+            fields={name: self.field(name) for name in targets},
         )
         edges = None if graph_spec is None else self.column_of(EdgeColumn(graph_spec))
         if edges is not None:

@@ -128,6 +128,7 @@ class StoreWriter:
         Returns:
             The manifest, and the arrays by name if they were kept in memory.
         """
+        fields = self._schema.fields(self._properties)
         for column in self._properties.values():
             column.finish()
         arrays = {name: writer.finish() for name, writer in self._writers.items()}
@@ -137,6 +138,7 @@ class StoreWriter:
             **description,
             "counts": counts,
             "columns": {name: column.describe() for name, column in self._properties.items()},
+            "fields": {name: field.to_dict() for name, field in fields.items()},
             "versions": library_versions(("crystal-data", "numpy", "gemmi", "pymatgen-core")),
         }
         if self._folder is not None:

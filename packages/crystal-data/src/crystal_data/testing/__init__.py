@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from crystal_data.testing.moves import reflect as reflect
     from crystal_data.testing.moves import rotate as rotate
     from crystal_data.testing.moves import shift_origin as shift_origin
+    from crystal_data.testing.moves import turned as turned
     from crystal_data.testing.toy_generator import ToyGenerator as ToyGenerator
     from crystal_data.testing.toy_generator import toy_requests as toy_requests
+    from crystal_data.testing.toy_models import AtomVectors as AtomVectors
+    from crystal_data.testing.toy_models import CrystalTensors as CrystalTensors
 
 # The contracts need torch and pytest, the builders neither.
 _EXPORTS = {
+    "AtomVectors": "crystal_data.testing.toy_models",
+    "CrystalTensors": "crystal_data.testing.toy_models",
     "EquivariantModelContract": "crystal_data.testing.equivariant_contract",
     "GeneratorContract": "crystal_data.testing.generator_contract",
     "GradientContract": "crystal_data.testing.gradient_contract",
@@ -59,6 +64,7 @@ _EXPORTS = {
     "rock_salt": "crystal_data.testing.builders",
     "rotate": "crystal_data.testing.moves",
     "shift_origin": "crystal_data.testing.moves",
+    "turned": "crystal_data.testing.moves",
     "toy_requests": "crystal_data.testing.toy_generator",
     "ToyGenerator": "crystal_data.testing.toy_generator",
 }

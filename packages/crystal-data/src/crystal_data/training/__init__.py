@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from crystal_data.training.crystal_module import CrystalModule as CrystalModule
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.freezing import Freeze as Freeze
-    from crystal_data.training.masked import MaskedMAE as MaskedMAE
     from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.means import EpochMetric as EpochMetric
     from crystal_data.training.means import Measured as Measured
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from crystal_data.training.predictions import PredictionWriter as PredictionWriter
     from crystal_data.training.schedules import OneCycle as OneCycle
     from crystal_data.training.schedules import WarmupCosine as WarmupCosine
+    from crystal_data.training.target_errors import TargetErrors as TargetErrors
     from crystal_data.training.target_loss import UncertaintyLoss as UncertaintyLoss
 
 # torch and lightning take seconds to import, so each part loads on first use.
@@ -31,7 +31,6 @@ _EXPORTS = {
     "EMA": "crystal_data.training.ema",
     "EpochMetric": "crystal_data.training.means",
     "Freeze": "crystal_data.training.freezing",
-    "MaskedMAE": "crystal_data.training.masked",
     "Measured": "crystal_data.training.means",
     "NamedMeans": "crystal_data.training.means",
     "OneCycle": "crystal_data.training.schedules",
@@ -39,6 +38,7 @@ _EXPORTS = {
     "PredictionWriter": "crystal_data.training.predictions",
     "PropertyModule": "crystal_data.training.module",
     "Sums": "crystal_data.training.means",
+    "TargetErrors": "crystal_data.training.target_errors",
     "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",
     "masked_loss": "crystal_data.training.masked",

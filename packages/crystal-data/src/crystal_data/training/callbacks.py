@@ -171,7 +171,7 @@ class ResultsFile(Callback):
         results = [result for result in run.results() if not result.metric.startswith(f"{split}/")]
         for name, value in metrics.items():
             parameters = {
-                "unit": module.units.get(name.rpartition("/")[2], ""),
+                "unit": _unit(module, name),
                 "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
                 "epochs": num_trained_epochs(trainer),
             }
@@ -186,6 +186,11 @@ class ResultsFile(Callback):
                 )
             )
         run.write_results(results)
+
+
+def _unit(module: CrystalModule, metric: str) -> str:
+    _, kind, *target = metric.split("/", 2)
+    return "1" if kind == "cosine" else module.units.get("".join(target), "")
 
 
 def _metrics(trainer: Trainer, split: str) -> dict[str, float]:

@@ -254,7 +254,7 @@ class CrystalModule(LightningModule, NeedsBatches):
         Raises:
             ArtifactError: If nothing fits, or not all of it while ``strict``.
         """
-        artifact = Artifact.load(path_or_hub_id)
+        artifact = Artifact.load(path_or_hub_id, kind="model")
         report = load_state_report(self.model, artifact.weights)
         if strict:
             self.take_scales(str(path_or_hub_id), artifact.targets)

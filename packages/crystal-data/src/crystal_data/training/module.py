@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -12,29 +13,42 @@ from crystal_data.artifacts.artifact import TargetScale
 from crystal_data.artifacts.pretrained import PretrainedModel
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.processes.distributed import without_statistics
 from crystal_data.training.crystal_module import CrystalModule
-from crystal_data.training.masked import LossName, MaskedMAE
+from crystal_data.training.masked import LossName
 from crystal_data.training.means import Measured
 from crystal_data.training.optimization import OptimizerPlan
+from crystal_data.training.target_errors import TargetErrors
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
+from crystal_data.transforms.target_columns import TargetColumns
 
 _SCALE_RATE = 10.0  # learning rate of the scales of errors, in that of the model
 
 
 class PropertyModule(CrystalModule):
-    """Fits one or more properties per crystal.
+    """Fits properties of crystals or of atoms: numbers, spectra, vectors, tensors.
 
-    Logs ``<stage>/mae/<target>`` in the target's own unit. ``<stage>/mae``, which chooses the best
-    checkpoint, is the same number for one target. For several, whose units may differ, it is the
-    mean over targets of the error divided by the target's standard deviation in training.
+    What a target is, the data set knows: its :class:`~crystal_data.field.Field`. The model gives
+    the numbers of all targets side by side. That a vector turns with the crystal is up to the
+    model; neither loss nor normalization depends on the orientation.
+
+    Logs ``<stage>/mae/<target>`` in the target's own unit: the absolute difference of numbers, its
+    mean over the components of a spectrum, the length of the difference of vectors and tensors.
+    Spectra also have a cosine similarity, ``<stage>/cosine/<target>``. ``<stage>/mae``, which
+    chooses the best checkpoint, is the error of the only target. For several, whose units may
+    differ, it is the mean over targets of the error divided by the target's standard deviation in
+    training.
 
     Args:
-        model: Maps a batch to ``[num_crystals, num_targets]``, normalized.
+        model: Maps a batch to ``[num_crystals, width]``, normalized, or ``[num_atoms, width]``
+            where targets are those of atoms; width is one for each number, nine for a tensor.
         targets: Columns of the data set, in the order of the model's outputs.
-        loss: Compared with normalized labels; missing labels do not count.
+        loss: Compared with normalized labels; missing labels do not count. A label counts once,
+            however many numbers it has. Of vectors and tensors the root mean square of the
+            components is compared.
         target_weights: Factor of a target in the loss, 1 for those that are not named; or
             ``uncertainty``, which learns them: ``crystal_data.training.UncertaintyLoss``.
         optimizer: Called with the parameters.
@@ -56,9 +70,10 @@ class PropertyModule(CrystalModule):
     ) -> None:
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
         _check_targets(targets)
-        self.normalizer = TargetNormalizer(tuple(targets))
         self._targets = tuple(targets)
         self.target_loss = target_loss(targets, loss, target_weights)
+        self._knows_fields = False
+        self._set_fields([Field(name) for name in targets])
 
     @property
     @override
@@ -66,8 +81,24 @@ class PropertyModule(CrystalModule):
         return self._targets
 
     @override
-    def new_metric(self) -> MaskedMAE:
-        return MaskedMAE(self._targets)
+    def new_metric(self) -> TargetErrors:
+        return TargetErrors(self.fields)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What the targets are; numbers without unit as long as nothing has said it."""
+        return self._columns.fields
+
+    @override
+    def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
+        if is_fit or not self._knows_fields:
+            # Crystals can be predicted that nobody has labels of.
+            if set(self._targets) <= set(fields):
+                self._set_fields([fields[name] for name in self._targets])
+                self._knows_fields = True
+            return
+        known = [field for field in self.fields if field.name in fields]
+        _check_alike([fields[field.name] for field in known], known, "the data")
 
     @override
     def setup(self, stage: str) -> None:
@@ -80,14 +111,10 @@ class PropertyModule(CrystalModule):
                     "name: give fit() a CrystalDataModule, not loaders"
                 )
             self.normalizer.fit(data.train_targets())
-        units = {} if data is None else data.units
-        # What is predicted later need not know the units of what was trained on.
-        known = units if stage == "fit" else units | self.units
-        self.units = {name: known[name] for name in self._targets if name in known}
 
     @override
     def forward(self, batch: CrystalBatch) -> Tensor:
-        """Predicts in the targets' own units; shape ``[num_crystals, num_targets]``."""
+        """Predicts in the targets' own units; shape ``[num_rows, width]``."""
         return self.normalizer.denormalize(self._normalized(batch))
 
     @override
@@ -118,15 +145,16 @@ class PropertyModule(CrystalModule):
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
         if isinstance(self.target_loss, UncertaintyLoss):
-            scales = self.target_loss.log_scale.detach().exp() * self.normalizer.std
+            scales = self.target_loss.log_scale.detach().exp() * self._stds
             for name, scale in zip(self._targets, scales, strict=True):
                 self.log(f"train/scale/{name}", scale, sync_dist=True)
 
     @override
     def epoch_metrics(self, measured: dict[str, Measured]) -> dict[str, Measured]:
-        errors = torch.stack([one.value for one in measured.values()])
-        overall = errors[0] if len(errors) == 1 else (errors / self.normalizer.std).nanmean()
-        num_labels = sum(one.num_labels or 0 for one in measured.values())
+        of_targets = [measured[f"mae/{name}"] for name in self._targets]
+        errors = torch.stack([one.value for one in of_targets])
+        overall = errors[0] if len(errors) == 1 else (errors / self._stds).nanmean()
+        num_labels = sum(one.num_labels or 0 for one in of_targets)
         return measured | {"mae": Measured(overall, num_labels)}
 
     @override
@@ -142,25 +170,29 @@ class PropertyModule(CrystalModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["targets"] = list(self._targets)
+        checkpoint["fields"] = [field.to_dict() for field in self.fields]
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        saved = tuple(checkpoint.get("targets", self._targets))
-        if saved != self._targets:
+        saved = [Field.from_dict(values) for values in checkpoint["fields"]]
+        if tuple(field.name for field in saved) != self._targets:
             raise InvalidArgumentError(
-                f"the checkpoint predicts {', '.join(saved)}, the config asks for "
-                f"{', '.join(self._targets)}",
+                f"the checkpoint predicts {', '.join(field.name for field in saved)}, the config "
+                f"asks for {', '.join(self._targets)}",
                 "to start from its weights use --init_from",
             )
+        if self._knows_fields:
+            _check_alike(saved, self.fields, "the checkpoint")
+        else:
+            self._set_fields(saved)
         super().on_load_checkpoint(checkpoint)
 
     @override
     def scales(self) -> dict[str, TargetScale]:
-        mean, std = self.normalizer.mean.tolist(), self.normalizer.std.tolist()
+        means, stds = self._columns.split(self.normalizer.mean[None]), self._stds.tolist()
         return {
-            name: TargetScale(mean[i], std[i], self.units.get(name, ""))
-            for i, name in enumerate(self._targets)
+            field.name: TargetScale(means[field.name][0].tolist(), std, field)
+            for field, std in zip(self.fields, stds, strict=True)
         }
 
     @override
@@ -170,49 +202,66 @@ class PropertyModule(CrystalModule):
                 f"{name} predicts {', '.join(scales) or 'no property'}, "
                 f"the config asks for {', '.join(self._targets)}"
             )
-        self._set_scales(scales)
+        self._set_fields([scale.field for scale in scales.values()])
+        self._knows_fields = True
+        self.normalizer.take(
+            [np.array(scale.mean) for scale in scales.values()],
+            [scale.std for scale in scales.values()],
+        )
+
+    def _set_fields(self, fields: Sequence[Field]) -> None:
+        self._columns = TargetColumns(fields)
+        self.target_loss.take_columns(self._columns)
+        self.units = {field.name: field.unit for field in fields if field.unit}
+        self.normalizer = TargetNormalizer(fields)
+
+    @property
+    def _stds(self) -> Tensor:
+        """Deviation of each target; shape ``[num_targets]``."""
+        return self.normalizer.std[self._columns.first]
 
     def _normalized(self, batch: CrystalBatch) -> Tensor:
         output: Tensor = self.model(batch)
-        expected = (batch.num_crystals, len(self._targets))
-        if output.shape != expected:
-            raise InvalidArgumentError(
-                f"{type(self.model).__name__} gave {tuple(output.shape)} for "
-                f"{expected[0]} crystals and the targets {', '.join(self._targets)}; expected "
-                f"{expected}: set the model's number of outputs to {expected[1]}"
-            )
+        self._columns.check_output(type(self.model).__name__, output, batch)
         return output
 
     def _labels(self, batch: CrystalBatch) -> Tensor:
-        missing = [name for name in self._targets if name not in batch.targets]
-        if missing:
-            raise InvalidArgumentError(f"the batch has no column {', '.join(missing)}")
-        columns = [batch.targets[name] for name in self._targets]
-        for name, column in zip(self._targets, columns, strict=True):
-            if column.ndim != 1:
-                raise InvalidArgumentError(
-                    f"target '{name}' has shape {tuple(column.shape)}; PropertyModule fits one "
-                    "number per crystal"
-                )
-        return torch.stack(columns, dim=1)
+        return self._columns.join(batch.targets)
 
     def _rows(self, batch: CrystalBatch, prediction: Tensor) -> dict[str, Any]:
+        known = {name: batch.targets[name] for name in self._targets if name in batch.targets}
         rows: dict[str, Any] = {
             "sample_id": batch.sample_id,
             "identifier": list(batch.identifier),
-            "prediction": {name: prediction[:, i] for i, name in enumerate(self._targets)},
+            "prediction": self._by_crystal(batch, self._columns.split(prediction)),
         }
-        known = {name: batch.targets[name] for name in self._targets if name in batch.targets}
         if known:
-            rows["target"] = known
+            rows["target"] = self._by_crystal(batch, known)
         return rows
 
-    def _set_scales(self, scales: Mapping[str, TargetScale]) -> None:
-        self.units = {name: scale.unit for name, scale in scales.items()}
-        self.normalizer.mean.copy_(torch.tensor([scale.mean for scale in scales.values()]))
-        self.normalizer.std.copy_(torch.tensor([scale.std for scale in scales.values()]))
+    def _by_crystal(
+        self, batch: CrystalBatch, values: Mapping[str, Tensor]
+    ) -> dict[str, Tensor | tuple[Tensor, ...]]:
+        if not self._columns.per_atom:
+            return dict(values)
+        counts = batch.num_atoms.tolist()
+        return {name: column.split(counts) for name, column in values.items()}
 
 
 def _check_targets(targets: Sequence[str]) -> None:
     if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
         raise InvalidArgumentError(f"targets is a list of different column names, not {targets!r}")
+
+
+def _check_alike(fields: Sequence[Field], expected: Sequence[Field], whose: str) -> None:
+    """Raises where a target is not the kind of quantity that it was when it was fitted.
+
+    Raises:
+        InvalidArgumentError: Naming the target and both.
+    """
+    for field, other in zip(fields, expected, strict=True):
+        if not field.is_like(other):
+            raise InvalidArgumentError(
+                f"target '{field.name}' is {field.words} in {whose}, where {other.words} was "
+                "expected"
+            )

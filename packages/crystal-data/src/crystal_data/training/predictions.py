@@ -3,7 +3,6 @@
 import csv
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from typing_extensions import override
 
 from crystal_data.io.csv_cells import read_cell
 from crystal_data.io.files import csv_lines, csv_text, errors_named, write_text
+from crystal_data.io.value_cells import atom_value_cells, value_cells
 from crystal_data.lightning_internals import attached_data_module, is_trial
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.run_folder import IDENTIFIER, SAMPLE_ID, RunFolder, prediction_columns
@@ -117,8 +117,8 @@ def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
     for name, values in predictions.items():
         target, prediction = prediction_columns(name, is_only=len(predictions) == 1)
         if name in labels:
-            columns[target] = _numbers(labels[name])
-        columns[prediction] = _numbers(values)
+            columns[target] = _cells(labels[name])
+        columns[prediction] = _cells(values)
     is_new = not shard.exists()
     with shard.open("a", encoding="utf-8", newline="") as file:
         header = [columns] if is_new else []
@@ -160,6 +160,8 @@ def merge_shards(shards: Iterable[Path], expected: Sequence[int] | None) -> str 
     return csv_text(header[1:], (rows[sample_id] for sample_id in order))
 
 
-def _numbers(values: torch.Tensor) -> list[str]:
-    # Nine digits keep a float32 exactly; a missing label is an empty cell.
-    return ["" if isnan(x) else f"{x:.9g}" for x in values.double().cpu().tolist()]
+def _cells(values: torch.Tensor | Sequence[torch.Tensor]) -> list[str]:
+    """One cell for each crystal, of a tensor of all or of one for the atoms of each."""
+    if isinstance(values, torch.Tensor):
+        return value_cells(values.double().cpu().numpy())
+    return atom_value_cells([one.double().cpu().numpy() for one in values])

@@ -1,5 +1,6 @@
 """One loss out of the errors of several targets, with weights that are given or learned."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Literal
@@ -9,14 +10,18 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.processes.distributed import global_mean
 from crystal_data.training.masked import LossName, masked_loss
+from crystal_data.transforms.target_columns import TargetColumns
 
 TargetWeights = dict[str, float] | Literal["uncertainty"] | None
 
 
 class WeightedLoss(nn.Module):
     """Mean over all labels that exist, each times the fixed weight of its target.
+
+    A label counts once, however many numbers it has.
 
     Args:
         targets: Names; the order is that of the columns.
@@ -35,12 +40,20 @@ class WeightedLoss(nn.Module):
         super().__init__()
         _check_weights(targets, weights)
         self._loss: LossName = loss
-        values = torch.tensor([weights.get(name, 1.0) for name in targets])
-        self.register_buffer("weights", values, persistent=False)
+        self._of_target = [weights.get(name, 1.0) for name in targets]
+        self.register_buffer("weights", torch.tensor(self._of_target), persistent=False)
+        self._columns = TargetColumns([Field(name) for name in targets])
+
+    def take_columns(self, columns: TargetColumns) -> None:
+        """Says what the targets are; before, they are numbers."""
+        self._columns = columns
+        weights = [self._of_target[n] * share for n, share in _shares(columns)]
+        self.weights = torch.tensor(weights, device=self.weights.device)
 
     @override
     def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
-        """The loss; both of shape ``[num_crystals, num_targets]``, NaN where there is no label."""
+        """The loss; both of shape ``[num_rows, width]``, NaN where there is no label."""
+        prediction, label = self._columns.for_loss(prediction, label)
         return masked_loss(prediction, label, self._loss, self.weights)
 
 
@@ -53,7 +66,7 @@ class UncertaintyLoss(nn.Module):
     are left out, so the loss can be negative. A target that is predicted badly gets little weight.
 
     Args:
-        num_targets: Columns of predictions and labels.
+        num_targets: How many there are.
         loss: ``mae`` or ``mse``.
 
     Raises:
@@ -73,17 +86,30 @@ class UncertaintyLoss(nn.Module):
             )
         self._is_laplace = loss == "mae"
         self.log_scale = nn.Parameter(torch.zeros(num_targets))
+        self._columns: TargetColumns | None = None
+
+    def take_columns(self, columns: TargetColumns) -> None:
+        """Says what the targets are; before, they are numbers."""
+        self._columns = columns
 
     @override
     def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
-        """The loss; both of shape ``[num_crystals, num_targets]``, NaN where there is no label."""
+        """The loss; both of shape ``[num_rows, width]``, NaN where there is no label."""
+        log_scale: Tensor = self.log_scale
+        shares: Tensor | None = None
+        if self._columns is not None and self._columns.width > len(self._columns.fields):
+            prediction, label = self._columns.for_loss(prediction, label)
+            numbers, parts = zip(*_shares(self._columns), strict=True)
+            log_scale, shares = log_scale[list(numbers)], prediction.new_tensor(parts)
         known = ~label.isnan()
         # The label of a missing one is the prediction itself, so that no NaN is in the gradient.
         residual = torch.where(known, label, prediction.detach()) - prediction
-        relative = residual / self.log_scale.exp()
+        relative = residual / log_scale.exp()
         each = relative.abs() if self._is_laplace else relative.square() / 2
         counts = known.to(prediction.dtype)
-        return global_mean(((each + self.log_scale) * counts).sum(), counts.sum())
+        if shares is not None:
+            counts = counts * shares
+        return global_mean(((each + log_scale) * counts).sum(), counts.sum())
 
 
 def target_loss(
@@ -93,6 +119,12 @@ def target_loss(
     if isinstance(weights, str):
         return UncertaintyLoss(len(targets), loss)
     return WeightedLoss(targets, loss, weights or {})
+
+
+def _shares(columns: TargetColumns) -> list[tuple[int, float]]:
+    """For each column of ``for_loss`` its target, and its share of one label."""
+    counts = Counter(columns.loss_targets)
+    return [(number, 1 / counts[number]) for number in columns.loss_targets]
 
 
 def _check_weights(targets: Sequence[str], weights: Mapping[str, float]) -> None:

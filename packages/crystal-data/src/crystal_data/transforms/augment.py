@@ -34,7 +34,7 @@ class RandomTranslation(Transform):
 
 
 class RandomRotation(Transform):
-    """Turns the crystal, cell and atoms, uniformly over all rotations.
+    """Turns the crystal, cell and atoms, uniformly over all rotations, and its targets with it.
 
     Source:
         Shoemake, Graphics Gems III (1992): a normalized normal 4-vector as a quaternion.
@@ -48,7 +48,7 @@ class RandomRotation(Transform):
 
 
 class RandomReflection(Transform):
-    """Mirrors the crystal, cell and atoms, in a plane of uniformly random direction.
+    """Mirrors the crystal in a plane of uniformly random direction, and its targets with it.
 
     Args:
         probability: Share of the crystals that are mirrored.
@@ -129,6 +129,14 @@ def _turned(batch: CrystalBatch, matrix: Tensor) -> CrystalBatch:
         out.displacement = torch.einsum("nij,nj->ni", matrix[batch.batch], batch.displacement)
     if batch.strain is not None:
         out.strain = matrix @ batch.strain @ matrix.transpose(1, 2)
+    turning = {name: one for name, one in batch.fields.items() if one.turns}
+    if turning:
+        of_rows = {"crystal": matrix, "atom": matrix[batch.batch]}
+        turned = {
+            name: one.turn(batch.targets[name], of_rows[one.per].to(batch.targets[name]))
+            for name, one in turning.items()
+        }
+        out.targets = batch.targets | turned
     return out
 
 

@@ -1,6 +1,6 @@
 """Targets to mean 0 and deviation 1, by statistics of the training split alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -9,25 +9,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
+
+_IDENTITY = np.eye(3).ravel()
 
 
 class TargetNormalizer(nn.Module):
     """Scales targets for the loss and predictions back to their own units.
 
-    Mean and deviation are buffers, so a checkpoint keeps them. Until ``fit`` they are 0 and 1.
+    To scale and to turn the crystal are the same in either order: vectors keep their zero and
+    tensors are shifted by a multiple of the identity, and all components have one scale. Spectra
+    have a mean for each component and one deviation.
+
+    Means and deviations are buffers, so a checkpoint keeps them. Until ``fit`` they are 0 and 1.
 
     Args:
-        targets: Names; the order is that of the columns.
+        fields: Targets, in the order of the columns.
     """
 
-    mean: Tensor
-    std: Tensor
+    mean: Tensor  # [width], of each column
+    std: Tensor  # [width], the same for all columns of a target
 
-    def __init__(self, targets: tuple[str, ...]) -> None:
+    def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__()
-        self.targets = tuple(targets)
-        self.register_buffer("mean", torch.zeros(len(self.targets)))
-        self.register_buffer("std", torch.ones(len(self.targets)))
+        self.fields = tuple(fields)
+        width = sum(field.width for field in self.fields)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
 
     def fit(self, train_targets: Mapping[str, NDArray[np.float64]]) -> Self:
         """Takes mean and deviation from the training split; missing labels (NaN) do not count.
@@ -35,31 +43,67 @@ class TargetNormalizer(nn.Module):
         A target that is the same everywhere keeps a deviation of 1.
 
         Args:
-            train_targets: One number for each training crystal, by name; others are ignored.
+            train_targets: Values of the training rows, by name; others are ignored.
 
         Raises:
             InvalidArgumentError: If a target is missing, or has no label at all.
         """
-        for column, name in enumerate(self.targets):
-            if name not in train_targets:
-                raise InvalidArgumentError(
-                    f"the training split has no target {name!r}; it has {sorted(train_targets)}"
-                )
-            values = np.asarray(train_targets[name], dtype=np.float64)
-            labels = values[np.isfinite(values)]
-            if len(labels) == 0:
-                raise InvalidArgumentError(f"target {name!r} has no label in the training split")
-            mean, std = labels.mean(), labels.std()
-            # Rounding leaves a constant a deviation of about 1e-16 of its size.
-            is_constant = std <= 1e-12 * max(abs(mean), 1.0)
-            self.mean[column] = mean
-            self.std[column] = 1.0 if is_constant else std
+        scales = [self._fitted(field, train_targets) for field in self.fields]
+        return self.take([mean for mean, _ in scales], [std for _, std in scales])
+
+    def take(self, means: Sequence[NDArray[np.float64]], stds: Sequence[float]) -> Self:
+        """Takes mean and deviation of each target.
+
+        Args:
+            means: For each target one number, or one for each of its columns.
+            stds: For each target one number.
+        """
+        end = 0
+        for field, mean, std in zip(self.fields, means, stds, strict=True):
+            place = slice(end, end + field.width)
+            self.mean[place] = torch.as_tensor(mean, dtype=self.mean.dtype)
+            self.std[place] = std
+            end += field.width
         return self
 
+    def _fitted(
+        self, field: Field, train_targets: Mapping[str, NDArray[np.float64]]
+    ) -> tuple[NDArray[np.float64], float]:
+        if field.name not in train_targets:
+            raise InvalidArgumentError(
+                f"the training split has no target {field.name!r}; it has {sorted(train_targets)}"
+            )
+        values = np.asarray(train_targets[field.name], dtype=np.float64)
+        rows = values.reshape(-1, field.width)
+        known = np.isfinite(rows)
+        if field.turns:  # missing as a whole
+            known &= known.all(axis=1, keepdims=True)
+        if not known.any():
+            raise InvalidArgumentError(f"target {field.name!r} has no label in the training split")
+        if field.width == 1:
+            labels = rows[known]
+            mean = labels.mean(keepdims=True)
+            std = labels.std()
+        else:
+            mean = _mean(field, rows, known)
+            std = np.sqrt(np.square(rows - mean)[known].mean())
+        # Rounding leaves a constant a deviation of about 1e-16 of its size.
+        is_constant = std <= 1e-12 * max(np.abs(mean).max(), 1.0)
+        return mean, 1.0 if is_constant else float(std)
+
     def normalize(self, values: Tensor) -> Tensor:
-        """From the targets' own units; shape ``[..., num_targets]``."""
+        """From the targets' own units; shape ``[..., width]``."""
         return (values - self.mean) / self.std
 
     def denormalize(self, values: Tensor) -> Tensor:
-        """Back to the targets' own units; shape ``[..., num_targets]``."""
+        """Back to the targets' own units; shape ``[..., width]``."""
         return values * self.std + self.mean
+
+
+def _mean(field: Field, rows: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean of each column, as far as it does not depend on the crystals' orientation."""
+    if field.turns_as == "vector":
+        return np.zeros(field.width)
+    # A component of a spectrum may have no label at all.
+    mean: NDArray[np.float64] = np.where(known, rows, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    return mean @ _IDENTITY / 3 * _IDENTITY if field.turns else mean

@@ -6,8 +6,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from crystal_data.field import Field
 from crystal_data.processes.distributed import GlobalBatchNorm1d, all_reduce_sum
-from crystal_data.training.masked import MaskedMAE, masked_loss
+from crystal_data.training.masked import masked_loss
+from crystal_data.training.target_errors import TargetErrors
 from crystal_data.training.target_loss import UncertaintyLoss
 
 # Rows of each process: uneven, and the labels too.
@@ -66,7 +68,7 @@ def worker(rank, port, queue):
     net = Net()
     model = nn.parallel.DistributedDataParallel(net)
     prediction, loss = step(model, features[mine], label[mine])
-    metric = MaskedMAE(["a", "b"])
+    metric = TargetErrors([Field("a"), Field("b")])
     metric.update(prediction, label[mine])
     uncertain = {loss: Uncertain(loss) for loss in ("mae", "mse")}
     for module in uncertain.values():

@@ -50,6 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=64, help="structures at a time (default: %(default)s)"
     )
+    parser.add_argument(
+        "--allow-package",
+        metavar="NAME",
+        help="installed package outside ours whose model may be loaded; its code runs",
+    )
     arguments = parser.parse_args(argv)
     paths = [*arguments.paths, *arguments.input]
     if not paths:
@@ -58,18 +63,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--output ends in {', '.join(_SUFFIXES)}, not as {arguments.output.name}")
     if arguments.batch_size < 1:
         parser.error("--batch-size is at least 1")
-    _embed(paths, arguments.model, arguments.what, arguments.output, arguments.batch_size)
+
+    from crystal_data.artifacts import PretrainedModel
+
+    encoder = PretrainedModel.from_pretrained(
+        SHIPPED.find(arguments.model), allow_package=arguments.allow_package
+    )
+    _embed(paths, encoder.eval(), arguments.what, arguments.output, arguments.batch_size)
     return 0
 
 
-def _embed(paths: Sequence[str], model: str, what: str, output: Path, batch_size: int) -> None:
-    from crystal_data.artifacts import PretrainedModel
+def _embed(
+    paths: Sequence[str], encoder: "PretrainedModel", what: str, output: Path, batch_size: int
+) -> None:
     from crystal_data.io import REJECTED, read_rejected, write_rejected
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
     from crystal_data.store import InvalidSourceError, open_store
 
-    encoder = PretrainedModel.from_pretrained(SHIPPED.find(model)).eval()
     rejected_path = output.parent / REJECTED
     try:
         store = open_store(PathsSource(paths), on_invalid="skip")

@@ -52,8 +52,8 @@ def load_table(name_or_path: str | Path) -> ElementTable:
             - ``elements:<name>``: a table that others have published and the package
               ElementEmbeddings brings along, such as ``elements:mat2vec``;
             - a ``.json``, ``.csv`` or ``.safetensors`` file, as ``save_table`` writes them;
-            - an artifact of a model that has a table: its folder, that of the run which holds it,
-              or ``owner/name`` on the hub.
+            - an artifact of a table or of a model that has one: its folder, that of the run which
+              holds it, or ``owner/name`` on the hub.
 
     Raises:
         MissingFileError: If a file or folder is named that does not exist.
@@ -156,8 +156,10 @@ def _shipped_table(name: str) -> ElementTable:
 
 def _artifact_table(path_or_hub_id: str | Path) -> ElementTable:
     # A model imports the tables, so the way back waits until it is needed.
-    from crystal_data.artifacts import PretrainedModel
+    from crystal_data.artifacts import Artifact, PretrainedModel
 
+    if Artifact.load(path_or_hub_id).kind == "element_table":
+        return ElementTable.from_pretrained(path_or_hub_id)
     model = PretrainedModel.from_pretrained(path_or_hub_id)
     if not isinstance(model, HasElementTable):
         raise InvalidArgumentError(

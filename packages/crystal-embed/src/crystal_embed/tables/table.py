@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -112,6 +113,66 @@ class ElementTable:
             raise self._invalid("training has shown none of its elements; all rows are random")
         metadata = {key: value for key, value in self.metadata.items() if key != "random_elements"}
         return ElementTable(self.name, self.atomic_numbers[keep], self.vectors[keep], metadata)
+
+    def save_pretrained(
+        self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Writes the table as an artifact, which keeps all that it has.
+
+        Args:
+            folder: Made, or replaced if it is an artifact already.
+            metadata: Of the artifact: versions, data; plain JSON.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtifactError: If the folder holds other files, or metadata is not plain JSON.
+        """
+        # torch takes seconds to import.
+        import torch
+
+        from crystal_data.artifacts import Artifact
+
+        arrays = {"atomic_numbers": self.atomic_numbers, "vectors": self.vectors}
+        if self.coordinates is not None:
+            arrays["coordinates"] = self.coordinates
+        return Artifact(
+            kind="element_table",
+            package="crystal_embed",
+            class_name=type(self).__name__,
+            arguments={"name": self.name, "metadata": dict(self.metadata)},
+            weights={name: torch.tensor(array) for name, array in arrays.items()},
+            metadata=metadata or {},
+        ).save(folder)
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | Path) -> "ElementTable":
+        """Loads what ``save_pretrained`` wrote, from a folder or from the hub.
+
+        Raises:
+            ArtifactError: If the artifact cannot be read, or holds no element table.
+        """
+        from crystal_data.artifacts import Artifact, ArtifactError
+
+        artifact = Artifact.load(path_or_hub_id, kind="element_table")
+        arguments = artifact.arguments
+        try:
+            arrays = {name: tensor.numpy() for name, tensor in artifact.weights.items()}
+            numbers, vectors = arrays["atomic_numbers"], arrays["vectors"]
+            if numbers.dtype.kind not in "iu" or vectors.dtype.kind != "f":
+                raise InvalidArgumentError(
+                    f"atomic_numbers is {numbers.dtype} and vectors {vectors.dtype}; expected "
+                    "integers and floats"
+                )
+            name, metadata = str(arguments["name"]), arguments["metadata"]
+            if not all(symbol in ATOMIC_NUMBERS for symbol in metadata.get("random_elements", ())):
+                raise InvalidArgumentError("random_elements is a list of symbols")
+            return cls(name, numbers, vectors, metadata, arrays.get("coordinates"))
+        # Arguments and tensors come from a file.
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else error
+            raise ArtifactError(f"{path_or_hub_id}: no element table: {reason}") from error
 
     def __len__(self) -> int:
         return len(self.atomic_numbers)
