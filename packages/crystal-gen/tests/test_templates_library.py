@@ -126,9 +126,10 @@ def test_damaged_and_other_artifacts_are_refused(library, tmp_path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.safetensors"):
         TemplateLibrary.from_pretrained(folder)
     other = Artifact("crystal_embed", "CGCNN", {}, {"a": torch.zeros(1)}).save(tmp_path / "other")
-    with pytest.raises(ArtifactError, match="not a TemplateLibrary"):
+    with pytest.raises(ArtifactError, match="not a template library"):
         TemplateLibrary.from_pretrained(other)
-    parts = Artifact("crystal_gen", "TemplateLibrary", {}, {"wyckoff": torch.zeros(1)})
+    weights = {"wyckoff": torch.zeros(1)}
+    parts = Artifact("crystal_gen", "TemplateLibrary", {}, weights, kind="template_library")
     with pytest.raises(ArtifactError, match="it has no atomic_numbers"):
         TemplateLibrary.from_pretrained(parts.save(tmp_path / "parts"))
     json.loads((folder / "config.json").read_text(encoding="utf-8"))

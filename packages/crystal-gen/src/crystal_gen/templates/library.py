@@ -177,7 +177,8 @@ class TemplateLibrary:
         weights["identifiers"] = torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
         return Artifact(
             package="crystal_gen",
-            model=type(self).__name__,
+            class_name=type(self).__name__,
+            kind="template_library",
             arguments={},
             weights=weights,
             metadata={
@@ -193,12 +194,7 @@ class TemplateLibrary:
         Raises:
             ArtifactError: If there is no such artifact, it holds something else, or is damaged.
         """
-        artifact = Artifact.load(path_or_hub_id)
-        if (artifact.package, artifact.model) != ("crystal_gen", cls.__name__):
-            raise ArtifactError(
-                f"{path_or_hub_id}: it holds {artifact.package}.{artifact.model}, "
-                f"not a {cls.__name__}"
-            )
+        artifact = Artifact.load(path_or_hub_id, kind="template_library")
         missing = {*_ARRAYS, "identifiers"} - set(artifact.weights)
         if missing:
             raise ArtifactError(f"{path_or_hub_id}: it has no {', '.join(sorted(missing))}")
