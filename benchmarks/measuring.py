@@ -32,7 +32,8 @@ def write(path: Path, content: dict[str, Any]) -> None:
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg(),
         "versions": {
-            name: version(name) for name in ("crystal-data", "crystal-embed", "torch", "lightning")
+            name: version(name)
+            for name in ("crystal-data", "crystal-embed", "crystal-gen", "torch", "lightning")
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,13 @@ PACKAGES = {
             "crystal-embed predict --model runs/x --input my/ --output predictions.csv",
         ],
     ),
+    "crystal-gen": (
+        {"crystal_data", "crystal_gen"},
+        [
+            "crystal-gen --help",
+            "crystal-gen generate --templates my/ --formula KBr --z 1 --n 3 --out made",
+        ],
+    ),
     "crystal-apps": (
         {"crystal_data", "crystal_embed", "crystal_apps"},
         # Listing the benchmarks reads all of them, their pipelines and where these find configs.
@@ -58,7 +65,7 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-OURS = {"crystal_data", "crystal_embed", "crystal_apps"}
+OURS = {"crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"}
 
 
 def run(*command: str | Path, **options: object) -> str:

@@ -23,7 +23,7 @@ CONFIGS = sorted(
     # Files of `trainer` are parts of a configuration.
     if path.parent.name not in {"trainer", *OF_PIPELINES}
 )
-COMMANDS = ["crystal_data", "crystal_embed", "crystal_apps"]
+COMMANDS = ["crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"]
 
 
 @pytest.mark.parametrize("package", COMMANDS)
@@ -66,6 +66,9 @@ NOT_TRAINING = {
         ["predict", "one.cif", "--model", "twice"],
         ["embed", "one.cif", "--model", "cgcnn-band-gap", "--what", "atoms", "--output", "a.npz"],
         ["export-table", "one_hot", "--output", "table.json"],
+    ],
+    "crystal_gen": [
+        ["generate", "--templates", "one.cif", "--formula", "KBr", "--z", "1", "--out", "made"],
     ],
 }
 

@@ -18,8 +18,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["crystal_apps"] = set(MAY_IMPORT)
 # Modules of the command line that packages build theirs on.
 ENTRY_POINTS = {
+    "crystal_data.cli.command_parser",
     "crystal_data.cli.configs",
     "crystal_data.cli.ensemble",
+    "crystal_data.cli.inputs",
     "crystal_data.cli.lazy",
     "crystal_data.cli.models",
     "crystal_data.cli.predict",
@@ -51,6 +53,12 @@ STOREYS = {
         layers
         models
         training analysis leaderboards
+        commands
+        __main__
+    """,
+    "crystal_gen": """
+        registry
+        templates
         commands
         __main__
     """,

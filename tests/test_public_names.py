@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
     "crystal_data": ROOT / "packages/crystal-data/src/crystal_data",
     "crystal_embed": ROOT / "packages/crystal-embed/src/crystal_embed",
+    "crystal_gen": ROOT / "packages/crystal-gen/src/crystal_gen",
 }
 
 

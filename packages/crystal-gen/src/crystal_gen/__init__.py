@@ -1,0 +1,26 @@
+"""Crystals for a wish: structures of a given composition and symmetry."""
+
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
+    from crystal_gen.templates.library import TemplateLibrary as TemplateLibrary
+    from crystal_gen.templates.search import Candidate as Candidate
+    from crystal_gen.templates.search import Exclusion as Exclusion
+    from crystal_gen.templates.search import Level as Level
+    from crystal_gen.templates.search import TemplateSearch as TemplateSearch
+    from crystal_gen.templates.volume import VolumeModel as VolumeModel
+
+# Heavy parts load on first use, so that `crystal-gen --help` stays quick.
+_EXPORTS = {
+    "Candidate": "crystal_gen.templates.search",
+    "Exclusion": "crystal_gen.templates.search",
+    "Level": "crystal_gen.templates.search",
+    "TemplateGenerator": "crystal_gen.templates.generator",
+    "TemplateLibrary": "crystal_gen.templates.library",
+    "TemplateSearch": "crystal_gen.templates.search",
+    "VolumeModel": "crystal_gen.templates.volume",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -1,0 +1,26 @@
+"""The `crystal-gen` command."""
+
+from collections.abc import Sequence
+
+from crystal_data.cli.lazy import Command, dispatch
+
+COMMANDS = {
+    "generate": Command(
+        "make crystals of a wanted composition and symmetry, from templates",
+        "crystal_gen.commands.generate:main",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `crystal-gen`."""
+    return dispatch(
+        "crystal-gen",
+        "Crystals for a wish: a composition, a space group, Wyckoff positions.",
+        COMMANDS,
+        argv,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

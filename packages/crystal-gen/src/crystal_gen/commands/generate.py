@@ -1,0 +1,89 @@
+"""`crystal-gen generate`: crystals for requests, copied from templates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crystal_data.cli.command_parser import CommandParser
+from crystal_data.cli.inputs import add_data_root, source_of
+from crystal_data.processes import report_errors
+
+if TYPE_CHECKING:
+    from crystal_gen.templates.library import TemplateLibrary
+
+
+@report_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    from crystal_data.generation import generate_all, requests_from
+    from crystal_gen.templates.generator import TemplateGenerator
+    from crystal_gen.templates.search import Exclusion
+
+    args = _parser().parse(argv)
+    requests = requests_from(args)
+    generator = TemplateGenerator(
+        _library(args.templates, args.data_root),
+        volume=args.volume,
+        fallback=args.fallback,
+        exclude=Exclusion(
+            tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
+        ),
+    )
+    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
+    print(f"{result.num_samples} samples of {len(requests)} requests: {result.folder}")
+    return 0
+
+
+def _parser() -> CommandParser:
+    from crystal_data.generation import add_request_options
+
+    parser = CommandParser(
+        "crystal-gen generate",
+        "Copy the known crystals that are nearest to a request, with their elements exchanged.",
+    )
+    add_request_options(parser)
+    parser.add_argument(
+        "--templates",
+        required=True,
+        metavar="DATA",
+        help="what to copy from: a saved library, or a data set, folder, table or file, of which "
+        "the training rows are taken where it has any",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")
+    parser.add_argument(
+        "--volume",
+        choices=("template", "fitted"),
+        default="template",
+        help="size of the cell: the template's, or scaled to the elements (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fallback",
+        choices=("group", "composition"),
+        default="group",
+        help="where templates with all of the symmetry end, keep the space group or the "
+        "composition alone (default: %(default)s)",
+    )
+    for name, metavar, what in (
+        ("id", "ID", "the template of this identifier"),
+        ("formula", "FORMULA", "templates of this formula"),
+        ("prototype", "PROTOTYPE", "templates such as 1-1:225:a|b"),
+    ):
+        parser.add_argument(
+            f"--exclude-{name}",
+            action="append",
+            default=[],
+            metavar=metavar,
+            help=f"leave out {what}; may be repeated",
+        )
+    parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="default: 1")
+    add_data_root(parser)
+    return parser
+
+
+def _library(name: str, data_root: str | None) -> "TemplateLibrary":
+    from crystal_data.store import open_store
+    from crystal_gen.templates.library import TemplateLibrary
+
+    if (Path(name) / "config.json").is_file():
+        return TemplateLibrary.from_pretrained(name)
+    return TemplateLibrary.from_store(open_store(source_of(name, data_root), on_invalid="skip"))
