@@ -14,6 +14,7 @@ from pathlib import Path
 _PACKAGES = (
     "crystal-data",
     "crystal-embed",
+    "crystal-gen",
     "crystal-apps",
     "torch",
     "torchvision",
