@@ -12,14 +12,10 @@ thread. Printed are the geometric mean of the pairs' ratios and its 95 % interva
 import argparse
 import json
 import os
-import subprocess
 import sys
-from math import exp
 from pathlib import Path
 
-import numpy as np
-
-from crystal_data.metrics import seed_interval
+from turns import Worker, answers, mean_ratio, ratio
 
 PARTS = 40
 # Runs under both versions, so it uses only what both have. Each line of input names a part.
@@ -41,69 +37,20 @@ for line in sys.stdin:
 """
 
 
-class Worker:
-    """A process of one version that reads parts of the rows when it is asked to."""
-
-    def __init__(self, python: str) -> None:
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [python, "-c", WORKER],
-            env={**os.environ, **threads},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.num_structures = int(self._answer())
-        self.refused = 0
-
-    def read(self, part: int) -> float:
-        """CPU seconds of one part."""
-        self._process.stdin.write(f"{part}\n")
-        self._process.stdin.flush()
-        seconds, refused = self._answer().split()
-        self.refused += int(refused)
-        return float(seconds)
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def _answer(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit("a process ended early; its message is above")
-        return line
-
-
 def read_pair(pythons: dict[str, str]) -> dict[str, list[float]]:
     """CPU seconds of each part with each version; prints the pair."""
-    workers = {name: Worker(python) for name, python in pythons.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in workers}
-    for part in range(PARTS):
-        for name in list(workers) if part % 2 == 0 else reversed(workers):
-            seconds[name].append(workers[name].read(part))
-    for worker in workers.values():
-        worker.stop()
+    workers = {name: Worker(python, WORKER) for name, python in pythons.items()}
+    counts = {name: int(worker.first_answer) for name, worker in workers.items()}
+    found = answers(workers, [str(part) for part in range(PARTS)])
+    seconds = {name: [float(took) for took, _ in turns] for name, turns in found.items()}
+    refused = {name: sum(int(number) for _, number in turns) for name, turns in found.items()}
     text = ", ".join(
-        f"{name} {worker.num_structures / sum(seconds[name]):.0f}/s ({worker.refused} refused)"
-        for name, worker in workers.items()
+        f"{name} {counts[name] / sum(seconds[name]):.0f}/s ({refused[name]} refused)"
+        for name in workers
     )
-    count = workers["new"].num_structures
-    print(f"{count} structures; {text}; time of new / old {ratio(seconds):.3f}", flush=True)
+    ours = ratio(seconds["new"], seconds["old"])
+    print(f"{counts['new']} structures; {text}; time of new / old {ours:.3f}", flush=True)
     return seconds
-
-
-def ratio(pair: dict[str, list[float]]) -> float:
-    """Median over parts."""
-    return float(np.median(np.array(pair["new"]) / pair["old"]))
-
-
-def mean_ratio(pairs: list[dict[str, list[float]]]) -> tuple[float, float | None, float | None]:
-    """Geometric mean of new / old over the pairs, and the ends of its 95 % interval."""
-    found = seed_interval(np.log([ratio(pair) for pair in pairs]))
-    if found.low is None or found.high is None:
-        return exp(found.estimate), None, None
-    return exp(found.estimate), exp(found.low), exp(found.high)
 
 
 def main() -> None:
@@ -116,7 +63,7 @@ def main() -> None:
         sys.exit("set CRYSTAL_DATA_HOME to the folder that holds mp_20")
     pythons = {"old": options.old, "new": sys.executable}
     pairs = [read_pair(pythons) for _ in range(options.pairs)]
-    mean, low, high = mean_ratio(pairs)
+    mean, low, high = mean_ratio([ratio(pair["new"], pair["old"]) for pair in pairs])
     bounds = (
         "no interval below three pairs" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
     )

@@ -14,14 +14,11 @@ is the median over turns of new / old. Printed are the geometric mean of the pai
 import argparse
 import json
 import os
-import subprocess
 import sys
-from math import exp
 from pathlib import Path
+from statistics import median
 
-import numpy as np
-
-from crystal_data.metrics import seed_interval
+from turns import Worker, answers, mean_ratio, ratio
 
 MODELS = {
     "CGCNN": "{}",
@@ -64,55 +61,18 @@ for _ in sys.stdin:
 """
 
 
-class Worker:
-    """A process of one version that trains on the next batch when it is asked to."""
-
-    def __init__(self, python: str, model: str) -> None:
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [python, "-W", "ignore", "-c", WORKER, model, MODELS[model]],
-            env={**os.environ, **threads},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._answer()
-
-    def step(self) -> tuple[float, str]:
-        """CPU seconds of one turn, and the loss as hexadecimal text."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        seconds, loss = self._answer().split()
-        return float(seconds), loss
-
-    def stop(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-    def _answer(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit("a process ended early; run its code by hand to see why")
-        return line
-
-
 def pair_ratio(pythons: dict[str, str], model: str) -> tuple[float, bool]:
     """Median over turns of new / old, and whether all losses are equal."""
-    workers = {name: Worker(python, model) for name, python in pythons.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in workers}
-    losses: dict[str, list[str]] = {name: [] for name in workers}
-    for turn in range(TURNS - 1):
-        for name in list(workers) if turn % 2 == 0 else reversed(workers):
-            took, loss = workers[name].step()
-            seconds[name].append(took)
-            losses[name].append(loss)
-    for worker in workers.values():
-        worker.stop()
-    ratio = float(np.median(np.array(seconds["new"]) / seconds["old"]))
-    text = ", ".join(f"{name} {1000 * np.median(took):.1f} ms" for name, took in seconds.items())
-    print(f"{model}: {text}; time of new / old {ratio:.3f}", flush=True)
-    return ratio, losses["new"] == losses["old"]
+    workers = {
+        name: Worker(python, WORKER, model, MODELS[model]) for name, python in pythons.items()
+    }
+    found = answers(workers, [""] * (TURNS - 1))
+    seconds = {name: [float(took) for took, _ in turns] for name, turns in found.items()}
+    losses = {name: [loss for _, loss in turns] for name, turns in found.items()}
+    ours = ratio(seconds["new"], seconds["old"])
+    text = ", ".join(f"{name} {1000 * median(took):.1f} ms" for name, took in seconds.items())
+    print(f"{model}: {text}; time of new / old {ours:.3f}", flush=True)
+    return ours, losses["new"] == losses["old"]
 
 
 def main() -> None:
@@ -128,16 +88,17 @@ def main() -> None:
     found = {}
     for model in options.models:
         pairs = [pair_ratio(pythons, model) for _ in range(options.pairs)]
-        interval = seed_interval(np.log([ratio for ratio, _ in pairs]))
+        mean, low, high = mean_ratio([one for one, _ in pairs])
         is_equal = all(equal for _, equal in pairs)
-        found[model] = {"pairs": [ratio for ratio, _ in pairs], "losses_equal": is_equal}
-        found[model]["mean"] = exp(interval.estimate)
-        bounds = ""
-        if interval.low is not None and interval.high is not None:
-            found[model] |= {"low": exp(interval.low), "high": exp(interval.high)}
-            bounds = f" ({exp(interval.low):.3f} to {exp(interval.high):.3f})"
+        found[model] = {
+            "pairs": [one for one, _ in pairs],
+            "ratio": mean,
+            "interval": [low, high],
+            "losses_equal": is_equal,
+        }
+        bounds = "" if low is None else f" ({low:.3f} to {high:.3f})"
         equal = "equal" if is_equal else "not equal"
-        print(f"{model}: new / old {exp(interval.estimate):.3f}{bounds}; losses {equal}")
+        print(f"{model}: new / old {mean:.3f}{bounds}; losses {equal}")
     if options.out is not None:
         options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
