@@ -57,8 +57,11 @@ STOREYS = {
         __main__
     """,
     "crystal_gen": """
-        registry
+        registry lattice_vector positions
         templates
+        dit batches structure_model paths exchange
+        crystal_dit
+        generator training
         commands
         __main__
     """,

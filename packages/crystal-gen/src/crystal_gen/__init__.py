@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_gen.crystal_dit import CrystalDiT as CrystalDiT
+    from crystal_gen.generator import StructureGenerator as StructureGenerator
+    from crystal_gen.structure_model import Sampling as Sampling
+    from crystal_gen.structure_model import StructureModel as StructureModel
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
     from crystal_gen.templates.library import TemplateLibrary as TemplateLibrary
     from crystal_gen.templates.search import Candidate as Candidate
@@ -12,12 +16,18 @@ if TYPE_CHECKING:
     from crystal_gen.templates.search import Level as Level
     from crystal_gen.templates.search import TemplateSearch as TemplateSearch
     from crystal_gen.templates.volume import VolumeModel as VolumeModel
+    from crystal_gen.training.module import StructureModule as StructureModule
 
 # Heavy parts load on first use, so that `crystal-gen --help` stays quick.
 _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
+    "CrystalDiT": "crystal_gen.crystal_dit",
     "Exclusion": "crystal_gen.templates.search",
     "Level": "crystal_gen.templates.search",
+    "Sampling": "crystal_gen.structure_model",
+    "StructureGenerator": "crystal_gen.generator",
+    "StructureModel": "crystal_gen.structure_model",
+    "StructureModule": "crystal_gen.training.module",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from crystal_data.cli.lazy import Command, dispatch
+from crystal_data.cli.lazy import TRAINER_COMMANDS, Command, dispatch
 
 COMMANDS = {
+    **TRAINER_COMMANDS,
     "generate": Command(
         "make crystals of a wanted composition and symmetry, from templates",
         "crystal_gen.commands.generate:main",

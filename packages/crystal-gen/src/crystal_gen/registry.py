@@ -2,4 +2,10 @@
 
 from crystal_data.artifacts import ModelRegistry
 
-MODELS = ModelRegistry("crystal_gen", {"TemplateLibrary": "crystal_gen.templates.library"})
+MODELS = ModelRegistry(
+    "crystal_gen",
+    {
+        "CrystalDiT": "crystal_gen.crystal_dit",
+        "TemplateLibrary": "crystal_gen.templates.library",
+    },
+)

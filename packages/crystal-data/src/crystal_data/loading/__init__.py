@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.loading.collate import RowBatch as RowBatch
     from crystal_data.loading.collate import TokenBatch as TokenBatch
     from crystal_data.loading.collate import TokenCollator as TokenCollator
+    from crystal_data.loading.collate import orbit_batch as orbit_batch
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.loading.dataset import CrystalDataset as CrystalDataset
     from crystal_data.loading.domain import beyond_training as beyond_training
@@ -32,6 +33,7 @@ _EXPORTS = {
     "CrystalDataset": "crystal_data.loading.dataset",
     "CrystalSampler": "crystal_data.loading.sampler",
     "OrbitBatch": "crystal_data.loading.collate",
+    "orbit_batch": "crystal_data.loading.collate",
     "OrbitCollator": "crystal_data.loading.collate",
     "RowBatch": "crystal_data.loading.collate",
     "RowGroups": "crystal_data.loading.groups",

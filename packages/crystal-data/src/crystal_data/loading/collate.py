@@ -49,6 +49,16 @@ class RowBatch:
         """A copy in page-locked memory, from which a GPU copies while it computes."""
         return self._each(Tensor.pin_memory)
 
+    def select(self, is_wanted: Tensor) -> Self:
+        """Some of the crystals.
+
+        Args:
+            is_wanted: Of each; bool ``[num_crystals]``.
+        """
+        chosen = self._each(lambda tensor: tensor[is_wanted])
+        names = zip(self.identifier, is_wanted.tolist(), strict=True)
+        return replace(chosen, identifier=[name for name, wanted in names if wanted])
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         changed: dict[str, Any] = {
@@ -128,27 +138,50 @@ class OrbitCollator:
 
     def collate(self, crystals: CrystalBatch, values: ColumnChunk) -> OrbitBatch:
         """A batch as wide as the most orbits in it."""
-        dtype = torch.get_default_dtype()
-        numbers = values.arrays["space_group_number"].astype(np.int64)
-        groups = [_group(number) for number in numbers.tolist()]
-        owner = np.repeat(np.arange(len(numbers)), values.counts)
-        places = values.arrays["wyckoff"].astype(np.int64)
-        mask = _mask(values.counts)
-        free_lattice = np.array([group.free_lattice for group in groups]).reshape(-1, 6)
-        multiplicity = _stacked([group.multiplicity for group in groups], ())[owner, places]
-        free_axes = _stacked([group.free_axes for group in groups], (3,))[owner, places]
-        return OrbitBatch(
-            **_rows(crystals),
-            space_group_number=torch.from_numpy(numbers),
-            lattice_parameters=torch.from_numpy(values.arrays["lattice_parameters"]).to(dtype),
-            free_lattice=torch.from_numpy(free_lattice),
-            atomic_numbers=_padded(values.arrays["atomic_numbers"].astype(np.int64), mask),
-            wyckoff=_padded(places, mask),
-            multiplicity=_padded(multiplicity, mask),
-            frac_coords=_padded(values.arrays["frac_coords"], mask).to(dtype),
-            free_axes=_padded(free_axes, mask),
-            mask=mask,
-        )
+        return orbit_batch(values, **_rows(crystals))
+
+
+def orbit_batch(
+    values: ColumnChunk,
+    *,
+    sample_id: Tensor,
+    identifier: list[str],
+    targets: dict[str, Tensor],
+    is_filler: bool = False,
+) -> OrbitBatch:
+    """Crystals as rows of orbits, from the values of an :class:`OrbitColumn`.
+
+    Args:
+        values: Of crystals that all have orbits.
+        sample_id: Number of each crystal, of which its random draws depend.
+        identifier: Of each crystal.
+        targets: As of :class:`RowBatch`.
+        is_filler: As of :class:`RowBatch`.
+    """
+    dtype = torch.get_default_dtype()
+    numbers = values.arrays["space_group_number"].astype(np.int64)
+    groups = [_group(number) for number in numbers.tolist()]
+    owner = np.repeat(np.arange(len(numbers)), values.counts)
+    places = values.arrays["wyckoff"].astype(np.int64)
+    mask = _mask(values.counts)
+    free_lattice = np.array([group.free_lattice for group in groups]).reshape(-1, 6)
+    multiplicity = _stacked([group.multiplicity for group in groups], ())[owner, places]
+    free_axes = _stacked([group.free_axes for group in groups], (3,))[owner, places]
+    return OrbitBatch(
+        sample_id=sample_id,
+        identifier=identifier,
+        targets=targets,
+        is_filler=is_filler,
+        space_group_number=torch.from_numpy(numbers),
+        lattice_parameters=torch.from_numpy(values.arrays["lattice_parameters"]).to(dtype),
+        free_lattice=torch.from_numpy(free_lattice),
+        atomic_numbers=_padded(values.arrays["atomic_numbers"].astype(np.int64), mask),
+        wyckoff=_padded(places, mask),
+        multiplicity=_padded(multiplicity, mask),
+        frac_coords=_padded(values.arrays["frac_coords"], mask).to(dtype),
+        free_axes=_padded(free_axes, mask),
+        mask=mask,
+    )
 
 
 def check_values(crystals: CrystalBatch, values: ColumnChunk, column: DerivedColumn) -> None:

@@ -26,7 +26,7 @@ from crystal_data.loading.domain import rejected_elements, training_domain, unsu
 from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.loading.packing import Bound
-from crystal_data.loading.sampler import CrystalSampler
+from crystal_data.loading.sampler import BatchRequest, CrystalSampler
 from crystal_data.processes.progress import say
 from crystal_data.run_folder import RunFolder
 from crystal_data.sources.base import CrystalSource
@@ -285,6 +285,13 @@ class CrystalDataModule(LightningDataModule):
         Values are those of :meth:`fields`: of atoms there is a row for each atom.
         """
         return self.store.targets(self.needs.targets, self.sample_ids("train"))
+
+    def train_batch(self) -> Any:
+        """All training crystals as one batch, without transforms: what scales are fitted on."""
+        dataset = CrystalDataset(
+            self.store, targets=self._served, collator=self.needs.collator, seed=self.seed
+        )
+        return dataset[BatchRequest(self.sample_ids("train"), epoch=0)]
 
     def training_domain(self) -> dict[str, Any]:
         """Elements, sizes and labels of the training rows, for artifacts."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crystal_data.store.derived import DerivedColumn as DerivedColumn
     from crystal_data.store.edges import EdgeColumn as EdgeColumn
     from crystal_data.store.manifest import StoreError as StoreError
+    from crystal_data.store.orbits import WYCKOFF_LETTERS as WYCKOFF_LETTERS
     from crystal_data.store.orbits import OrbitColumn as OrbitColumn
     from crystal_data.store.properties import MissingColumnError as MissingColumnError
     from crystal_data.store.rejections import InvalidSourceError as InvalidSourceError
@@ -30,6 +31,7 @@ _EXPORTS = {
     "InvalidSourceError": "crystal_data.store.rejections",
     "MissingColumnError": "crystal_data.store.properties",
     "OrbitColumn": "crystal_data.store.orbits",
+    "WYCKOFF_LETTERS": "crystal_data.store.orbits",
     "StoreError": "crystal_data.store.manifest",
     "TokenColumn": "crystal_data.store.tokens",
     "open_store": "crystal_data.store.build",

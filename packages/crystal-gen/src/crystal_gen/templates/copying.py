@@ -30,15 +30,13 @@ def copy_template(
     candidate: Candidate,
     request: GenerationRequest,
     volume_ratio: float = 1.0,
-) -> Crystal:
+) -> SymmetricCrystal:
     """The crystal that a candidate is for a request.
 
     Args:
         template: The crystal of the candidate's row.
         candidate: Says which element takes the place of which.
-        request: If the template has its space group, the crystal comes in the standard
-            conventional cell, on the Wyckoff positions that are asked; else in the reduced
-            primitive cell.
+        request: If the template has its Wyckoff letters, the crystal is on the positions asked.
         volume_ratio: Volume of the result by that of the template.
     """
     exchanged = [candidate.elements[number] for number in template.atomic_numbers.tolist()]
@@ -48,11 +46,18 @@ def copy_template(
         lattice=template.lattice * volume_ratio ** (1 / 3),
         identifier="",
     )
-    if candidate.level is Level.COMPOSITION:
-        return niggli_cell(reduced_to_primitive(copied))
-    if candidate.level is Level.WYCKOFF:
-        copied = _on_asked_positions(copied, request)
-    return copied.to_crystal()
+    return _on_asked_positions(copied, request) if candidate.level is Level.WYCKOFF else copied
+
+
+def in_asked_cell(crystal: SymmetricCrystal, request: GenerationRequest) -> Crystal:
+    """All atoms in the cell that a request wants.
+
+    It is the standard conventional cell if the crystal has the space group asked; else the reduced
+    primitive cell.
+    """
+    if request.space_group == crystal.space_group_number:
+        return crystal.to_crystal()
+    return niggli_cell(reduced_to_primitive(crystal))
 
 
 def reduced_to_primitive(symmetric: SymmetricCrystal) -> Crystal:

@@ -10,7 +10,7 @@ import numpy as np
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GeneratedSample, GenerationRequest, Task
-from crystal_gen.templates.copying import copy_template
+from crystal_gen.templates.copying import copy_template, in_asked_cell
 from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.search import NOTHING, Candidate, Exclusion, Level, TemplateSearch
 from crystal_gen.templates.volume import VolumeModel
@@ -109,7 +109,7 @@ class TemplateGenerator:
             if np.isnan(ratio):
                 ratio = 1.0
                 flags.append("volume_of_template")
-        crystal = copy_template(template, candidate, request, ratio)
+        crystal = in_asked_cell(copy_template(template, candidate, request, ratio), request)
         return GeneratedSample(
             crystal,
             score=-candidate.distance,

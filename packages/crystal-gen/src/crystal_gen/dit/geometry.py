@@ -1,0 +1,78 @@
+"""From each orbit's point to all atoms of the crystal, each by its nearest periodic image."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from crystal_gen.positions import Images
+
+_FAR = 1e6  # Å², beyond any image
+_SOFT = 0.3  # of the mean distance of atoms: nearer than this, directions fade
+
+
+class Neighbors(NamedTuple):
+    """What an orbit's point sees of every atom.
+
+    Attributes:
+        distance: To the nearest image, Å; ``[num_crystals, max_orbits, max_images]``.
+        primitive: The way there in primitive axes, nearest image; ``[..., 3]``.
+        step: The way there in conventional axes by its length, Å⁻¹, fading where that is short;
+            ``[..., 3]``.
+        unit: The same in Å; ``[..., 3]``.
+    """
+
+    distance: Tensor
+    primitive: Tensor
+    step: Tensor
+    unit: Tensor
+
+
+class Cells(NamedTuple):
+    """Cells of a batch.
+
+    Attributes:
+        lattice: Conventional rows; ``[num_crystals, 3, 3]``, Å.
+        primitive: Primitive rows in terms of conventional ones; ``[num_crystals, 3, 3]``.
+    """
+
+    lattice: Tensor
+    primitive: Tensor
+
+
+def neighbors(cells: Cells, images: Images, frac_coords: Tensor) -> Neighbors:
+    """Ways from each orbit's point to the nearest image of each atom.
+
+    Of a point's own images the nearest other one counts.
+
+    Args:
+        cells: Of the crystals.
+        images: Their atoms.
+        frac_coords: A point of each orbit in conventional axes; ``[num_crystals, max_orbits, 3]``.
+    """
+    atoms = images.points(frac_coords)
+    ways = (atoms[:, None] - frac_coords[:, :, None]) @ torch.linalg.inv(cells.primitive)[:, None]
+    ways = ways - ways.round()
+    lattice = cells.primitive @ cells.lattice
+    steps = torch.cartesian_prod(*[torch.arange(-1, 2, device=ways.device)] * 3).to(ways)
+    moved = steps @ lattice  # [num_crystals, 27, 3]
+    cart = ways @ lattice[:, None]
+    squares = (moved**2).sum(-1)[:, None, None] + 2.0 * cart @ moved.mT[:, None]
+    orbit = torch.arange(frac_coords.shape[1], device=ways.device)
+    is_self = images.is_self[:, None] & (images.owner[:, None] == orbit[:, None])
+    is_zero = torch.zeros(len(steps), dtype=torch.bool, device=ways.device)
+    is_zero[len(steps) // 2] = True
+    squares = torch.where(is_self[..., None] & is_zero, _FAR, squares)
+    nearest = squares.argmin(-1)
+    primitive = ways + steps[nearest]
+    cart = primitive @ lattice[:, None]
+    distance = ((cart**2).sum(-1) + 1e-12).sqrt()
+    num_atoms = images.mask.sum(1)
+    size = (torch.linalg.det(lattice).abs() / num_atoms) ** (1.0 / 3.0)
+    length = (distance + _SOFT * size[:, None, None])[..., None]
+    return Neighbors(
+        distance=distance,
+        primitive=primitive,
+        step=primitive @ cells.primitive[:, None] / length,
+        unit=cart / length,
+    )

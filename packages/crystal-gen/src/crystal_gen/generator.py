@@ -1,0 +1,244 @@
+"""A trained model as a generator: from noise, from templates, from a structure that is given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from crystal_data.crystal import Crystal
+from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.generation import GeneratedSample, GenerationRequest, Task
+from crystal_data.metrics import is_structure_valid
+from crystal_data.symmetry import OrbitError, SymmetricCrystal, find_orbits
+from crystal_data.transforms import SampleRandom
+from crystal_gen.batches import batch_of, crystals_of
+from crystal_gen.structure_model import Sampling, StructureModel
+from crystal_gen.templates.copying import copy_template, in_asked_cell
+from crystal_gen.templates.library import TemplateLibrary, lattice_points
+from crystal_gen.templates.search import Level, TemplateSearch
+
+_SYMPREC = 0.1  # Å; of structures to start from, as of the training data
+_TRIES = 3  # at a crystal whose atoms do not fall together
+_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What one sample is made from.
+
+    Args:
+        crystal: Space group, elements and letters; cell and coordinates where there is a start.
+            None where nothing can be made; a flag says why.
+        start: Level of noise that it gets first; 0 keeps it as it is, None is noise alone.
+        source: Where it comes from.
+        flags: Words about it.
+    """
+
+    crystal: SymmetricCrystal | None
+    start: float | None = None
+    source: str = "noise"
+    flags: tuple[str, ...] = ()
+
+
+class StructureGenerator:
+    """Makes crystals with a model: a function of request and sample, as all generators are.
+
+    A request with elements on Wyckoff positions is made from noise. With templates, sample k starts
+    from the k-th nearest template, if one has the letters asked; and a request that leaves the
+    letters open takes those of a template. A request with a structure to start from starts there.
+    The start is noised to a level and made anew from there.
+
+    Flags: ``no_symmetry`` where letters are open and no template has any; ``start_does_not_fit``
+    and ``start_has_no_symmetry`` for a structure that is not what is asked; ``atoms_too_close``
+    where atoms came nearer than 0.5 Å in each of three tries, ``made_again`` where a later try was
+    kept; ``property_not_used`` for a wish that the model does not know; ``letters_of_template``.
+
+    Args:
+        model: A trained model.
+        sampling: How structures are made from noise.
+        start_level: Level of noise that a start gets: 0 keeps it, 1 is noise alone.
+        templates: To start from.
+
+    Raises:
+        InvalidArgumentError: If the level is not from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        model: StructureModel,
+        *,
+        sampling: Sampling | None = None,
+        start_level: float = 0.1,
+        templates: TemplateLibrary | None = None,
+    ) -> None:
+        if not 0.0 <= start_level <= 1.0:
+            raise InvalidArgumentError(f"start_level is {start_level}; it is from 0 to 1")
+        self.model = model.eval()
+        self.sampling = sampling or Sampling()
+        self.start_level = start_level
+        self.templates = templates
+
+    @cached_property
+    def _search(self) -> TemplateSearch | None:
+        return None if self.templates is None else TemplateSearch(self.templates)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Versions, hashes of weights and templates, and options."""
+        return {
+            "name": type(self).__name__,
+            "version": version("crystal-gen"),
+            "model": type(self.model).__name__,
+            "weights": self.model.fingerprint(),
+            "sampling": asdict(self.sampling),
+            "start_level": self.start_level,
+            "templates": None if self.templates is None else self.templates.fingerprint,
+        }
+
+    def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
+        """One sample for each task."""
+        plans = self._plans(tasks)
+        made: dict[int, tuple[SymmetricCrystal, int]] = {}
+        for attempt in range(_TRIES):
+            left = {
+                place: plan.crystal
+                for place, plan in enumerate(plans)
+                if plan.crystal is not None and place not in made
+            }
+            for place, crystal in self._made(tasks, plans, left, attempt).items():
+                if crystal is not None and is_structure_valid(crystal.to_crystal()):
+                    made[place] = crystal, attempt
+        return [
+            self._sample(task, plan, *made.get(place, (None, 0)))
+            for place, (task, plan) in enumerate(zip(tasks, plans, strict=True))
+        ]
+
+    def _made(
+        self,
+        tasks: Sequence[Task],
+        plans: Sequence[_Plan],
+        outlines: Mapping[int, SymmetricCrystal],
+        attempt: int,
+    ) -> dict[int, SymmetricCrystal | None]:
+        """Crystals by place of their tasks; those of like size are made together."""
+        made: dict[int, SymmetricCrystal | None] = {
+            place: crystal for place, crystal in outlines.items() if plans[place].start == 0.0
+        }
+        left = [place for place in outlines if place not in made]
+        left.sort(key=lambda place: (plans[place].start or 1.0, outlines[place].num_orbits))
+        for start, group in groupby(left, lambda place: plans[place].start):
+            for places in _batches(list(group)):
+                requests = [tasks[place].request for place in places]
+                batch = batch_of(
+                    [outlines[place] for place in places],
+                    [tasks[place].seed for place in places],
+                    {
+                        name: [_wish(request, name) for request in requests]
+                        for name in self.model.properties
+                    },
+                ).to(self.model.property_mean.device)
+                random = SampleRandom(0, attempt, batch.sample_id)
+                found = self.model.sample(batch, random, self.sampling, start)
+                made |= dict(zip(places, crystals_of(found), strict=True))
+        return made
+
+    def _sample(
+        self, task: Task, plan: _Plan, crystal: SymmetricCrystal | None, attempt: int
+    ) -> GeneratedSample:
+        request, flags = task.request, list(plan.flags)
+        if any(name not in self.model.properties for name in request.properties):
+            flags.append("property_not_used")
+        if crystal is None:
+            if plan.crystal is not None:
+                flags.insert(0, "atoms_too_close")
+            return GeneratedSample(None, source=plan.source, flags=tuple(flags))
+        if attempt:
+            flags.append("made_again")
+        plain = replace(crystal, identifier="", properties={})
+        return GeneratedSample(
+            in_asked_cell(plain, request), source=plan.source, flags=tuple(flags)
+        )
+
+    def _plans(self, tasks: Sequence[Task]) -> list[_Plan]:
+        requests = {task.request.key: task.request for task in tasks}
+        most = {key: 1 + max(t.sample for t in tasks if t.request.key == key) for key in requests}
+        templates = {key: self._templates_for(requests[key], most[key]) for key in requests}
+        return [self._plan(task, templates[task.request.key]) for task in tasks]
+
+    def _plan(self, task: Task, templates: Sequence[_Plan]) -> _Plan:
+        request = task.request
+        if request.start is not None:
+            return self._from_start(request, request.start)
+        if task.sample < len(templates):
+            return templates[task.sample]
+        if request.wyckoff and request.wyckoff[0].element:
+            return _Plan(_outline(request))
+        if templates:
+            # Each template has been used; their letters serve again, from noise.
+            return replace(templates[task.sample % len(templates)], start=None, source="noise")
+        return _Plan(None, flags=("no_symmetry",))
+
+    def _from_start(self, request: GenerationRequest, start: Crystal) -> _Plan:
+        try:
+            crystal = find_orbits(start, _SYMPREC)
+        except OrbitError:
+            return _Plan(None, source="start", flags=("start_has_no_symmetry",))
+        is_other_cell = bool(request.cell) and request.cell != _primitive_cell_of(crystal)
+        if is_other_cell or request.space_group not in (None, crystal.space_group_number):
+            return _Plan(None, source="start", flags=("start_does_not_fit",))
+        return _Plan(crystal, _level(self.start_level), "start")
+
+    def _templates_for(self, request: GenerationRequest, limit: int) -> list[_Plan]:
+        search, library = self._search, self.templates
+        if search is None or library is None:
+            return []
+        plans = []
+        for found in search.find(request, limit, fallback=Level.GROUP):
+            if request.wyckoff and found.level is not Level.WYCKOFF:
+                break  # from noise, on the letters that are asked
+            template = library.crystal(found.row)
+            plans.append(
+                _Plan(
+                    copy_template(template, found, request),
+                    _level(self.start_level),
+                    f"template {template.identifier}".strip(),
+                    () if request.wyckoff else ("letters_of_template",),
+                )
+            )
+        return plans
+
+
+def _level(level: float) -> float | None:
+    return None if level == 1.0 else level
+
+
+def _wish(request: GenerationRequest, name: str) -> float:
+    wanted = request.properties.get(name)
+    return float("nan") if wanted is None else wanted.value
+
+
+def _outline(request: GenerationRequest) -> SymmetricCrystal:
+    """The orbits of a request; a cell and points stand in for those that are not yet made."""
+    return SymmetricCrystal(
+        space_group_number=request.space_group or 1,
+        lattice=np.eye(3) * 10.0,
+        atomic_numbers=np.array([ATOMIC_NUMBERS[site.element] for site in request.wyckoff]),
+        wyckoff_letters=tuple(site.letter for site in request.wyckoff),
+        frac_coords=np.zeros((len(request.wyckoff), 3)),
+        identifier=request.id,
+    )
+
+
+def _primitive_cell_of(crystal: SymmetricCrystal) -> dict[str, int]:
+    points = len(lattice_points(crystal.space_group_number))
+    counts = crystal.to_crystal().composition
+    return {symbol: count // points for symbol, count in counts.items()}
+
+
+def _batches(places: Sequence[int]) -> list[Sequence[int]]:
+    return [places[first : first + _BATCH_SIZE] for first in range(0, len(places), _BATCH_SIZE)]

@@ -1,0 +1,1 @@
+"""How models of structures are trained."""
