@@ -58,7 +58,7 @@ STOREYS = {
     """,
     "crystal_gen": """
         registry
-        templates
+        templates published
         commands
         __main__
     """,

@@ -1,0 +1,1 @@
+"""The published structure model: symmetry-constrained diffusion of all atoms of the cell."""
