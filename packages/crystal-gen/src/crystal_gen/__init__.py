@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_gen.published.model import PublishedDiT as PublishedDiT
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
     from crystal_gen.templates.library import TemplateLibrary as TemplateLibrary
     from crystal_gen.templates.search import Candidate as Candidate
@@ -18,6 +19,7 @@ _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
     "Exclusion": "crystal_gen.templates.search",
     "Level": "crystal_gen.templates.search",
+    "PublishedDiT": "crystal_gen.published.model",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",

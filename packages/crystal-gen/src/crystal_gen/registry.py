@@ -2,4 +2,10 @@
 
 from crystal_data.artifacts import ModelRegistry
 
-MODELS = ModelRegistry("crystal_gen", {"TemplateLibrary": "crystal_gen.templates.library"})
+MODELS = ModelRegistry(
+    "crystal_gen",
+    {
+        "PublishedDiT": "crystal_gen.published.model",
+        "TemplateLibrary": "crystal_gen.templates.library",
+    },
+)
