@@ -60,7 +60,7 @@ STOREYS = {
         registry lattice_vector positions
         templates
         dit batches structure_model paths exchange
-        crystal_dit
+        crystal_dit published
         generator training
         commands
         __main__

@@ -1,12 +1,17 @@
 """Crystals that several tests copy from."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from crystal_data import Crystal
 from crystal_data.generation import Task
+from crystal_data.loading import BatchRequest, CrystalDataset, OrbitBatch, OrbitCollator
 from crystal_data.store import CrystalStore
-from crystal_data.testing import ToyGenerator, rock_salt, toy_requests
+from crystal_data.symmetry import SymmetricCrystal
+from crystal_data.testing import ToyGenerator, face_centred, perovskite, rock_salt, toy_requests
 from crystal_gen import TemplateLibrary
 
 # In place of the elements of the toy requests: other ones, of other Mendeleev numbers.
@@ -35,3 +40,48 @@ def store(toys: list[Crystal]) -> CrystalStore:
 @pytest.fixture(scope="session")
 def library(store: CrystalStore) -> TemplateLibrary:
     return TemplateLibrary.from_store(store, symprec=0.01)
+
+
+@pytest.fixture(scope="session")
+def orbits() -> OrbitBatch:
+    """One crystal of each crystal system, and a large cubic one, as a batch of orbits."""
+    requests = [request for request in toy_requests() if request.space_group]
+    made = [ToyGenerator().sample(Task(request, 0)).crystal for request in requests]
+    return _orbit_batch([crystal for crystal in made if crystal is not None])
+
+
+@pytest.fixture(scope="session")
+def known_orbits() -> OrbitBatch:
+    """Rock salt and perovskite of other sizes, copper, and rutile, which has a free coordinate."""
+    rutile = SymmetricCrystal.from_parameters(
+        136, np.diag([4.59, 4.59, 2.96]), [(22, "a", []), (8, "f", [0.305])]
+    )
+    return _orbit_batch(
+        [rock_salt(), rock_salt(19, 35, 6.6), perovskite(), face_centred(), rutile.to_crystal()]
+    )
+
+
+def _orbit_batch(crystals: Sequence[Crystal]) -> OrbitBatch:
+    dataset = CrystalDataset(CrystalStore.from_crystals(crystals), collator=OrbitCollator())
+    batch = dataset[BatchRequest(np.arange(len(crystals)), epoch=0)]
+    assert isinstance(batch, OrbitBatch)
+    return batch
+
+
+@pytest.fixture(scope="session")
+def take() -> Callable[[OrbitBatch, Sequence[int]], OrbitBatch]:
+    """Rows of a batch, also several times, padded no more than they need."""
+    return _take
+
+
+def _take(batch: OrbitBatch, rows: Sequence[int]) -> OrbitBatch:
+    width = int(batch.mask[list(rows)].sum(dim=1).max())
+    padded = ("atomic_numbers", "wyckoff", "multiplicity", "frac_coords", "free_axes", "mask")
+    others = ("sample_id", "space_group_number", "lattice_parameters", "free_lattice")
+    return replace(
+        batch,
+        identifier=[batch.identifier[row] for row in rows],
+        targets={name: values[list(rows)] for name, values in batch.targets.items()},
+        **{name: getattr(batch, name)[list(rows), :width] for name in padded},
+        **{name: getattr(batch, name)[list(rows)] for name in others},
+    )

@@ -16,6 +16,8 @@ from crystal_data.testing import GeneratorContract, ToyGenerator, toy_requests
 from crystal_data.transforms import SampleRandom
 from crystal_gen import CrystalDiT, Sampling, StructureGenerator, TemplateLibrary
 from crystal_gen.batches import batch_of, crystals_of
+from crystal_gen.lattice_vector import lattice_vector
+from crystal_gen.structure_model import composition_of
 
 ENERGY = "formation_energy_per_atom"
 
@@ -42,11 +44,8 @@ def batch(crystals: list[SymmetricCrystal]) -> OrbitBatch:
 
 def velocities(model: CrystalDiT, batch: OrbitBatch) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the crystals as they are, halfway through."""
-    from crystal_gen.crystal_dit import _vector
-    from crystal_gen.structure_model import composition_of
-
     sites = model._sites(model.table(torch.device("cpu")), batch, model.wishes(batch))
-    cell = _vector(batch.lattice_parameters)
+    cell = lattice_vector(batch.lattice_parameters)
     shape = model.scale.normalize(batch.space_group_number, composition_of(batch), cell)
     time = torch.full((batch.num_crystals,), 0.5)
     velocity, strain = model.network(sites, time, batch.frac_coords, cell, shape)

@@ -7,6 +7,7 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_gen.crystal_dit import CrystalDiT as CrystalDiT
     from crystal_gen.generator import StructureGenerator as StructureGenerator
+    from crystal_gen.published.model import PublishedDiT as PublishedDiT
     from crystal_gen.structure_model import Sampling as Sampling
     from crystal_gen.structure_model import StructureModel as StructureModel
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
@@ -28,6 +29,7 @@ _EXPORTS = {
     "StructureGenerator": "crystal_gen.generator",
     "StructureModel": "crystal_gen.structure_model",
     "StructureModule": "crystal_gen.training.module",
+    "PublishedDiT": "crystal_gen.published.model",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",

@@ -14,12 +14,7 @@ from crystal_data.transforms import SampleRandom
 from crystal_gen.dit.cells import CellScale
 from crystal_gen.dit.network import OrbitTransformer, Sites, Sizes
 from crystal_gen.exchange import ElementExchange
-from crystal_gen.lattice_vector import (
-    lattice_of_parameters,
-    lattice_of_vector,
-    parameters_of_lattice,
-    vector_of_lattice,
-)
+from crystal_gen.lattice_vector import lattice_parameters, lattice_vector
 from crystal_gen.paths import nearest_description
 from crystal_gen.positions import PositionTable, images_of, position_table
 from crystal_gen.structure_model import Sampling, StructureModel, composition_of
@@ -82,7 +77,7 @@ class CrystalDiT(StructureModel):
     @override
     def fit_scales(self, batch: OrbitBatch) -> None:
         super().fit_scales(batch)
-        composition, vector = composition_of(batch), _vector(batch.lattice_parameters)
+        composition, vector = composition_of(batch), lattice_vector(batch.lattice_parameters)
         self.scale.fit(batch.space_group_number, composition, vector)
         self.exchange.fit(composition)
 
@@ -90,7 +85,9 @@ class CrystalDiT(StructureModel):
     def losses(self, batch: OrbitBatch, random: SampleRandom) -> Sums:
         table = self.table(batch.mask.device)
         number = batch.space_group_number
-        end = self.scale.normalize(number, composition_of(batch), _vector(batch.lattice_parameters))
+        end = self.scale.normalize(
+            number, composition_of(batch), lattice_vector(batch.lattice_parameters)
+        )
         if self.training:
             # The cell's normalized vector stays, so that its size is that of the new elements.
             batch = self.exchange(batch, random)
@@ -133,7 +130,9 @@ class CrystalDiT(StructureModel):
         if start is not None:
             way = nearest_description(table, batch, frac_coords)
             frac_coords = frac_coords + begin * _along(sites, way)
-            given = self.scale.normalize(number, composition, _vector(batch.lattice_parameters))
+            given = self.scale.normalize(
+                number, composition, lattice_vector(batch.lattice_parameters)
+            )
             level = _cell_level(shape.new_tensor(begin))
             shape = level * given + (1.0 - level) * shape
         times = torch.linspace(begin, 1.0, sampling.num_steps + 1).to(shape)
@@ -146,7 +145,7 @@ class CrystalDiT(StructureModel):
             frac_coords = frac_coords + (then - now) * longer * _along(sites, velocity)
             shape = shape + (_cell_level(then) - _cell_level(now)) * cell_velocity
         cell = self.scale.denormalize(number, composition, shape)
-        parameters = parameters_of_lattice(lattice_of_vector(cell))
+        parameters = lattice_parameters(cell, number, batch.free_lattice)
         return replace(batch, frac_coords=frac_coords, lattice_parameters=parameters)
 
     def _velocities(
@@ -194,11 +193,6 @@ class CrystalDiT(StructureModel):
 def _along(sites: Sites, way: Tensor) -> Tensor:
     """The way of a representative whose free axes go this way; ``[..., 3]``."""
     return (sites.projection @ (way * sites.free_axes)[..., None]).squeeze(-1)
-
-
-def _vector(parameters: Tensor) -> Tensor:
-    # Logarithms of nearly equal numbers lose digits.
-    return vector_of_lattice(lattice_of_parameters(parameters.double())).to(parameters.dtype)
 
 
 def _cell_level(time: Tensor) -> Tensor:

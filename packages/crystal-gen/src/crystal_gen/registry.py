@@ -6,6 +6,7 @@ MODELS = ModelRegistry(
     "crystal_gen",
     {
         "CrystalDiT": "crystal_gen.crystal_dit",
+        "PublishedDiT": "crystal_gen.published.model",
         "TemplateLibrary": "crystal_gen.templates.library",
     },
 )

@@ -44,7 +44,7 @@ class CellScale(nn.Module):
         self.fixed: Tensor
         self.register_buffer("system", torch.tensor(systems), persistent=False)
         self.register_buffer("free", free, persistent=False)
-        self.register_buffer("fixed", fixed.float(), persistent=False)
+        self.register_buffer("fixed", fixed.to(torch.get_default_dtype()), persistent=False)
 
     @torch.no_grad()
     def fit(self, number: Tensor, composition: Tensor, vector: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystal_gen.dit.geometry import Cells, Neighbors, neighbors
-from crystal_gen.lattice_vector import bases, lattice_of_vector
+from crystal_gen.lattice_vector import lattice_basis, lattice_of_vector
 from crystal_gen.positions import Images
 
 _NUM_ELEMENTS = 119
@@ -265,7 +265,7 @@ class Readout(nn.Module):
         velocity = along + self.coordinates(tokens)
         # A pull along the ways strains the cell, as forces do.
         pull = (weights[..., 1:] * near.unit).mT @ near.unit  # [num_crystals, max_orbits, 3, 3]
-        strain = torch.einsum("bn,bnij,kij->bk", share, pull, bases().to(pull))
+        strain = torch.einsum("bn,bnij,kij->bk", share, pull, lattice_basis().to(pull))
         pooled = (share[..., None] * tokens).sum(1)
         return velocity, self.cell(torch.cat([pooled, condition, strain], 1))
 
