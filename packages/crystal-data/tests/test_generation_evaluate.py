@@ -21,6 +21,7 @@ from crystal_data.generation import (
     paired_differences,
     read_generated,
     tasks_of,
+    write_evaluation,
 )
 from crystal_data.generation.evaluate import named_by_position
 from crystal_data.generation.strata import reference_symmetry, strata_of
@@ -158,6 +159,18 @@ def test_differences_are_of_the_same_references():
     both = np.isfinite(first.rows["rmse@1/none"]) & np.isfinite(second.rows["rmse@1/none"])
     assert differences["difference/rmse@1/none"].num_samples == both.sum() > 0
     assert "difference/match_rate@2/none" not in differences, "the other has one sample"
+
+
+def test_a_part_without_any_match_is_written(tmp_path):
+    found = evaluate_generated(GENERATED, REFERENCES, SETTINGS)
+    worse = evaluate_generated([sample("NaCl", 0, SWAPPED)], REFERENCES, SETTINGS)
+    path = tmp_path / "result.json"
+    for first, second in ((found, worse), (worse, found)):
+        write_evaluation(path, first, paired_differences(first, second))
+        written = {result.metric: result for result in read_results(path)}
+        assert written["difference/rmse@1/none"].num_samples == 0
+        assert "low" not in written["difference/rmse@1/none"].parameters
+    assert np.isnan(written["rmse@1/none/num_atoms=1-4"].value)
 
 
 def test_requests_without_a_reference_are_named():

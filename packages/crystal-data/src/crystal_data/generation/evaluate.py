@@ -213,11 +213,11 @@ class _Describer:
     def mean(self, name: str, values: NDArray[np.float64]) -> MetricResult:
         """Mean over the references that count, which are all but those with NaN."""
         counting = values[np.isfinite(values)]
-        value = low = high = float("nan")
-        if len(counting):
-            interval = bootstrap_interval(counting, rng=_rng(), num_resamples=NUM_RESAMPLES)
-            value, low, high = interval.estimate, interval.low, interval.high
-        return self._result(name, value, len(counting), {"low": low, "high": high})
+        if not len(counting):
+            return self._result(name, float("nan"), 0, {})
+        found = bootstrap_interval(counting, rng=_rng(), num_resamples=NUM_RESAMPLES)
+        own = {"low": found.low, "high": found.high}
+        return self._result(name, found.estimate, len(counting), own)
 
     def share(self, name: str, values: Sequence[bool | None]) -> MetricResult:
         """Share of generated structures; those with None do not count."""

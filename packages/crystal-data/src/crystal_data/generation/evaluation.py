@@ -20,7 +20,7 @@ class GeneratedEvaluation:
 
     Args:
         results: All numbers, those of the strata last. Those that are means over references have
-            their 95 % interval among the parameters.
+            their 95 % interval among the parameters, unless no reference counts.
         per_reference: Column → a value for each reference.
         per_sample: Column → a value for each generated structure.
         rows: Metric → value of each reference, NaN for one that does not count in it.
@@ -49,22 +49,23 @@ def paired_differences(
         if name not in second.rows:
             continue
         both = np.isfinite(values) & np.isfinite(second.rows[name])
-        low = high = value = float("nan")
+        value, interval = float("nan"), {}
         if both.any():
-            interval = paired_bootstrap_interval(
+            found = paired_bootstrap_interval(
                 values[both],
                 second.rows[name][both],
                 rng=np.random.default_rng(0),
                 num_resamples=NUM_RESAMPLES,
             )
-            value, low, high = interval.estimate, interval.low, interval.high
-        parameters = {**described[name].parameters, "low": low, "high": high}
+            value, interval = found.estimate, {"low": found.low, "high": found.high}
+        own = described[name].parameters
+        shared = {key: own[key] for key in own if key not in ("low", "high")}
         differences.append(
             replace(
                 described[name],
                 metric=f"difference/{name}",
                 value=value,
-                parameters=parameters,
+                parameters=shared | interval,
                 num_samples=int(both.sum()),
             )
         )
