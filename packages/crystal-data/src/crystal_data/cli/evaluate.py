@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_data.cli.evaluation_tables import show_evaluation
     from crystal_data.generation.evaluate import evaluate_generated
     from crystal_data.generation.evaluation import paired_differences, write_evaluation
+    from crystal_data.generation.strata_file import read_strata
     from crystal_data.processes.progress import say
 
     args = _parser().parse(argv)
@@ -36,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     training = None
     if args.training is not None:
         training = _crystals(args.training, None, "train", args.data_root)
+    strata = None if args.strata is None else read_strata(args.strata, references)
     generated = _read(args.generated, references)
-    evaluation = evaluate_generated(generated, references, settings, training=training)
+    evaluation = evaluate_generated(
+        generated, references, settings, training=training, strata=strata
+    )
     differences = []
     if args.against is not None:
         other = evaluate_generated(_read(args.against, references), references, settings)
@@ -80,7 +84,16 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--against", metavar="OTHER", help="compare with these, row by row")
     parser.add_argument(
-        "--training", metavar="DATA", help="measure novelty against the training rows of this"
+        "--training",
+        metavar="DATA",
+        help="measure novelty against the training rows of this, and apart the references of whose "
+        "formula it has another crystal",
+    )
+    parser.add_argument(
+        "--strata",
+        metavar="FILE",
+        help="CSV of parts of the references that are measured apart: 'identifier', and a column "
+        "for each division, with the name of the part that a reference is in",
     )
     parser.add_argument(
         "--k",
