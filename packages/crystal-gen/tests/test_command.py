@@ -51,6 +51,36 @@ def test_a_saved_library_and_exclusions(folder: Path, capsys) -> None:
     capsys.readouterr()
 
 
+def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, capsys) -> None:
+    from crystal_data.__main__ import main as crystal_data
+    from crystal_gen import TemplateLibrary
+
+    kept = {path.stem for path in Path("known").iterdir()}
+    first = sorted(kept)[0]
+    Path("test").mkdir()
+    for name in (first, "new"):
+        Path("test", f"{name}.cif").write_bytes(Path("known", f"{first}.cif").read_bytes())
+    options = "--templates known --max-atoms 8 --exclude test --out lib".split()
+    assert main(["library", *options]) == 0
+    assert f"{len(kept) - 1} templates, 1 left out: lib" in capsys.readouterr().out
+    assert set(TemplateLibrary.from_pretrained("lib").identifiers) == kept - {first}
+    assert f"known,{first},{first},test,id" in Path("lib", "excluded.csv").read_text("utf-8")
+    assert "kept apart from" in Path("lib", "README.md").read_text("utf-8")
+    assert main(["library", "--templates", "lib", "--exclude", "test", "--out", "other"]) == 1
+    assert "cannot be kept out of a library any more" in capsys.readouterr().err
+
+    joined = "--templates lib known --reference test --num-workers 0 --out strata.csv"
+    assert main(["strata", *joined.split()]) == 0
+    # The one of the two that is known is not its own polymorph.
+    assert "2 references, 0 without a template, 1 without a polymorph" in capsys.readouterr().out
+    measured = "test --reference test --strata strata.csv --num-workers 0 --k 1"
+    assert crystal_data(["evaluate", *measured.split()]) == 0
+    assert "template=yes" in capsys.readouterr().out
+    for wrong, message in (("--candidates 0", "at least one"), ("--max-atoms 0", "at least one")):
+        assert main(["strata", *joined.split(), *wrong.split()]) == 1
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

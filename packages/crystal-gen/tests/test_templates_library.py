@@ -141,6 +141,37 @@ def test_the_fingerprint_is_that_of_the_content(store, library) -> None:
     assert TemplateLibrary.from_store(store, symprec=0.01).fingerprint == library.fingerprint
 
 
+def test_libraries_are_joined_and_divided(store, toys, library) -> None:
+    parts = [
+        TemplateLibrary.from_store(store, np.arange(*x), symprec=0.01)
+        for x in ((0, 9), (9, len(toys)))
+    ]
+    joined = TemplateLibrary.join(parts)
+    assert joined.fingerprint == library.fingerprint
+    assert joined.num_atoms.tolist() == [len(library.atoms_of(row)) for row in range(len(toys))]
+    for row, crystal in enumerate(toys):
+        assert joined.num_atoms[row] == primitive_cell(crystal).num_atoms
+    # What an earlier library has comes once; without an identifier nothing is known to be twice.
+    again = TemplateLibrary.join([parts[1], library, parts[0]])
+    assert list(again.identifiers) == [*parts[1].identifiers, *parts[0].identifiers]
+    unnamed = TemplateLibrary.from_store(
+        CrystalStore.from_crystals([rock_salt().replace(identifier="")])
+    )
+    renamed = TemplateLibrary.from_store(
+        CrystalStore.from_crystals([perovskite().replace(identifier="rock-salt")])
+    )
+    assert len(TemplateLibrary.join([unnamed, unnamed])) == 2
+    assert len(TemplateLibrary.join([library, renamed])) == len(library) + 1, "another crystal"
+    rows = np.array([4, 0, 11])
+    taken = joined.take(rows)
+    for place, row in enumerate(rows.tolist()):
+        assert taken.crystal(place).identifier == joined.crystal(row).identifier
+        assert np.array_equal(taken.crystal(place).frac_coords, joined.crystal(row).frac_coords)
+    for empty in (lambda: joined.take(np.arange(0)), lambda: TemplateLibrary.join([])):
+        with pytest.raises(InvalidArgumentError, match="at least one"):
+            empty()
+
+
 def test_volumes_are_fitted_exactly_where_they_are_additive() -> None:
     # Logarithms of the volumes per atom are sums over elements, by construction.
     logs = {11: 3.0, 17: 3.4, 19: 3.6, 35: 3.7, 56: 3.9, 22: 2.6, 8: 2.3}

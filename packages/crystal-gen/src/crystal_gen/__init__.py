@@ -6,21 +6,29 @@ from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
+    from crystal_gen.templates.joined import JoinedLibrary as JoinedLibrary
+    from crystal_gen.templates.joined import join_sources as join_sources
     from crystal_gen.templates.library import TemplateLibrary as TemplateLibrary
     from crystal_gen.templates.search import Candidate as Candidate
     from crystal_gen.templates.search import Exclusion as Exclusion
     from crystal_gen.templates.search import Level as Level
     from crystal_gen.templates.search import TemplateSearch as TemplateSearch
+    from crystal_gen.templates.strata import have_polymorph as have_polymorph
+    from crystal_gen.templates.strata import have_template as have_template
     from crystal_gen.templates.volume import VolumeModel as VolumeModel
 
 # Heavy parts load on first use, so that `crystal-gen --help` stays quick.
 _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
     "Exclusion": "crystal_gen.templates.search",
+    "JoinedLibrary": "crystal_gen.templates.joined",
     "Level": "crystal_gen.templates.search",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",
     "VolumeModel": "crystal_gen.templates.volume",
+    "have_polymorph": "crystal_gen.templates.strata",
+    "have_template": "crystal_gen.templates.strata",
+    "join_sources": "crystal_gen.templates.joined",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

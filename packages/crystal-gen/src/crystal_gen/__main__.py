@@ -9,6 +9,14 @@ COMMANDS = {
         "make crystals of a wanted composition and symmetry, from templates",
         "crystal_gen.commands.generate:main",
     ),
+    "library": Command(
+        "keep crystals as templates in a folder, apart from evaluation sets",
+        "crystal_gen.commands.library:main",
+    ),
+    "strata": Command(
+        "say which references copying could find, for `crystal-data evaluate --strata`",
+        "crystal_gen.commands.strata:main",
+    ),
 }
 
 

@@ -1,15 +1,10 @@
 """`crystal-gen generate`: crystals for requests, copied from templates."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
-from crystal_data.cli.inputs import add_data_root, source_of
 from crystal_data.processes import report_errors
-
-if TYPE_CHECKING:
-    from crystal_gen.templates.library import TemplateLibrary
+from crystal_gen.commands.template_options import add_template_options, library_from
 
 
 @report_errors
@@ -22,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse(argv)
     requests = requests_from(args)
     generator = TemplateGenerator(
-        _library(args.templates, args.data_root),
+        library_from(args),
         volume=args.volume,
         fallback=args.fallback,
         exclude=Exclusion(
@@ -42,13 +37,7 @@ def _parser() -> CommandParser:
         "Copy the known crystals that are nearest to a request, with their elements exchanged.",
     )
     add_request_options(parser)
-    parser.add_argument(
-        "--templates",
-        required=True,
-        metavar="DATA",
-        help="what to copy from: a saved library, or a data set, folder, table or file, of which "
-        "the training rows are taken where it has any",
-    )
+    add_template_options(parser)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")
     parser.add_argument(
         "--volume",
@@ -76,14 +65,4 @@ def _parser() -> CommandParser:
             help=f"leave out {what}; may be repeated",
         )
     parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="default: 1")
-    add_data_root(parser)
     return parser
-
-
-def _library(name: str, data_root: str | None) -> "TemplateLibrary":
-    from crystal_data.store import open_store
-    from crystal_gen.templates.library import TemplateLibrary
-
-    if (Path(name) / "config.json").is_file():
-        return TemplateLibrary.from_pretrained(name)
-    return TemplateLibrary.from_store(open_store(source_of(name, data_root), on_invalid="skip"))
