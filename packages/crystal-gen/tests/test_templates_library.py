@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +171,24 @@ def test_libraries_are_joined_and_divided(store, toys, library) -> None:
     for empty in (lambda: joined.take(np.arange(0)), lambda: TemplateLibrary.join([])):
         with pytest.raises(InvalidArgumentError, match="at least one"):
             empty()
+
+
+def test_a_large_library_is_divided_in_little_memory(library) -> None:
+    import tracemalloc
+
+    large = TemplateLibrary.join(
+        [
+            replace(library, identifiers=[f"{i}-{x}" for x in library.identifiers])
+            for i in range(200)
+        ]
+    )
+    assert len(large) == 200 * len(library)
+    tracemalloc.start()
+    half = large.take(np.arange(0, len(large), 2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert half.num_atoms.tolist() == large.num_atoms[::2].tolist()
+    assert peak < 20e6
 
 
 def test_volumes_are_fitted_exactly_where_they_are_additive() -> None:

@@ -151,7 +151,10 @@ class TemplateLibrary:
         """
         if not len(rows):
             raise InvalidArgumentError("no template is left; a library needs at least one")
-        orbits = np.concatenate([np.arange(len(self.wyckoff))[self.orbits_of(x)] for x in rows])
+        counts = self.num_orbits[rows]
+        # Of each orbit that is taken: its template's first orbit, and its place among those.
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        orbits = np.repeat(self._ends[rows] - counts, counts) + places
         return type(self)(
             identifiers=tuple(self.identifiers[row] for row in rows.tolist()),
             **{
