@@ -60,6 +60,7 @@ STOREYS = {
     "crystal_gen": """
         registry
         templates
+        random_crystals
         commands
         __main__
     """,

@@ -51,6 +51,15 @@ def test_a_saved_library_and_exclusions(folder: Path, capsys) -> None:
     capsys.readouterr()
 
 
+def test_random_crystals(folder: Path, capsys) -> None:
+    pytest.importorskip("pyxtal")
+    asked = "--method random --formula KBr --z 1 --spacegroup 225 --n 2 --out made"
+    assert main(["generate", *asked.split()]) == 0
+    assert "2 samples of 1 requests: made" in capsys.readouterr().out
+    for each in read_generated("made"):
+        assert each.crystal.composition == {"K": 4, "Br": 4}
+
+
 def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, capsys) -> None:
     from crystal_data.__main__ import main as crystal_data
     from crystal_gen import TemplateLibrary
@@ -87,6 +96,7 @@ def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, cap
         ("--templates known --formula Xx", "Xx is no element"),
         ("--templates nowhere --formula KBr", "'nowhere' is no file, no folder and no data set"),
         ("--templates known", "nothing is asked for"),
+        ("--formula KBr", "nothing to copy from; give --templates, or --method random"),
         ("--templates known --formula KBr --spacegroup 231", "space group 231 does not exist"),
         ("--templates known --formula KBr --exclude-formula Q", "Q is no element"),
         ("--templates known --requests no.csv", "no.csv"),

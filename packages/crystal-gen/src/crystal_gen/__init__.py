@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_gen.random_crystals import RandomGenerator as RandomGenerator
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
     from crystal_gen.templates.joined import JoinedLibrary as JoinedLibrary
     from crystal_gen.templates.joined import join_sources as join_sources
@@ -23,6 +24,7 @@ _EXPORTS = {
     "Exclusion": "crystal_gen.templates.search",
     "JoinedLibrary": "crystal_gen.templates.joined",
     "Level": "crystal_gen.templates.search",
+    "RandomGenerator": "crystal_gen.random_crystals",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",

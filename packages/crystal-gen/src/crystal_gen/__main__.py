@@ -6,7 +6,7 @@ from crystal_data.cli.lazy import Command, dispatch
 
 COMMANDS = {
     "generate": Command(
-        "make crystals of a wanted composition and symmetry, from templates",
+        "make crystals of a wanted composition and symmetry",
         "crystal_gen.commands.generate:main",
     ),
     "library": Command(

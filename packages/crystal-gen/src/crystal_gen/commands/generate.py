@@ -1,22 +1,44 @@
-"""`crystal-gen generate`: crystals for requests, copied from templates."""
+"""`crystal-gen generate`: crystals for requests, copied from templates or placed at random."""
 
+from argparse import Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_gen.commands.template_options import add_template_options, library_from
+
+if TYPE_CHECKING:
+    from crystal_data.generation import Generator
 
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     from crystal_data.generation import generate_all, requests_from
-    from crystal_gen.templates.generator import TemplateGenerator
-    from crystal_gen.templates.search import Exclusion
 
     args = _parser().parse(argv)
     requests = requests_from(args)
-    generator = TemplateGenerator(
+    generator = _generator(args)
+    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
+    print(f"{result.num_samples} samples of {len(requests)} requests: {result.folder}")
+    return 0
+
+
+def _generator(args: Namespace) -> "Generator":
+    if args.method == "random":
+        from crystal_gen.random_crystals import RandomGenerator
+
+        return RandomGenerator()
+    from crystal_gen.templates.generator import TemplateGenerator
+    from crystal_gen.templates.search import Exclusion
+
+    if not args.templates:
+        raise InvalidArgumentError(
+            "there is nothing to copy from", "give --templates, or --method random"
+        )
+    return TemplateGenerator(
         library_from(args),
         volume=args.volume,
         fallback=args.fallback,
@@ -24,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
         ),
     )
-    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
-    print(f"{result.num_samples} samples of {len(requests)} requests: {result.folder}")
-    return 0
 
 
 def _parser() -> CommandParser:
@@ -34,10 +53,18 @@ def _parser() -> CommandParser:
 
     parser = CommandParser(
         "crystal-gen generate",
-        "Copy the known crystals that are nearest to a request, with their elements exchanged.",
+        "Copy the known crystals that are nearest to a request, with their elements exchanged; or "
+        "place its atoms at random.",
     )
     add_request_options(parser)
-    add_template_options(parser)
+    parser.add_argument(
+        "--method",
+        choices=("template", "random"),
+        default="template",
+        help="copy templates, or place atoms at random by pyxtal, for comparison "
+        "(default: %(default)s)",
+    )
+    add_template_options(parser, required=False)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")
     parser.add_argument(
         "--volume",
