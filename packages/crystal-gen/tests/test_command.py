@@ -69,12 +69,14 @@ def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, cap
     Path("test").mkdir()
     for name in (first, "new"):
         Path("test", f"{name}.cif").write_bytes(Path("known", f"{first}.cif").read_bytes())
-    options = "--templates known --max-atoms 8 --exclude test --out lib".split()
-    assert main(["library", *options]) == 0
+    options = f"--templates {folder / 'known'} --max-atoms 8 --exclude test --out lib"
+    assert main(["library", *options.split()]) == 0
     assert f"{len(kept) - 1} templates, 1 left out: lib" in capsys.readouterr().out
     assert set(TemplateLibrary.from_pretrained("lib").identifiers) == kept - {first}
     assert f"known,{first},{first},test,id" in Path("lib", "excluded.csv").read_text("utf-8")
-    assert "kept apart from" in Path("lib", "README.md").read_text("utf-8")
+    card = Path("lib", "README.md").read_text("utf-8")
+    assert "| kept apart from | test |" in card
+    assert "| templates from | known |" in card
     assert main(["library", "--templates", "lib", "--exclude", "test", "--out", "other"]) == 1
     assert "cannot be kept out of a library any more" in capsys.readouterr().err
 

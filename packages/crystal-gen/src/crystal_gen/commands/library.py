@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from crystal_data.cli.command_parser import CommandParser
 from crystal_data.processes import report_errors
@@ -14,11 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse(argv)
     joined = joined_from(args, args.exclude)
     table = joined.excluded.encode()
-    data: dict[str, str | int] = {"templates from": ", ".join(args.templates)}
+    data: dict[str, str | int] = {"templates from": _names(args.templates)}
     if args.max_atoms is not None:
         data["atoms in the primitive cell, at most"] = args.max_atoms
     if args.exclude:
-        data["kept apart from"] = ", ".join(args.exclude)
+        data["kept apart from"] = _names(args.exclude)
         data["left out"] = joined.num_excluded
         data["sha256 of excluded.csv"] = hashlib.sha256(table).hexdigest()
     files = {"excluded.csv": table} if args.exclude else {}
@@ -26,6 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     left_out = f", {joined.num_excluded} left out" if args.exclude else ""
     print(f"{len(joined.library)} templates{left_out}: {folder}")
     return 0
+
+
+def _names(paths: Sequence[str]) -> str:
+    """Of data sets and files, without the folders of the machine that they lie in."""
+    return ", ".join(Path(path).name for path in paths)
 
 
 def _parser() -> CommandParser:
