@@ -179,6 +179,7 @@ def test_strata_of_the_caller_and_their_differences():
     assert values["match_rate@1/none/kind=salt"].value == pytest.approx(1 / 3)
     assert values["match_rate@2/none/kind=salt"].value == pytest.approx(2 / 3)
     assert values["match_rate@1/none/num_atoms=1-4"].num_samples == 1, "the caller's meaning"
+    assert not any("num_atoms=5-10" in name for name in values), "not both meanings at once"
     assert not any("kind=none" in name for name in values), "empty strata are left out"
     second = evaluate_generated([sample("NaCl", 0, rock_salt())], REFERENCES, SETTINGS)
     differences = {each.metric: each for each in paired_differences(first, second)}

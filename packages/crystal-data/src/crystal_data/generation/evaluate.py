@@ -72,8 +72,8 @@ def evaluate_generated(
         training: Crystals that a generated structure must differ from to be novel; references are
             divided by whether there is another one of their reduced formula among these.
         strata: Further parts of the references that are measured apart: a name such as
-            ``"template=no"`` → whether each reference is in it. A name that exists already gets
-            this meaning.
+            ``"template=no"`` → whether each reference is in it. A family, such as ``template``,
+            takes the place of ours of the same name.
 
     Raises:
         InvalidArgumentError: If ``strata`` has a name or values that cannot be used.
@@ -99,7 +99,9 @@ def evaluate_generated(
     describe = _Describer(generated, comparison, settings.symprec)
     results = [describe.mean(name, values) for name, values in rows.items()]
     results += [describe.share(name, values) for name, values in shares_of(table).items()]
-    all_strata = strata_of(references, symmetry, training) | given
+    families = {name.partition("=")[0] for name in strata or {}}
+    own = strata_of(references, symmetry, training).items()
+    all_strata = {k: v for k, v in own if k.partition("=")[0] not in families} | given
     per_reference = {
         "id": [each.identifier for each in references],
         "formula": [each.formula for each in references],
