@@ -10,6 +10,7 @@ from crystal_data.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from crystal_data.sources import CrystalSource
+    from crystal_data.splits import EvaluationSet
     from crystal_gen.templates.joined import JoinedLibrary
     from crystal_gen.templates.library import TemplateLibrary
 
@@ -50,21 +51,24 @@ def joined_from(args: Namespace, exclude: Sequence[str] = ()) -> "JoinedLibrary"
         InvalidArgumentError: If a number is too small, or crystals are to be kept out of a saved
             library.
     """
-    from crystal_data.splits import EvaluationSet
-    from crystal_data.store import open_store
     from crystal_gen.templates.joined import join_sources
 
     if args.max_atoms is not None and args.max_atoms < 1:
         raise InvalidArgumentError(f"--max-atoms {args.max_atoms}: at least one atom is needed")
-    sets: list[EvaluationSet] = []
-    for name in exclude:
-        source = source_of(name, args.data_root)
-        store = open_store(source, on_invalid="skip")
-        both = (EvaluationSet(source, "val"), EvaluationSet(source, "test"))
-        held_out = [each for each in both if len(store.rows_of(each.split))]
-        sets += held_out or [EvaluationSet(source)]
+    sets = [each for name in exclude for each in _held_out(name, args.data_root)]
     sources = [_source(name, args.data_root) for name in args.templates]
     return join_sources(sources, exclude_from=sets, max_atoms=args.max_atoms)
+
+
+def _held_out(name: str, data_root: str | None) -> "list[EvaluationSet]":
+    """Validation and test rows, or all rows where there are none."""
+    from crystal_data.splits import EvaluationSet
+    from crystal_data.store import open_store
+
+    source = source_of(name, data_root)
+    store = open_store(source, on_invalid="skip")
+    both = (EvaluationSet(source, "val"), EvaluationSet(source, "test"))
+    return [each for each in both if len(store.rows_of(each.split))] or [EvaluationSet(source)]
 
 
 def _source(name: str, data_root: str | None) -> "CrystalSource | TemplateLibrary":

@@ -8,8 +8,6 @@ from crystal_gen.templates.search import Candidate as Candidate
 from crystal_gen.templates.search import Exclusion as Exclusion
 from crystal_gen.templates.search import Level as Level
 from crystal_gen.templates.search import TemplateSearch as TemplateSearch
-from crystal_gen.templates.strata import have_polymorph as have_polymorph
-from crystal_gen.templates.strata import have_template as have_template
 from crystal_gen.templates.volume import VolumeModel as VolumeModel
 
 __all__ = [
@@ -21,7 +19,5 @@ __all__ = [
     "TemplateLibrary",
     "TemplateSearch",
     "VolumeModel",
-    "have_polymorph",
-    "have_template",
     "join_sources",
 ]

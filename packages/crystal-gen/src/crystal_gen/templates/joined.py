@@ -3,15 +3,19 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.io import csv_text, read_csv
 from crystal_data.sources import CrystalSource
-from crystal_data.splits import EvaluationSet, exclude
 from crystal_data.store import CrystalStore, open_store
 from crystal_gen.templates.library import TemplateLibrary
+
+if TYPE_CHECKING:
+    from crystal_data.splits import EvaluationSet
 
 _COLUMNS = ("templates", "id", "matched_id", "evaluation_set", "how")
 
@@ -39,7 +43,7 @@ class JoinedLibrary:
 def join_sources(
     sources: Sequence[CrystalSource | TemplateLibrary],
     *,
-    exclude_from: Sequence[EvaluationSet] = (),
+    exclude_from: "Sequence[EvaluationSet]" = (),
     max_atoms: int | None = None,
     symprec: float = 0.1,
     num_workers: int | None = None,
@@ -69,22 +73,34 @@ def join_sources(
                 )
             libraries.append(source)
             continue
-        store, none = _opened(source), np.arange(0)
+        store = _opened(source)
         rows = store.rows_of("train")
         rows = rows if len(rows) else np.arange(len(store))
-        kept = exclude(store, {"train": rows, "val": none, "test": none}, exclude_from, _opened)
-        name = str(store.metadata["source"])
-        tables += [(name, *row.values()) for row in read_csv(io.StringIO(kept.table, newline=""))]
-        if len(kept.rows):
+        if exclude_from:
+            rows, left_out = _apart(store, rows, exclude_from)
+            tables += left_out
+        if len(rows):
             libraries.append(
-                TemplateLibrary.from_store(
-                    store, kept.rows, symprec=symprec, num_workers=num_workers
-                )
+                TemplateLibrary.from_store(store, rows, symprec=symprec, num_workers=num_workers)
             )
     library = TemplateLibrary.join(libraries)
     if max_atoms is not None:
         library = library.take(np.flatnonzero(library.num_atoms <= max_atoms))
     return JoinedLibrary(library, csv_text(_COLUMNS, tables) if exclude_from else "")
+
+
+def _apart(
+    store: CrystalStore, rows: NDArray[np.int64], exclude_from: "Sequence[EvaluationSet]"
+) -> tuple[NDArray[np.int64], list[Sequence[str]]]:
+    """The rows that stand in no evaluation set, and lines of the table of the others."""
+    # It brings the matcher, which copying does without.
+    from crystal_data.splits import exclude
+
+    none = np.arange(0)
+    kept = exclude(store, {"train": rows, "val": none, "test": none}, exclude_from, _opened)
+    name = str(store.metadata["source"])
+    lines = read_csv(io.StringIO(kept.table, newline=""))
+    return kept.rows, [(name, *line.values()) for line in lines]
 
 
 def _opened(source: CrystalSource) -> CrystalStore:
