@@ -25,6 +25,7 @@ ENTRY_POINTS = {
     "crystal_data.cli.lazy",
     "crystal_data.cli.models",
     "crystal_data.cli.predict",
+    "crystal_data.processes.progress",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",
     "crystal_data.training.command",
@@ -61,7 +62,7 @@ STOREYS = {
         templates
         dit batches structure_model paths exchange
         crystal_dit published
-        generator training
+        generator training random_crystals
         commands
         __main__
     """,

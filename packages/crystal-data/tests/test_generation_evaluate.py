@@ -10,7 +10,7 @@ import torch
 
 from crystal_data.__main__ import main
 from crystal_data.crystal import Crystal
-from crystal_data.errors import SourceError
+from crystal_data.errors import InvalidArgumentError, MissingFileError, SourceError
 from crystal_data.generation import (
     EvaluationSettings,
     GeneratedSample,
@@ -21,9 +21,11 @@ from crystal_data.generation import (
     paired_differences,
     read_generated,
     tasks_of,
+    write_evaluation,
 )
 from crystal_data.generation.evaluate import named_by_position
-from crystal_data.generation.strata import reference_symmetry, strata_of
+from crystal_data.generation.strata import have_polymorph, reference_symmetry, strata_of
+from crystal_data.generation.strata_file import read_strata, write_strata
 from crystal_data.io.ase import to_ase, to_extxyz
 from crystal_data.io.cif.write import to_cif
 from crystal_data.metrics import MatchSettings, match, read_results
@@ -124,7 +126,7 @@ def test_validity_uniqueness_and_novelty_are_of_all_structures():
     assert values["novel"].value == pytest.approx(2 / 4)
 
 
-def test_strata_are_by_free_coordinates_and_atoms():
+def test_strata_are_by_free_coordinates_system_and_atoms():
     moved = distorted(
         perovskite(), [0.03, 0, 0]
     )  # along x alone: polar, so each atom is free there
@@ -135,7 +137,9 @@ def test_strata_are_by_free_coordinates_and_atoms():
     assert strata["free_parameters=0"].tolist() == [True, True, True, True, False]
     assert strata["num_atoms=1-4"].tolist() == [True, False, True, True, False]
     assert strata["num_atoms=5-10"].tolist() == [False, True, False, False, True]
-    for prefix in ("free_parameters", "num_atoms"):
+    assert strata["crystal_system=cubic"].tolist() == [True, True, True, True, False]
+    assert strata["crystal_system=tetragonal"].tolist() == [False, False, False, False, True]
+    for prefix in ("free_parameters", "num_atoms", "crystal_system"):
         covered = sum(
             inside.astype(int) for name, inside in strata.items() if name.startswith(prefix)
         )
@@ -144,6 +148,87 @@ def test_strata_are_by_free_coordinates_and_atoms():
     values = {result.metric: result for result in found.results}
     assert values["match_rate@1/none/num_atoms=1-4"].value == pytest.approx(1 / 3)
     assert values["match_rate@1/none/num_atoms=5-10"].num_samples == 1
+
+
+def test_polymorphs_are_other_crystals_of_the_same_reduced_formula():
+    twice = Crystal(
+        np.diag([2.0, 1, 1]) @ rock_salt().lattice,
+        [[0, 0, 0], [0.25, 0.5, 0.5], [0.5, 0, 0], [0.75, 0.5, 0.5]],
+        [11, 17, 11, 17],
+        identifier="double",
+    )
+    training = [twice, named(rock_salt(3, 9, 4.0), "LiF")]
+    # LiF of training is the reference itself.
+    assert have_polymorph(REFERENCES, training).tolist() == [True, False, False, False]
+    found = evaluate_generated(GENERATED, REFERENCES, SETTINGS, training=training)
+    values = {result.metric: result for result in found.results}
+    assert values["match_rate@1/none/polymorph=yes"].num_samples == 1
+    assert values["match_rate@1/none/polymorph=no"].value == pytest.approx(1 / 3)
+    without = evaluate_generated(GENERATED, REFERENCES, SETTINGS)
+    assert not any("polymorph" in result.metric for result in without.results)
+
+
+def test_strata_of_the_caller_and_their_differences():
+    strata = {
+        "kind=salt": [True, False, True, True],
+        "kind=none": [False] * 4,
+        "num_atoms=1-4": [False, True, False, False],
+    }
+    first = evaluate_generated(GENERATED, REFERENCES, SETTINGS, strata=strata)
+    values = {result.metric: result for result in first.results}
+    assert values["match_rate@1/none/kind=salt"].value == pytest.approx(1 / 3)
+    assert values["match_rate@2/none/kind=salt"].value == pytest.approx(2 / 3)
+    assert values["match_rate@1/none/num_atoms=1-4"].num_samples == 1, "the caller's meaning"
+    assert not any("num_atoms=5-10" in name for name in values), "not both meanings at once"
+    assert not any("kind=none" in name for name in values), "empty strata are left out"
+    second = evaluate_generated([sample("NaCl", 0, rock_salt())], REFERENCES, SETTINGS)
+    differences = {each.metric: each for each in paired_differences(first, second)}
+    salt = differences["difference/match_rate@1/none/kind=salt"]
+    assert (salt.value, salt.num_samples) == (0, 3)
+    assert differences["difference/match_rate@1/none/num_atoms=1-4"].value == 1
+    for strata in ({"salt": [True] * 4}, {"a=b/c": [True] * 4}, {"a=b=c": [True] * 4}):
+        with pytest.raises(InvalidArgumentError, match="name it FAMILY=VALUE"):
+            evaluate_generated(GENERATED, REFERENCES, SETTINGS, strata=strata)
+    for values in ([True] * 3, [1, 0, 1, 0]):
+        with pytest.raises(InvalidArgumentError, match="each of the 4 references needs True or"):
+            evaluate_generated(GENERATED, REFERENCES, SETTINGS, strata={"a=b": values})
+
+
+def test_strata_go_through_a_file(tmp_path):
+    path = tmp_path / "strata.csv"
+    references = [named(each, f"={each.identifier}") for each in REFERENCES]
+    families = {"template": ["yes", "no", "yes", ""], "by, name": ["=a", "b", "b", "b"]}
+    write_strata(
+        path,
+        [*references, named(rock_salt(), "other")],
+        {name: [*values, "unused"] for name, values in families.items()},
+    )
+    strata = read_strata(path, references)
+    assert {name: inside.tolist() for name, inside in strata.items()} == {
+        "template=no": [False, True, False, False],
+        "template=yes": [True, False, True, False],
+        "by, name==a": [True, False, False, False],
+        "by, name=b": [False, True, True, True],
+    }
+    # A spreadsheet begins the file with a mark of its own.
+    path.write_text("identifier,part\nNaCl,a\nBaTiO3,b\n", encoding="utf-8-sig")
+    assert set(read_strata(path, REFERENCES[:2])) == {"part=a", "part=b"}
+    with pytest.raises(SourceError, match="no row for 2 of the 4 references: 'KBr', 'LiF'; give"):
+        read_strata(path, REFERENCES)
+    for text, message in (
+        ("name,part\nNaCl,a\n", "has the columns name, part; it needs 'identifier' and one"),
+        ("", "the columns of an empty file"),
+        ("identifier\nNaCl\n", "one for each family"),
+        ("identifier,part\nNaCl,a\nNaCl,b\n", "names a crystal twice"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SourceError, match=message):
+            read_strata(path, REFERENCES)
+    path.write_bytes(b"identifier,part\n\xff,a\n")
+    with pytest.raises(SourceError, match="no text in UTF-8"):
+        read_strata(path, REFERENCES)
+    with pytest.raises(MissingFileError, match="there is no file"):
+        read_strata(tmp_path / "none.csv", REFERENCES)
 
 
 def test_differences_are_of_the_same_references():
@@ -158,6 +243,18 @@ def test_differences_are_of_the_same_references():
     both = np.isfinite(first.rows["rmse@1/none"]) & np.isfinite(second.rows["rmse@1/none"])
     assert differences["difference/rmse@1/none"].num_samples == both.sum() > 0
     assert "difference/match_rate@2/none" not in differences, "the other has one sample"
+
+
+def test_a_part_without_any_match_is_written(tmp_path):
+    found = evaluate_generated(GENERATED, REFERENCES, SETTINGS)
+    worse = evaluate_generated([sample("NaCl", 0, SWAPPED)], REFERENCES, SETTINGS)
+    path = tmp_path / "result.json"
+    for first, second in ((found, worse), (worse, found)):
+        write_evaluation(path, first, paired_differences(first, second))
+        written = {result.metric: result for result in read_results(path)}
+        assert written["difference/rmse@1/none"].num_samples == 0
+        assert "low" not in written["difference/rmse@1/none"].parameters
+    assert np.isnan(written["rmse@1/none/num_atoms=1-4"].value)
 
 
 def test_requests_without_a_reference_are_named():
@@ -207,6 +304,27 @@ def test_files_of_ase_by_name_alone(tmp_path, reference, capsys):
     assert rows["BaTiO3"]["match_rate@1/none"] == "1.0"
     with (tmp_path / "result-samples.csv").open() as file:
         assert {row["outcome"] for row in csv.DictReader(file)} == {"match"}
+
+
+def test_strata_on_the_command_line(tmp_path, reference, capsys):
+    strata = tmp_path / "strata.csv"
+    write_strata(strata, REFERENCES, {"template": ["yes", "no", "yes", "yes"]})
+    other = tmp_path / "other.extxyz"
+    other.write_text(to_extxyz([named(SWAPPED, "BaTiO3"), named(rock_salt(), "NaCl")]))
+    training = tmp_path / "training.extxyz"
+    training.write_text(to_extxyz([named(SWAPPED, "another"), named(rock_salt(), "salt")]))
+    out = tmp_path / "result.json"
+    given = ("--strata", strata, "--training", training, "--against", other, "--out", out)
+    assert run(reference, "--reference", reference, "--k", 1, *given) == 0
+    shown = capsys.readouterr().out
+    for name in ("template=no", "polymorph=yes", "crystal_system=cubic"):
+        assert name in shown
+    values = {result.metric: result for result in read_results(out)}
+    assert values["difference/match_rate@1/none/template=no"].value == 1
+    assert values["match_rate@1/none/polymorph=no"].num_samples == 2
+    strata.write_text("identifier,template\nNaCl,yes\n")
+    assert run(reference, "--reference", reference, "--strata", strata) == 1
+    assert "no row for 3 of the 4 references" in capsys.readouterr().err
 
 
 def test_our_own_folder_against_a_file_of_many_structures(tmp_path, reference, capsys):

@@ -51,12 +51,54 @@ def test_a_saved_library_and_exclusions(folder: Path, capsys) -> None:
     capsys.readouterr()
 
 
+def test_random_crystals(folder: Path, capsys) -> None:
+    pytest.importorskip("pyxtal")
+    asked = "--method random --formula KBr --z 1 --spacegroup 225 --n 2 --out made"
+    assert main(["generate", *asked.split()]) == 0
+    assert "2 samples of 1 requests: made" in capsys.readouterr().out
+    for each in read_generated("made"):
+        assert each.crystal.composition == {"K": 4, "Br": 4}
+
+
+def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, capsys) -> None:
+    from crystal_data.__main__ import main as crystal_data
+    from crystal_gen import TemplateLibrary
+
+    kept = {path.stem for path in Path("known").iterdir()}
+    first = sorted(kept)[0]
+    Path("test").mkdir()
+    for name in (first, "new"):
+        Path("test", f"{name}.cif").write_bytes(Path("known", f"{first}.cif").read_bytes())
+    options = f"--templates {folder / 'known'} --max-atoms 8 --exclude test --out lib"
+    assert main(["library", *options.split()]) == 0
+    assert f"{len(kept) - 1} templates, 1 left out: lib" in capsys.readouterr().out
+    assert set(TemplateLibrary.from_pretrained("lib").identifiers) == kept - {first}
+    assert f"known,{first},{first},test,id" in Path("lib", "excluded.csv").read_text("utf-8")
+    card = Path("lib", "README.md").read_text("utf-8")
+    assert "| kept apart from | test |" in card
+    assert "| templates from | known |" in card
+    assert main(["library", "--templates", "lib", "--exclude", "test", "--out", "other"]) == 1
+    assert "cannot be kept out of a library any more" in capsys.readouterr().err
+
+    joined = "--templates lib known --reference test --num-workers 0 --out strata.csv"
+    assert main(["strata", *joined.split()]) == 0
+    # The one of the two that is known is not its own polymorph.
+    assert "2 references, 0 without a template, 1 without a polymorph" in capsys.readouterr().out
+    measured = "test --reference test --strata strata.csv --num-workers 0 --k 1"
+    assert crystal_data(["evaluate", *measured.split()]) == 0
+    assert "template=yes" in capsys.readouterr().out
+    for wrong, message in (("--candidates 0", "at least one"), ("--max-atoms 0", "at least one")):
+        assert main(["strata", *joined.split(), *wrong.split()]) == 1
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ("--templates known --formula Xx", "Xx is no element"),
         ("--templates nowhere --formula KBr", "'nowhere' is no file, no folder and no data set"),
         ("--templates known", "nothing is asked for"),
+        ("--formula KBr", "nothing to copy from; give --templates, or --method random"),
         ("--templates known --formula KBr --spacegroup 231", "space group 231 does not exist"),
         ("--templates known --formula KBr --exclude-formula Q", "Q is no element"),
         ("--templates known --requests no.csv", "no.csv"),

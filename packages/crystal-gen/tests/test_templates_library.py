@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,6 +140,55 @@ def test_the_fingerprint_is_that_of_the_content(store, library) -> None:
     fewer = TemplateLibrary.from_store(store, np.arange(5), symprec=0.01)
     assert fewer.fingerprint != library.fingerprint
     assert TemplateLibrary.from_store(store, symprec=0.01).fingerprint == library.fingerprint
+
+
+def test_libraries_are_joined_and_divided(store, toys, library) -> None:
+    parts = [
+        TemplateLibrary.from_store(store, np.arange(*x), symprec=0.01)
+        for x in ((0, 9), (9, len(toys)))
+    ]
+    joined = TemplateLibrary.join(parts)
+    assert joined.fingerprint == library.fingerprint
+    assert joined.num_atoms.tolist() == [len(library.atoms_of(row)) for row in range(len(toys))]
+    for row, crystal in enumerate(toys):
+        assert joined.num_atoms[row] == primitive_cell(crystal).num_atoms
+    # What an earlier library has comes once; without an identifier nothing is known to be twice.
+    again = TemplateLibrary.join([parts[1], library, parts[0]])
+    assert list(again.identifiers) == [*parts[1].identifiers, *parts[0].identifiers]
+    unnamed = TemplateLibrary.from_store(
+        CrystalStore.from_crystals([rock_salt().replace(identifier="")])
+    )
+    renamed = TemplateLibrary.from_store(
+        CrystalStore.from_crystals([perovskite().replace(identifier="rock-salt")])
+    )
+    assert len(TemplateLibrary.join([unnamed, unnamed])) == 2
+    assert len(TemplateLibrary.join([library, renamed])) == len(library) + 1, "another crystal"
+    rows = np.array([4, 0, 11])
+    taken = joined.take(rows)
+    for place, row in enumerate(rows.tolist()):
+        assert taken.crystal(place).identifier == joined.crystal(row).identifier
+        assert np.array_equal(taken.crystal(place).frac_coords, joined.crystal(row).frac_coords)
+    for empty in (lambda: joined.take(np.arange(0)), lambda: TemplateLibrary.join([])):
+        with pytest.raises(InvalidArgumentError, match="at least one"):
+            empty()
+
+
+def test_a_large_library_is_divided_in_little_memory(library) -> None:
+    import tracemalloc
+
+    large = TemplateLibrary.join(
+        [
+            replace(library, identifiers=[f"{i}-{x}" for x in library.identifiers])
+            for i in range(200)
+        ]
+    )
+    assert len(large) == 200 * len(library)
+    tracemalloc.start()
+    half = large.take(np.arange(0, len(large), 2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert half.num_atoms.tolist() == large.num_atoms[::2].tolist()
+    assert peak < 20e6
 
 
 def test_volumes_are_fitted_exactly_where_they_are_additive() -> None:

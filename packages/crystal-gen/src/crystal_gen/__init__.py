@@ -8,14 +8,19 @@ if TYPE_CHECKING:
     from crystal_gen.crystal_dit import CrystalDiT as CrystalDiT
     from crystal_gen.generator import StructureGenerator as StructureGenerator
     from crystal_gen.published.model import PublishedDiT as PublishedDiT
+    from crystal_gen.random_crystals import RandomGenerator as RandomGenerator
     from crystal_gen.structure_model import Sampling as Sampling
     from crystal_gen.structure_model import StructureModel as StructureModel
     from crystal_gen.templates.generator import TemplateGenerator as TemplateGenerator
+    from crystal_gen.templates.joined import JoinedLibrary as JoinedLibrary
+    from crystal_gen.templates.joined import join_sources as join_sources
     from crystal_gen.templates.library import TemplateLibrary as TemplateLibrary
     from crystal_gen.templates.search import Candidate as Candidate
     from crystal_gen.templates.search import Exclusion as Exclusion
     from crystal_gen.templates.search import Level as Level
     from crystal_gen.templates.search import TemplateSearch as TemplateSearch
+    from crystal_gen.templates.strata import have_polymorph as have_polymorph
+    from crystal_gen.templates.strata import have_template as have_template
     from crystal_gen.templates.volume import VolumeModel as VolumeModel
     from crystal_gen.training.module import StructureModule as StructureModule
 
@@ -24,15 +29,20 @@ _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
     "CrystalDiT": "crystal_gen.crystal_dit",
     "Exclusion": "crystal_gen.templates.search",
+    "JoinedLibrary": "crystal_gen.templates.joined",
     "Level": "crystal_gen.templates.search",
     "Sampling": "crystal_gen.structure_model",
     "StructureGenerator": "crystal_gen.generator",
     "StructureModel": "crystal_gen.structure_model",
     "StructureModule": "crystal_gen.training.module",
     "PublishedDiT": "crystal_gen.published.model",
+    "RandomGenerator": "crystal_gen.random_crystals",
     "TemplateGenerator": "crystal_gen.templates.generator",
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",
     "VolumeModel": "crystal_gen.templates.volume",
+    "have_polymorph": "crystal_gen.templates.strata",
+    "have_template": "crystal_gen.templates.strata",
+    "join_sources": "crystal_gen.templates.joined",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -7,8 +7,16 @@ from crystal_data.cli.lazy import TRAINER_COMMANDS, Command, dispatch
 COMMANDS = {
     **TRAINER_COMMANDS,
     "generate": Command(
-        "make crystals of a wanted composition and symmetry, from templates",
+        "make crystals of a wanted composition and symmetry",
         "crystal_gen.commands.generate:main",
+    ),
+    "library": Command(
+        "keep crystals as templates in a folder, apart from evaluation sets",
+        "crystal_gen.commands.library:main",
+    ),
+    "strata": Command(
+        "say which references copying could find, for `crystal-data evaluate --strata`",
+        "crystal_gen.commands.strata:main",
     ),
 }
 

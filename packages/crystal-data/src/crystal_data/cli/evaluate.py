@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from crystal_data.cli.command_parser import CommandParser
-from crystal_data.cli.inputs import add_data_root, parser_for, source_of
-from crystal_data.errors import InvalidArgumentError, SourceError
+from crystal_data.cli.inputs import add_data_root, add_reference, crystals_of, parser_for
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes.error_reporting import report_errors
 
 if TYPE_CHECKING:
     from crystal_data.crystal import Crystal
     from crystal_data.generation.evaluate import EvaluationSettings
     from crystal_data.generation.read import GeneratedStructure
-
-_SPLITS = ("train", "val", "test", "all")
 
 
 @report_errors
@@ -24,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_data.cli.evaluation_tables import show_evaluation
     from crystal_data.generation.evaluate import evaluate_generated
     from crystal_data.generation.evaluation import paired_differences, write_evaluation
+    from crystal_data.generation.strata_file import read_strata
     from crystal_data.processes.progress import say
 
     args = _parser().parse(argv)
@@ -32,12 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InvalidArgumentError(
             f"{args.out}: results are JSON and their tables CSV", "name it .json"
         )
-    references = _crystals(args.reference, args.split, "test", args.data_root)
+    references = crystals_of(args.reference, args.split, "test", args.data_root)
     training = None
     if args.training is not None:
-        training = _crystals(args.training, None, "train", args.data_root)
+        training = crystals_of(args.training, None, "train", args.data_root)
+    strata = None if args.strata is None else read_strata(args.strata, references)
     generated = _read(args.generated, references)
-    evaluation = evaluate_generated(generated, references, settings, training=training)
+    evaluation = evaluate_generated(
+        generated, references, settings, training=training, strata=strata
+    )
     differences = []
     if args.against is not None:
         other = evaluate_generated(_read(args.against, references), references, settings)
@@ -70,17 +72,19 @@ def _parser() -> CommandParser:
         help="folder (ours, or structure files), extended XYZ, table with a column of structures, "
         ".pt file of CDVAE or DiffCSP",
     )
-    parser.add_argument(
-        "--reference", required=True, metavar="DATA", help="data set, folder, table or file"
-    )
-    parser.add_argument(
-        "--split",
-        choices=_SPLITS,
-        help="rows of the reference (default: test where it has that, else all)",
-    )
+    add_reference(parser)
     parser.add_argument("--against", metavar="OTHER", help="compare with these, row by row")
     parser.add_argument(
-        "--training", metavar="DATA", help="measure novelty against the training rows of this"
+        "--training",
+        metavar="DATA",
+        help="measure novelty against the training rows of this, and apart the references of whose "
+        "formula it has another crystal",
+    )
+    parser.add_argument(
+        "--strata",
+        metavar="FILE",
+        help="CSV of parts of the references that are measured apart: 'identifier', and a column "
+        "for each division, with the name of the part that a reference is in",
     )
     parser.add_argument(
         "--k",
@@ -142,20 +146,6 @@ def _settings(args: Namespace) -> "EvaluationSettings":
         symprec=args.symprec,
         matching=MatchSettings(timeout=args.timeout, num_workers=args.num_workers),
     )
-
-
-def _crystals(name: str, split: str | None, usual: str, data_root: str | None) -> "list[Crystal]":
-    """Rows of a split; without one those of the usual split, or all where there is no such."""
-    from crystal_data.store.build import open_store
-
-    store = open_store(source_of(name, data_root), on_invalid="skip")
-    rows = list(range(len(store)))
-    if split != "all":
-        chosen = store.rows_of(split or usual).tolist()
-        if split is not None and not chosen:
-            raise SourceError(f"{name} has no rows of the split '{split}'", "--split all takes all")
-        rows = chosen or rows
-    return [store.crystal(row) for row in rows]
 
 
 def _read(name: str, references: "Sequence[Crystal]") -> "list[GeneratedStructure]":

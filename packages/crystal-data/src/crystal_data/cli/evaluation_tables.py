@@ -27,8 +27,7 @@ def show_evaluation(
         against: Its name; None if there is none.
     """
     console = Console()
-    strata = [result for result in evaluation.results if _stratum(result.metric)]
-    whole = [result for result in evaluation.results if not _stratum(result.metric)]
+    whole, strata = _divided(evaluation.results)
     parameters = whole[0].parameters
     counts = {
         "references": len(evaluation.per_reference["id"]),
@@ -45,7 +44,16 @@ def show_evaluation(
         console.print(_strata_table(strata))
     if differences:
         console.print(escape(f"difference from {against} on the same references"))
-        console.print(_table(differences))
+        whole, strata = _divided(differences)
+        console.print(_table(whole))
+        if strata:
+            console.print(_strata_table(strata))
+
+
+def _divided(results: Sequence[MetricResult]) -> tuple[list[MetricResult], list[MetricResult]]:
+    """Results of all references, and those of strata."""
+    whole = [result for result in results if not _stratum(result.metric)]
+    return whole, [result for result in results if _stratum(result.metric)]
 
 
 def _table(results: Sequence[MetricResult]) -> Table:

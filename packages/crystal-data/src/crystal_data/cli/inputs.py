@@ -10,6 +10,7 @@ from crystal_data.cli.command_parser import CommandParser
 from crystal_data.errors import SourceError
 
 if TYPE_CHECKING:
+    from crystal_data.crystal import Crystal
     from crystal_data.errors import Rejection
     from crystal_data.io.options import ReadOptions
     from crystal_data.sources.base import CrystalSource
@@ -65,6 +66,18 @@ def add_data_root(parser: ArgumentParser) -> None:
     """Adds ``--data-root``."""
     parser.add_argument(
         "--data-root", metavar="DIR", help="folder of the public data sets (CRYSTAL_DATA_HOME)"
+    )
+
+
+def add_reference(parser: ArgumentParser) -> None:
+    """Adds ``--reference`` and ``--split``: what is compared with; see :func:`crystals_of`."""
+    parser.add_argument(
+        "--reference", required=True, metavar="DATA", help="data set, folder, table or file"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test", "all"),
+        help="rows of the reference (default: test where it has that, else all)",
     )
 
 
@@ -153,6 +166,30 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
         return FolderSource(path)
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
+
+
+def crystals_of(name: str, split: str | None, usual: str, data_root: str | None) -> "list[Crystal]":
+    """The crystals of a split; structures that cannot be used are left out.
+
+    Args:
+        name: Of a data set, or of a folder, table or file.
+        split: ``"all"`` takes all rows; None those of the usual split, or all where it has none.
+        usual: Split.
+        data_root: Folder of the public data sets; by default ``CRYSTAL_DATA_HOME``.
+
+    Raises:
+        SourceError: If the split has no rows.
+    """
+    from crystal_data.store.build import open_store
+
+    store = open_store(source_of(name, data_root), on_invalid="skip")
+    rows = list(range(len(store)))
+    if split != "all":
+        chosen = store.rows_of(split or usual).tolist()
+        if split is not None and not chosen:
+            raise SourceError(f"{name} has no rows of the split '{split}'", "--split all takes all")
+        rows = chosen or rows
+    return [store.crystal(row) for row in rows]
 
 
 def open_input(args: Namespace) -> Opened:

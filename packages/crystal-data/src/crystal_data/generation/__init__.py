@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from crystal_data.generation.request_files import read_requests as read_requests
     from crystal_data.generation.request_files import request_from_diffcsp as request_from_diffcsp
     from crystal_data.generation.request_files import request_to_diffcsp as request_to_diffcsp
+    from crystal_data.generation.strata_file import read_strata as read_strata
+    from crystal_data.generation.strata_file import write_strata as write_strata
     from crystal_data.generation.task import GeneratedSample as GeneratedSample
     from crystal_data.generation.task import Task as Task
     from crystal_data.generation.task import sample_seed as sample_seed
@@ -53,11 +55,13 @@ _EXPORTS = {
     "paired_differences": "crystal_data.generation.evaluation",
     "read_generated": "crystal_data.generation.read",
     "read_requests": "crystal_data.generation.request_files",
+    "read_strata": "crystal_data.generation.strata_file",
     "request_from_diffcsp": "crystal_data.generation.request_files",
     "request_to_diffcsp": "crystal_data.generation.request_files",
     "requests_from": "crystal_data.generation.arguments",
     "sample_seed": "crystal_data.generation.task",
     "tasks_of": "crystal_data.generation.task",
     "write_evaluation": "crystal_data.generation.evaluation",
+    "write_strata": "crystal_data.generation.strata_file",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -14,7 +14,12 @@ from crystal_data.errors import SourceError
 from crystal_data.generation.evaluation import NUM_RESAMPLES, GeneratedEvaluation
 from crystal_data.generation.read import GeneratedStructure
 from crystal_data.generation.sample_table import sample_table, shares_of
-from crystal_data.generation.strata import ReferenceSymmetry, reference_symmetry, strata_of
+from crystal_data.generation.strata import (
+    ReferenceSymmetry,
+    checked_strata,
+    reference_symmetry,
+    strata_of,
+)
 from crystal_data.metrics.match_rates import Comparison, Filter, compare, metre, smallest_rms
 from crystal_data.metrics.matching import MatchSettings, Outcome
 from crystal_data.metrics.result import MetricResult, hash_crystals
@@ -53,6 +58,7 @@ def evaluate_generated(
     settings: EvaluationSettings | None = None,
     *,
     training: Sequence[Crystal] | None = None,
+    strata: Mapping[str, Sequence[bool] | NDArray[np.bool_]] | None = None,
 ) -> GeneratedEvaluation:
     """Match rates, displacements, METRe, validity, uniqueness and novelty.
 
@@ -63,12 +69,18 @@ def evaluate_generated(
         generated: What :func:`read_generated` reads; a request is named as its reference.
         references: The true structures, with distinct identifiers.
         settings: What is measured, and how.
-        training: Crystals that a generated structure must differ from to be novel.
+        training: Crystals that a generated structure must differ from to be novel; references are
+            divided by whether there is another one of their reduced formula among these.
+        strata: Further parts of the references that are measured apart: a name such as
+            ``"template=no"`` → whether each reference is in it. A family, such as ``template``,
+            takes the place of ours of the same name.
 
     Raises:
+        InvalidArgumentError: If ``strata`` has a name or values that cannot be used.
         SourceError: If a request is none of the references, or two references have one identifier.
     """
     settings = settings or EvaluationSettings()
+    given = checked_strata(strata or {}, len(references))
     samples = samples_of_references(generated, references)
     most = max(map(len, samples))
     counts = [k for k in settings.num_samples if k <= most] or [most]
@@ -87,7 +99,9 @@ def evaluate_generated(
     describe = _Describer(generated, comparison, settings.symprec)
     results = [describe.mean(name, values) for name, values in rows.items()]
     results += [describe.share(name, values) for name, values in shares_of(table).items()]
-    results += describe.strata(rows, strata_of(references, symmetry))
+    families = {name.partition("=")[0] for name in strata or {}}
+    own = strata_of(references, symmetry, training).items()
+    all_strata = {k: v for k, v in own if k.partition("=")[0] not in families} | given
     per_reference = {
         "id": [each.identifier for each in references],
         "formula": [each.formula for each in references],
@@ -97,7 +111,9 @@ def evaluate_generated(
         "num_samples": [len(row) for row in samples],
         **{name: values.tolist() for name, values in rows.items()},
     }
-    return GeneratedEvaluation(tuple(results), per_reference, table, rows)
+    whole = GeneratedEvaluation(tuple(results), per_reference, table, rows, all_strata)
+    parts = (describe.mean(name, rows[of][inside]) for name, (of, inside) in whole.parts.items())
+    return replace(whole, results=(*results, *parts))
 
 
 def samples_of_references(
@@ -213,30 +229,17 @@ class _Describer:
     def mean(self, name: str, values: NDArray[np.float64]) -> MetricResult:
         """Mean over the references that count, which are all but those with NaN."""
         counting = values[np.isfinite(values)]
-        value = low = high = float("nan")
-        if len(counting):
-            interval = bootstrap_interval(counting, rng=_rng(), num_resamples=NUM_RESAMPLES)
-            value, low, high = interval.estimate, interval.low, interval.high
-        return self._result(name, value, len(counting), {"low": low, "high": high})
+        if not len(counting):
+            return self._result(name, float("nan"), 0, {})
+        found = bootstrap_interval(counting, rng=_rng(), num_resamples=NUM_RESAMPLES)
+        own = {"low": found.low, "high": found.high}
+        return self._result(name, found.estimate, len(counting), own)
 
     def share(self, name: str, values: Sequence[bool | None]) -> MetricResult:
         """Share of generated structures; those with None do not count."""
         counting = [each for each in values if each is not None]
         value = float(np.mean(counting)) if counting else float("nan")
         return self._result(name, value, len(counting), {})
-
-    def strata(
-        self,
-        rows: Mapping[str, NDArray[np.float64]],
-        strata: Mapping[str, NDArray[np.bool_]],
-    ) -> list[MetricResult]:
-        """Unfiltered rates and displacements of each stratum."""
-        return [
-            self.mean(f"{name}/{stratum}", values[inside])
-            for name, values in rows.items()
-            if name.endswith("/none")
-            for stratum, inside in strata.items()
-        ]
 
     def _result(self, name: str, value: float, count: int, own: dict[str, Any]) -> MetricResult:
         parameters = self._parameters | own

@@ -1,7 +1,7 @@
 """What an evaluation of generated structures found; its files, and the difference of two."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,31 @@ class GeneratedEvaluation:
 
     Args:
         results: All numbers, those of the strata last. Those that are means over references have
-            their 95 % interval among the parameters.
+            their 95 % interval among the parameters, unless no reference counts.
         per_reference: Column → a value for each reference.
         per_sample: Column → a value for each generated structure.
         rows: Metric → value of each reference, NaN for one that does not count in it.
+        strata: Name of each part of the references that is measured apart → whether each is in it.
     """
 
     results: tuple[MetricResult, ...]
     per_reference: Mapping[str, Sequence[Any]]
     per_sample: Mapping[str, Sequence[Any]]
     rows: Mapping[str, NDArray[np.float64]]
+    strata: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, tuple[str, NDArray[np.bool_]]]:
+        """Unfiltered metric and stratum, such as ``rmse@1/none/num_atoms=1-4`` → its metric, rows.
+
+        Rows are of the references in the stratum.
+        """
+        return {
+            f"{name}/{stratum}": (name, inside)
+            for name in self.rows
+            if name.endswith("/none")
+            for stratum, inside in self.strata.items()
+        }
 
 
 def paired_differences(
@@ -37,34 +52,39 @@ def paired_differences(
 ) -> list[MetricResult]:
     """First minus second, of the references that count in both, with a 95 % interval each.
 
-    Metrics are called ``difference/<metric>``.
+    Metrics are called ``difference/<metric>``. Those of the strata come last; the strata are the
+    first one's.
 
     Args:
         first: One evaluation.
         second: Another one on the same references.
     """
+    every = np.True_
+    parts = {name: (name, every) for name in first.rows} | first.parts
     described = {result.metric: result for result in first.results}
     differences = []
-    for name, values in first.rows.items():
-        if name not in second.rows:
+    for name, (metric, inside) in parts.items():
+        if metric not in second.rows:
             continue
-        both = np.isfinite(values) & np.isfinite(second.rows[name])
-        low = high = value = float("nan")
+        values, others = first.rows[metric], second.rows[metric]
+        both = np.isfinite(values) & np.isfinite(others) & inside
+        value, interval = float("nan"), {}
         if both.any():
-            interval = paired_bootstrap_interval(
+            found = paired_bootstrap_interval(
                 values[both],
-                second.rows[name][both],
+                others[both],
                 rng=np.random.default_rng(0),
                 num_resamples=NUM_RESAMPLES,
             )
-            value, low, high = interval.estimate, interval.low, interval.high
-        parameters = {**described[name].parameters, "low": low, "high": high}
+            value, interval = found.estimate, {"low": found.low, "high": found.high}
+        own = described[name].parameters
+        shared = {key: own[key] for key in own if key not in ("low", "high")}
         differences.append(
             replace(
                 described[name],
                 metric=f"difference/{name}",
                 value=value,
-                parameters=parameters,
+                parameters=shared | interval,
                 num_samples=int(both.sum()),
             )
         )

@@ -113,7 +113,8 @@ def _report(
     if leaks:
         undecided = sum(leak.how in ("timeout", "error") for leak in leaks)
         why = f" ({undecided} because no comparison was possible)" if undecided else ""
-        names = ", ".join(one.name for one in sets)
+        # Two splits of a source have one name.
+        names = ", ".join(dict.fromkeys(one.name for one in sets))
         say(
             f"{store.metadata['source']}: {len(leaks)} of {len(train)} training rows stand in "
             f"{names} and are left out{why}"

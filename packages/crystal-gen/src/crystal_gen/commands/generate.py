@@ -1,37 +1,51 @@
-"""`crystal-gen generate`: crystals for requests, copied from templates."""
+"""`crystal-gen generate`: crystals for requests, copied from templates or placed at random."""
 
+from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
-from crystal_data.cli.inputs import add_data_root, source_of
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
+from crystal_gen.commands.template_options import add_template_options, library_from
 
 if TYPE_CHECKING:
-    from crystal_gen.templates.library import TemplateLibrary
+    from crystal_data.generation import Generator
 
 
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     from crystal_data.generation import generate_all, requests_from
-    from crystal_gen.templates.generator import TemplateGenerator
-    from crystal_gen.templates.search import Exclusion
 
     args = _parser().parse(argv)
     requests = requests_from(args)
-    generator = TemplateGenerator(
-        _library(args.templates, args.data_root),
+    generator = _generator(args)
+    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
+    print(f"{result.num_samples} samples of {len(requests)} requests: {result.folder}")
+    return 0
+
+
+def _generator(args: Namespace) -> "Generator":
+    if args.method == "random":
+        from crystal_gen.random_crystals import RandomGenerator
+
+        return RandomGenerator()
+    from crystal_gen.templates.generator import TemplateGenerator
+    from crystal_gen.templates.search import Exclusion
+
+    if not args.templates:
+        raise InvalidArgumentError(
+            "there is nothing to copy from", "give --templates, or --method random"
+        )
+    return TemplateGenerator(
+        library_from(args),
         volume=args.volume,
         fallback=args.fallback,
         exclude=Exclusion(
             tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
         ),
     )
-    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
-    print(f"{result.num_samples} samples of {len(requests)} requests: {result.folder}")
-    return 0
 
 
 def _parser() -> CommandParser:
@@ -39,16 +53,18 @@ def _parser() -> CommandParser:
 
     parser = CommandParser(
         "crystal-gen generate",
-        "Copy the known crystals that are nearest to a request, with their elements exchanged.",
+        "Copy the known crystals that are nearest to a request, with their elements exchanged; or "
+        "place its atoms at random.",
     )
     add_request_options(parser)
     parser.add_argument(
-        "--templates",
-        required=True,
-        metavar="DATA",
-        help="what to copy from: a saved library, or a data set, folder, table or file, of which "
-        "the training rows are taken where it has any",
+        "--method",
+        choices=("template", "random"),
+        default="template",
+        help="copy templates, or place atoms at random by pyxtal, for comparison "
+        "(default: %(default)s)",
     )
+    add_template_options(parser, required=False)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")
     parser.add_argument(
         "--volume",
@@ -76,14 +92,4 @@ def _parser() -> CommandParser:
             help=f"leave out {what}; may be repeated",
         )
     parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="default: 1")
-    add_data_root(parser)
     return parser
-
-
-def _library(name: str, data_root: str | None) -> "TemplateLibrary":
-    from crystal_data.store import open_store
-    from crystal_gen.templates.library import TemplateLibrary
-
-    if (Path(name) / "config.json").is_file():
-        return TemplateLibrary.from_pretrained(name)
-    return TemplateLibrary.from_store(open_store(source_of(name, data_root), on_invalid="skip"))

@@ -28,6 +28,7 @@ _ARRAYS = {
     "wyckoff": np.uint8,
     "frac_coords": np.float64,
 }
+_OF_ORBITS = ("atomic_numbers", "wyckoff", "frac_coords")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,59 @@ class TemplateLibrary:
             frac_coords=np.concatenate(all_points).astype(np.float64),
         )
 
+    @classmethod
+    def join(cls, libraries: Sequence[Self]) -> Self:
+        """All templates of several libraries, in order.
+
+        One whose identifier and atoms an earlier one has is left out.
+
+        Args:
+            libraries: At least one.
+
+        Raises:
+            InvalidArgumentError: If there is none.
+        """
+        if not libraries:
+            raise InvalidArgumentError("there are no libraries to join; give at least one")
+        joined = cls(
+            identifiers=tuple(name for each in libraries for name in each.identifiers),
+            **{
+                name: np.concatenate([getattr(each, name) for each in libraries])
+                for name in _ARRAYS
+            },
+        )
+        seen: set[tuple[str, bytes]] = set()
+        kept = []
+        for row, name in enumerate(joined.identifiers):
+            key = (name, joined.atoms_of(row).tobytes())
+            if not name or key not in seen:
+                kept.append(row)
+            seen.add(key)
+        return joined if len(kept) == len(joined) else joined.take(np.array(kept))
+
+    def take(self, rows: IntArray) -> Self:
+        """The library of some of the templates.
+
+        Args:
+            rows: Which, in the new order.
+
+        Raises:
+            InvalidArgumentError: If there are no rows.
+        """
+        if not len(rows):
+            raise InvalidArgumentError("no template is left; a library needs at least one")
+        counts = self.num_orbits[rows]
+        # Of each orbit that is taken: its template's first orbit, and its place among those.
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        orbits = np.repeat(self._ends[rows] - counts, counts) + places
+        return type(self)(
+            identifiers=tuple(self.identifiers[row] for row in rows.tolist()),
+            **{
+                name: getattr(self, name)[orbits if name in _OF_ORBITS else rows]
+                for name in _ARRAYS
+            },
+        )
+
     def __len__(self) -> int:
         return len(self.num_orbits)
 
@@ -137,6 +191,18 @@ class TemplateLibrary:
             counts[inside] = sizes[self.wyckoff[inside]]
         return counts
 
+    @cached_property
+    def num_atoms(self) -> IntArray:
+        """Atoms of each template in the primitive cell; ``[num_templates]``."""
+        counts: IntArray = np.add.reduceat(self.multiplicity, self._ends - self.num_orbits)
+        return counts
+
+    def atoms_of(self, row: int) -> IntArray:
+        """Atomic numbers of the primitive cell of one template, ascending; ``[num_atoms]``."""
+        orbits = self.orbits_of(row)
+        numbers = self.atomic_numbers[orbits].astype(np.int64)
+        return np.sort(numbers.repeat(self.multiplicity[orbits]))
+
     def crystal(self, row: int) -> SymmetricCrystal:
         """One template. Without a known space group it is all atoms in space group 1."""
         orbits = self.orbits_of(row)
@@ -160,12 +226,19 @@ class TemplateLibrary:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()
 
-    def save_pretrained(self, folder: str | Path, *, data: Mapping[str, Any] | None = None) -> Path:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        data: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Path:
         """Writes the library as an artifact, whose files carry checksums.
 
         Args:
             folder: Of its own.
             data: What the crystals are, for the card: names and plain values.
+            files: Further files, such as ``excluded.csv``: contents by name.
 
         Raises:
             ArtifactError: If the folder holds other files.
@@ -185,6 +258,7 @@ class TemplateLibrary:
                 "data": {**(data or {}), "templates": len(self)},
                 "versions": {name: version(name) for name in ("crystal-gen", "crystal-data")},
             },
+            files=files or {},
         ).save(folder)
 
     @classmethod

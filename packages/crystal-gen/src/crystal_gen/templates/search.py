@@ -137,6 +137,17 @@ class TemplateSearch:
         """
         return self._prototypes[row]
 
+    def rows_of_formula(self, formula: str) -> list[int]:
+        """Templates of a formula, of any number of formula units and atoms.
+
+        Args:
+            formula: Such as ``"LiMn2O4"`` or ``"Li2Mn4O8"``.
+
+        Raises:
+            RequestError: If it cannot be read.
+        """
+        return self._rows_of_formula.get(_formula_key(formula), [])
+
     def find(
         self,
         request: GenerationRequest,
@@ -222,7 +233,7 @@ class TemplateSearch:
 
     def _excluded(self, exclude: Exclusion) -> IntArray:
         rows = [self._rows_of_id.get(each, []) for each in exclude.ids]
-        rows += [self._rows_of_formula.get(_formula_key(each), []) for each in exclude.formulas]
+        rows += [self.rows_of_formula(each) for each in exclude.formulas]
         rows += [self._rows_of_prototype.get(each, []) for each in exclude.prototypes]
         return np.array([row for each in rows for row in each], dtype=np.int64)
 
