@@ -16,7 +16,9 @@ from crystal_data.testing import GeneratorContract, ToyGenerator, toy_requests
 from crystal_data.transforms import SampleRandom
 from crystal_gen import CrystalDiT, Sampling, StructureGenerator, TemplateLibrary
 from crystal_gen.batches import batch_of, crystals_of
+from crystal_gen.dit.geometry import Cells, neighbors
 from crystal_gen.lattice_vector import lattice_vector
+from crystal_gen.positions import images_of, position_table
 from crystal_gen.structure_model import composition_of
 
 ENERGY = "formation_energy_per_atom"
@@ -30,10 +32,14 @@ def small_model(**options: bool) -> CrystalDiT:
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def crystals() -> list[SymmetricCrystal]:
+def known_crystals() -> list[SymmetricCrystal]:
     made = [ToyGenerator().sample(Task(request, 0)).crystal for request in toy_requests()]
     return [find_orbits(crystal) for crystal in made if crystal is not None]
+
+
+@pytest.fixture(scope="module")
+def crystals() -> list[SymmetricCrystal]:
+    return known_crystals()
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +210,9 @@ class TestFromNoise(GeneratorContract):
     def generator(self) -> StructureGenerator:
         torch.manual_seed(0)
         model = CrystalDiT(width=32, num_layers=2, pair_width=16, num_heads=4)
+        found = known_crystals()
+        energies = [0.1 * place for place in range(len(found))]
+        model.fit_scales(batch_of(found, range(len(found)), {ENERGY: energies}))
         return StructureGenerator(model, sampling=Sampling(num_steps=2))
 
 
@@ -264,3 +273,35 @@ def test_atoms_that_fall_together_are_rejected(monkeypatch: pytest.MonkeyPatch) 
     (made,) = StructureGenerator(model).generate([Task(request, 0)])
     assert made.crystal is None
     assert made.flags == ("atoms_too_close",)
+
+
+def test_half_precision_is_near_full(batch: OrbitBatch) -> None:
+    model = small_model()
+    with torch.no_grad():
+        full = velocities(model, batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = velocities(model, batch)
+    for one, other in zip(full, half, strict=True):
+        assert other.dtype == torch.float32
+        assert torch.allclose(one, other, atol=0.05 * float(one.abs().max()))
+
+
+def test_two_images_that_are_equally_near_show_no_direction() -> None:
+    """An atom halfway along an axis is seen on both sides, whatever rounding says."""
+    crystal = SymmetricCrystal(
+        space_group_number=1,
+        lattice=np.eye(3) * 4.0,
+        atomic_numbers=np.array([8, 12]),
+        wyckoff_letters=("a", "a"),
+        frac_coords=np.array([[0.1, 0.2, 0.3], [0.6, 0.2, 0.3]]),
+    )
+    batch = batch_of([crystal], [0], {})
+    table = position_table().float()
+    cells = Cells(torch.eye(3)[None] * 4.0, torch.eye(3)[None])
+    for nudge in (-1e-6, 1e-6):
+        moved = batch.frac_coords + torch.tensor([[[0.0, 0, 0], [nudge, 0, 0]]])
+        near = neighbors(cells, images_of(table, batch), moved)
+        assert float(near.distance[0, 0, 1]) == pytest.approx(2.0, abs=1e-4)
+        assert float(near.unit[0, 0, 1].abs().max()) < 1e-3
+        # Its own nearest image is a cell away, in six directions.
+        assert float(near.distance[0, 0, 0]) == pytest.approx(4.0)

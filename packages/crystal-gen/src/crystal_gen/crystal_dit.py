@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +17,24 @@ from crystal_gen.dit.network import OrbitTransformer, Sites, Sizes
 from crystal_gen.exchange import ElementExchange
 from crystal_gen.lattice_vector import lattice_parameters, lattice_vector
 from crystal_gen.paths import nearest_description
-from crystal_gen.positions import PositionTable, images_of, position_table
+from crystal_gen.positions import PositionTable, images_of, position_table, turned
 from crystal_gen.structure_model import Sampling, StructureModel, composition_of
 
 _FORGOTTEN = 0.2  # share of the crystals whose properties are hidden in training
+# What structures are scored by: times, noises at each, weight of the cell's error.
+_SCORED_TIMES = (0.3, 0.5, 0.7, 0.85, 0.95)
+_DRAWS_PER_TIME = 2
+_CELL_IN_SCORE = 0.1
 _TORUS_VARIANCE = 1.0 / 12.0  # of a coordinate that may be anything
+
+
+class _Errors(NamedTuple):
+    """Squared errors of velocities, and how many numbers they are of; each ``[num_crystals]``."""
+
+    coordinates: Tensor
+    num_coordinates: Tensor
+    cell: Tensor
+    num_cell: Tensor
 
 
 class CrystalDiT(StructureModel):
@@ -83,34 +97,48 @@ class CrystalDiT(StructureModel):
 
     @override
     def losses(self, batch: OrbitBatch, random: SampleRandom) -> Sums:
-        table = self.table(batch.mask.device)
         number = batch.space_group_number
-        end = self.scale.normalize(
-            number, composition_of(batch), lattice_vector(batch.lattice_parameters)
-        )
+        vector = lattice_vector(batch.lattice_parameters)
+        end = self.scale.normalize(number, composition_of(batch), vector)
         if self.training:
             # The cell's normalized vector stays, so that its size is that of the new elements.
             batch = self.exchange(batch, random)
-        composition, wishes = composition_of(batch), self.wishes(batch)
+        wishes = self.wishes(batch)
         is_forgotten = random.uniform("forgotten").to(wishes)[:, None] < _FORGOTTEN
-        sites = self._sites(table, batch, wishes.masked_fill(is_forgotten, torch.nan))
+        wishes = wishes.masked_fill(is_forgotten, torch.nan)
+        time = random.uniform("time").to(end)
+        errors = self._errors(batch, end, wishes, time, random)
+        return {
+            "coordinates": (errors.coordinates.sum(), errors.num_coordinates.sum()),
+            "cell": (errors.cell.sum(), errors.num_cell.sum()),
+        }
+
+    def _errors(
+        self,
+        batch: OrbitBatch,
+        end: Tensor,
+        wishes: Tensor,
+        time: Tensor,
+        random: SampleRandom,
+    ) -> "_Errors":
+        """How far the network is from the velocities of true crystals at a time."""
+        table, number = self.table(batch.mask.device), batch.space_group_number
+        sites = self._sites(table, batch, wishes)
         noise = self._noise(batch, random)
         begin = random.normal("cell", 6).to(end) * sites.free_cell
-        time = random.uniform("time").to(end)
         way = nearest_description(table, batch, noise)
         frac_coords = noise + time[:, None, None] * _along(sites, way)
         level = _cell_level(time)[:, None]
         shape = level * end + (1.0 - level) * begin
-        velocity, cell_velocity = self.network(
-            sites, time, frac_coords, self.scale.denormalize(number, composition, shape), shape
-        )
+        cell = self.scale.denormalize(number, composition_of(batch), shape)
+        velocity, cell_velocity = self.network(sites, time, frac_coords, cell, shape)
         free = (batch.free_axes & batch.mask[..., None]).to(end.dtype)
-        coordinates = ((velocity - way) ** 2 * free).sum() / _TORUS_VARIANCE
-        cell = ((cell_velocity - (end - begin)) ** 2 * sites.free_cell).sum() / 2.0
-        return {
-            "coordinates": (coordinates, free.sum()),
-            "cell": (cell, sites.free_cell.sum().to(end.dtype)),
-        }
+        return _Errors(
+            coordinates=((velocity - way) ** 2 * free).sum((1, 2)) / _TORUS_VARIANCE,
+            num_coordinates=free.sum((1, 2)),
+            cell=((cell_velocity - (end - begin)) ** 2 * sites.free_cell).sum(1) / 2.0,
+            num_cell=sites.free_cell.sum(1).to(end.dtype),
+        )
 
     @override
     @torch.no_grad()
@@ -147,6 +175,21 @@ class CrystalDiT(StructureModel):
         cell = self.scale.denormalize(number, composition, shape)
         parameters = lattice_parameters(cell, number, batch.free_lattice)
         return replace(batch, frac_coords=frac_coords, lattice_parameters=parameters)
+
+    @override
+    @torch.no_grad()
+    def scores(self, batch: OrbitBatch, random: SampleRandom) -> Tensor:
+        vector = lattice_vector(batch.lattice_parameters)
+        end = self.scale.normalize(batch.space_group_number, composition_of(batch), vector)
+        wishes, total = self.wishes(batch), torch.zeros_like(end[:, 0])
+        for place, time in enumerate(_SCORED_TIMES):
+            for again in range(_DRAWS_PER_TIME):
+                noise = random.in_epoch(place * _DRAWS_PER_TIME + again)
+                errors = self._errors(batch, end, wishes, torch.full_like(total, time), noise)
+                total += errors.coordinates / errors.num_coordinates.clamp(min=1.0)
+                # Where no coordinate is free, cells are all that differs.
+                total += _CELL_IN_SCORE * errors.cell / errors.num_cell
+        return -total / (len(_SCORED_TIMES) * _DRAWS_PER_TIME)
 
     def _velocities(
         self,
@@ -187,12 +230,12 @@ class CrystalDiT(StructureModel):
         rows, num_orbits = table.rows_of(batch), batch.mask.shape[1]
         points = random.uniform("coordinates", 3 * num_orbits).to(batch.frac_coords)
         points = points.view(-1, num_orbits, 3)
-        return (table.projection[rows] @ points[..., None]).squeeze(-1) + table.offset[rows]
+        return turned(table.projection[rows], points) + table.offset[rows]
 
 
 def _along(sites: Sites, way: Tensor) -> Tensor:
     """The way of a representative whose free axes go this way; ``[..., 3]``."""
-    return (sites.projection @ (way * sites.free_axes)[..., None]).squeeze(-1)
+    return turned(sites.projection, way * sites.free_axes)
 
 
 def _cell_level(time: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """A trained model as a generator: from noise, from templates, from a structure that is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GeneratedSample, GenerationRequest, Task
+from crystal_data.loading import OrbitBatch
 from crystal_data.metrics import is_structure_valid
 from crystal_data.symmetry import OrbitError, SymmetricCrystal, find_orbits
 from crystal_data.transforms import SampleRandom
@@ -25,6 +25,7 @@ from crystal_gen.templates.search import Level, TemplateSearch
 _SYMPREC = 0.1  # Å; of structures to start from, as of the training data
 _TRIES = 3  # at a crystal whose atoms do not fall together
 _BATCH_SIZE = 64
+_SCORE_SEED = 1  # other noise than that of the samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,11 @@ class _Plan:
 class StructureGenerator:
     """Makes crystals with a model: a function of request and sample, as all generators are.
 
-    A request with elements on Wyckoff positions is made from noise. With templates, sample k starts
-    from the k-th nearest template, if one has the letters asked; and a request that leaves the
-    letters open takes those of a template. A request with a structure to start from starts there.
-    The start is noised to a level and made anew from there.
+    A request with elements on Wyckoff positions is made from noise; with templates, every other
+    sample starts from one that has the letters, the nearest first. A request that leaves the
+    letters open takes those of templates. A request with a structure to start from starts there.
+    The start is noised to a level and made anew from there. Every sample is scored by the model, so
+    that the first by rank of several is better than the first that was made.
 
     Flags: ``no_symmetry`` where letters are open and no template has any; ``start_does_not_fit``
     and ``start_has_no_symmetry`` for a structure that is not what is asked; ``atoms_too_close``
@@ -113,8 +115,9 @@ class StructureGenerator:
             for place, crystal in self._made(tasks, plans, left, attempt).items():
                 if crystal is not None and is_structure_valid(crystal.to_crystal()):
                     made[place] = crystal, attempt
+        scores = self._scores(tasks, {place: crystal for place, (crystal, _) in made.items()})
         return [
-            self._sample(task, plan, *made.get(place, (None, 0)))
+            self._sample(task, plan, *made.get(place, (None, 0)), scores.get(place))
             for place, (task, plan) in enumerate(zip(tasks, plans, strict=True))
         ]
 
@@ -125,30 +128,60 @@ class StructureGenerator:
         outlines: Mapping[int, SymmetricCrystal],
         attempt: int,
     ) -> dict[int, SymmetricCrystal | None]:
-        """Crystals by place of their tasks; those of like size are made together."""
-        made: dict[int, SymmetricCrystal | None] = {
-            place: crystal for place, crystal in outlines.items() if plans[place].start == 0.0
-        }
-        left = [place for place in outlines if place not in made]
-        left.sort(key=lambda place: (plans[place].start or 1.0, outlines[place].num_orbits))
-        for start, group in groupby(left, lambda place: plans[place].start):
-            for places in _batches(list(group)):
-                requests = [tasks[place].request for place in places]
-                batch = batch_of(
-                    [outlines[place] for place in places],
-                    [tasks[place].seed for place in places],
-                    {
-                        name: [_wish(request, name) for request in requests]
-                        for name in self.model.properties
-                    },
-                ).to(self.model.property_mean.device)
+        """Crystals by place of their tasks."""
+        made: dict[int, SymmetricCrystal | None] = {}
+        seeds = {place: tasks[place].seed for place in outlines}
+        for start in {plans[place].start: None for place in outlines}:
+            own = {p: crystal for p, crystal in outlines.items() if plans[p].start == start}
+            if start == 0.0:
+                made |= own
+                continue
+            for places, batch in self._batches(tasks, own, seeds):
                 random = SampleRandom(0, attempt, batch.sample_id)
                 found = self.model.sample(batch, random, self.sampling, start)
                 made |= dict(zip(places, crystals_of(found), strict=True))
         return made
 
+    def _scores(
+        self, tasks: Sequence[Task], crystals: Mapping[int, SymmetricCrystal]
+    ) -> dict[int, float]:
+        """How well crystals fit what the model knows, by place of their tasks."""
+        scores: dict[int, float] = {}
+        # Samples of a request get the same noise, so that their scores compare.
+        seeds = {place: Task(tasks[place].request, 0).seed for place in crystals}
+        for places, batch in self._batches(tasks, crystals, seeds):
+            random = SampleRandom(_SCORE_SEED, 0, batch.sample_id)
+            found = self.model.scores(batch, random).tolist()
+            scores |= dict(zip(places, found, strict=True))
+        return scores
+
+    def _batches(
+        self,
+        tasks: Sequence[Task],
+        crystals: Mapping[int, SymmetricCrystal],
+        seeds: Mapping[int, int],
+    ) -> Iterator[tuple[list[int], OrbitBatch]]:
+        """Places of tasks with their batch; crystals of like size are together."""
+        order = sorted(crystals, key=lambda place: crystals[place].num_orbits)
+        for first in range(0, len(order), _BATCH_SIZE):
+            places = order[first : first + _BATCH_SIZE]
+            requests = [tasks[place].request for place in places]
+            wishes = {
+                name: [_wish(request, name) for request in requests]
+                for name in self.model.properties
+            }
+            batch = batch_of(
+                [crystals[place] for place in places], [seeds[place] for place in places], wishes
+            )
+            yield places, batch.to(self.model.property_mean.device)
+
     def _sample(
-        self, task: Task, plan: _Plan, crystal: SymmetricCrystal | None, attempt: int
+        self,
+        task: Task,
+        plan: _Plan,
+        crystal: SymmetricCrystal | None,
+        attempt: int,
+        score: float | None,
     ) -> GeneratedSample:
         request, flags = task.request, list(plan.flags)
         if any(name not in self.model.properties for name in request.properties):
@@ -161,7 +194,7 @@ class StructureGenerator:
             flags.append("made_again")
         plain = replace(crystal, identifier="", properties={})
         return GeneratedSample(
-            in_asked_cell(plain, request), source=plan.source, flags=tuple(flags)
+            in_asked_cell(plain, request), score=score, source=plan.source, flags=tuple(flags)
         )
 
     def _plans(self, tasks: Sequence[Task]) -> list[_Plan]:
@@ -174,10 +207,13 @@ class StructureGenerator:
         request = task.request
         if request.start is not None:
             return self._from_start(request, request.start)
+        if request.wyckoff and request.wyckoff[0].element:
+            nearest, is_from_noise = divmod(task.sample, 2)
+            if is_from_noise or nearest >= len(templates):
+                return _Plan(_outline(request))
+            return templates[nearest]
         if task.sample < len(templates):
             return templates[task.sample]
-        if request.wyckoff and request.wyckoff[0].element:
-            return _Plan(_outline(request))
         if templates:
             # Each template has been used; their letters serve again, from noise.
             return replace(templates[task.sample % len(templates)], start=None, source="noise")
@@ -238,7 +274,3 @@ def _primitive_cell_of(crystal: SymmetricCrystal) -> dict[str, int]:
     points = len(lattice_points(crystal.space_group_number))
     counts = crystal.to_crystal().composition
     return {symbol: count // points for symbol, count in counts.items()}
-
-
-def _batches(places: Sequence[int]) -> list[Sequence[int]]:
-    return [places[first : first + _BATCH_SIZE] for first in range(0, len(places), _BATCH_SIZE)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from crystal_data.loading import OrbitBatch
-from crystal_gen.positions import PositionTable, Twins, twins_of
+from crystal_gen.positions import PositionTable, Twins, turned, twins_of
 
 
 def wrapped(difference: Tensor) -> Tensor:
@@ -42,8 +42,7 @@ def nearest_description(table: PositionTable, batch: OrbitBatch, noise: Tensor) 
     twins = twins_of(table, batch)
     crystal = torch.div(twins.place, twins.max_shifts * num_orbits, rounding_mode="floor")
     orbit = crystal * num_orbits + twins.place % num_orbits
-    points = twins.rotation @ start.flatten(0, 1)[orbit][..., None]
-    points = points.squeeze(-1) + twins.translation
+    points = turned(twins.rotation, start.flatten(0, 1)[orbit]) + twins.translation
     ways = wrapped(points - noise.flatten(0, 1)[orbit]) * batch.free_axes.flatten(0, 1)[orbit]
     way = _nearest(batch, twins, ways)
     # What is left of a common shift along polar axes is nobody's error.

@@ -121,7 +121,12 @@ class Images(NamedTuple):
             Fractional, in any cell; ``[num_crystals, max_images, 3]``.
         """
         owned = frac_coords.gather(1, self.owner[..., None].expand(-1, -1, 3))
-        return (self.rotation @ owned[..., None]).squeeze(-1) + self.translation
+        return turned(self.rotation, owned) + self.translation
+
+
+def turned(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Matrices times vectors, in full precision under autocast too; ``[..., 3]``."""
+    return (matrices * vectors[..., None, :]).sum(-1)
 
 
 def images_of(table: PositionTable, batch: OrbitBatch) -> Images:

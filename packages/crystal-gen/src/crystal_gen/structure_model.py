@@ -123,6 +123,18 @@ class StructureModel(PretrainedModel):
             The batch with cells and coordinates.
         """
 
+    @abstractmethod
+    def scores(self, batch: OrbitBatch, random: SampleRandom) -> Tensor:
+        """How well structures fit what the model has learned: more is better; ``[num_crystals]``.
+
+        It is minus the model's error in taking noise away from them. Structures of one request
+        compare best with the same noise.
+
+        Args:
+            batch: Crystals with cells and coordinates.
+            random: For noise.
+        """
+
 
 def composition_of(batch: OrbitBatch) -> Tensor:
     """Atoms of each element in the conventional cells; ``[num_crystals, 119]``."""

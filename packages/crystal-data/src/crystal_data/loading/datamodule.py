@@ -67,6 +67,7 @@ class CrystalDataModule(LightningDataModule):
         cache: Folder of stores; by default ``CRYSTAL_CACHE_HOME``.
         train_size: Train on this many rows, the first of a seeded shuffle, so that smaller sets
             are parts of larger ones; None takes all.
+        train_max_atoms: Leave larger crystals out of training, atoms of the cell; None takes all.
         predict_split: What to predict: ``"train"``, ``"val"``, ``"test"``, or None for all rows.
         length_buckets: Put crystals of like sizes into one training batch, for models that pad.
         balance: Column of text, such as ``source`` of a ``JoinedSource``; each of its values has an
@@ -90,6 +91,7 @@ class CrystalDataModule(LightningDataModule):
         seed: int = 0,
         cache: str | Path | None = None,
         train_size: int | None = None,
+        train_max_atoms: int | None = None,
         predict_split: SplitName | None = None,
         length_buckets: bool = False,
         balance: str | None = None,
@@ -110,6 +112,7 @@ class CrystalDataModule(LightningDataModule):
         self.seed = seed
         self.cache = cache
         self.train_size = train_size
+        self.train_max_atoms = train_max_atoms
         self.predict_split = predict_split
         self.length_buckets = length_buckets
         self.balance = balance
@@ -197,10 +200,14 @@ class CrystalDataModule(LightningDataModule):
             module.take_fields(self.fields, is_fit=stage == "fit")
 
     def _choose(self, store: CrystalStore, targets: Sequence[str]) -> ChosenRows:
-        chosen = choose_rows(store, self.split, targets, self.seed)
+        needed = targets if self.needs.needs_labels else ()
+        chosen = choose_rows(store, self.split, needed, self.seed)
         refused = list(rejected_by(store, self.needs.collator))
         for name, rows in chosen.rows.items():
             chosen.rows[name] = rows[~np.isin(rows, refused)]
+        if self.train_max_atoms is not None:
+            rows = chosen.rows["train"]
+            chosen.rows["train"] = rows[store.num_atoms[rows] <= self.train_max_atoms]
         return chosen
 
     def _open(self, source: CrystalSource, on_invalid: OnInvalid) -> CrystalStore:
@@ -236,6 +243,8 @@ class CrystalDataModule(LightningDataModule):
         parts = [f"{self.source.name}: {sizes}"]
         if chosen.is_drawn:
             parts.append(f"no split of its own, so 80:10:10 was drawn with seed {self.seed}")
+        if self.train_max_atoms is not None:
+            parts.append(f"crystals of at most {self.train_max_atoms} atoms in train")
         if chosen.unlabelled:
             parts.append(f"{chosen.unlabelled} without any label left out")
         if exclusion.num_excluded:
@@ -371,7 +380,7 @@ class CrystalDataModule(LightningDataModule):
             seed=self.seed,
             rank=rank,
             world_size=world_size,
-            bucket_sizes=num_atoms if self.length_buckets else None,
+            bucket_sizes=self._lengths(rows) if self.length_buckets else None,
             groups=self.groups(self.balance).of_row[rows]
             if is_training and self.balance is not None
             else None,
@@ -394,6 +403,12 @@ class CrystalDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             collate_fn=_unchanged,
         )
+
+    def _lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What batches are as long as: tokens or orbits where a collator pads them, or atoms."""
+        collator = self.needs.collator
+        values = None if collator is None else self.store.column_of(collator.column)
+        return self.store.num_atoms[rows] if values is None else np.diff(values.offsets)[rows]
 
     def _place(self) -> tuple[int, int]:
         if self.trainer is None:

@@ -21,6 +21,7 @@ class BatchNeeds:
             the same random numbers in every evaluation.
         supported_elements: Atomic numbers that the model can take; None for all.
         collator: Makes other batches than a ``CrystalBatch``; None for that.
+        needs_labels: A crystal of which no target is known is of no use.
     """
 
     targets: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class BatchNeeds:
     corruptions: tuple[Transform, ...] = ()
     supported_elements: Collection[int] | None = None
     collator: Collator | None = None
+    needs_labels: bool = True
 
 
 class NeedsBatches(ABC):

@@ -106,6 +106,11 @@ class CrystalModule(LightningModule, NeedsBatches):
         return None
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether crystals of which no target is known are left out of training."""
+        return True
+
+    @property
     @override
     def needs(self) -> BatchNeeds:
         return BatchNeeds(
@@ -114,6 +119,7 @@ class CrystalModule(LightningModule, NeedsBatches):
             corruptions=self.corruptions,
             supported_elements=self.model.supported_elements,
             collator=self.collator,
+            needs_labels=self.needs_labels,
         )
 
     @property

@@ -1,6 +1,8 @@
 """Random numbers by counter: a draw depends on what it is for, never on who draws it or when."""
 
 import hashlib
+from copy import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -31,6 +33,12 @@ class SampleRandom:
         self.epoch = epoch
         rows = sample_id.cpu() if isinstance(sample_id, Tensor) else sample_id
         self._rows = np.asarray(rows, dtype=np.int64).astype(np.uint64)
+
+    def in_epoch(self, epoch: int) -> Self:
+        """Independent draws for the same samples."""
+        other = copy(self)
+        other.epoch = epoch
+        return other
 
     def uniform(
         self, stream: str, size: int | None = None, num_atoms: Tensor | None = None

@@ -19,6 +19,8 @@ _SYSTEMS = (
     "cubic",
 )
 _VOLUME = 5  # component of k
+_TYPICAL_STD = 0.2  # of a component in a crystal system, worth as much as so many crystals:
+_NUM_PRIOR = 3
 _TYPICAL_VOLUME = 18.0  # Å³ of an atom of an element that no crystal had
 
 
@@ -36,7 +38,7 @@ class CellScale(nn.Module):
         self.std: Tensor
         self.register_buffer("log_volumes", torch.full((_NUM_ELEMENTS,), math.log(_TYPICAL_VOLUME)))
         self.register_buffer("mean", torch.zeros(len(_SYSTEMS), 6))
-        self.register_buffer("std", torch.ones(len(_SYSTEMS), 6))
+        self.register_buffer("std", torch.full((len(_SYSTEMS), 6), _TYPICAL_STD))
         free, fixed = family_constraints()
         systems = [0, *(_SYSTEMS.index(crystal_system(number)) for number in range(1, 231))]
         self.system: Tensor
@@ -67,13 +69,14 @@ class CellScale(nn.Module):
         self.log_volumes.fill_(float(mean))
         self.log_volumes[known] = fitted.float()
         self.mean.zero_()
-        self.std.fill_(1.0)
+        self.std.fill_(_TYPICAL_STD)
         rest = vector - self._expected(number, composition)
         for place in range(len(_SYSTEMS)):
             own = rest[self.system[number] == place]
-            if len(own) > 1:
+            if len(own):
                 self.mean[place] = own.mean(0)
-                self.std[place] = own.std(0).clamp(min=1e-3)
+                squares = ((own - self.mean[place]) ** 2).sum(0) + _NUM_PRIOR * _TYPICAL_STD**2
+                self.std[place] = (squares / (len(own) + _NUM_PRIOR)).sqrt()
 
     def normalize(self, number: Tensor, composition: Tensor, vector: Tensor) -> Tensor:
         """``[num_crystals, 6]``; components that are not free are 0."""
@@ -92,7 +95,7 @@ class CellScale(nn.Module):
     def _expected(self, number: Tensor, composition: Tensor) -> Tensor:
         """Volume of the elements and fixed components; ``[num_crystals, 6]``."""
         total = composition.sum(1)
-        logs = composition @ self.log_volumes / total + total.log()
+        logs = (composition * self.log_volumes).sum(1) / total + total.log()
         expected = self.fixed[number].clone()
         expected[:, _VOLUME] = logs / math.sqrt(3.0)
         return expected

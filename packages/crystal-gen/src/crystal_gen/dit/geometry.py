@@ -9,6 +9,7 @@ from crystal_gen.positions import Images
 
 _FAR = 1e6  # Å², beyond any image
 _SOFT = 0.3  # of the mean distance of atoms: nearer than this, directions fade
+_BLUR = 1.0  # Å²; images whose squared distances differ by less share the direction
 
 
 class Neighbors(NamedTuple):
@@ -16,8 +17,9 @@ class Neighbors(NamedTuple):
 
     Attributes:
         distance: To the nearest image, Å; ``[num_crystals, max_orbits, max_images]``.
-        primitive: The way there in primitive axes, nearest image; ``[..., 3]``.
-        step: The way there in conventional axes by its length, Å⁻¹, fading where that is short;
+        primitive: The way to an image in primitive axes; ``[..., 3]``.
+        step: The way to the nearest images in conventional axes by their distance, Å⁻¹; it fades
+            where that is short, and where images in opposite directions are equally near;
             ``[..., 3]``.
         unit: The same in Å; ``[..., 3]``.
     """
@@ -58,21 +60,23 @@ def neighbors(cells: Cells, images: Images, frac_coords: Tensor) -> Neighbors:
     moved = steps @ lattice  # [num_crystals, 27, 3]
     cart = ways @ lattice[:, None]
     squares = (moved**2).sum(-1)[:, None, None] + 2.0 * cart @ moved.mT[:, None]
+    squares = squares + (cart**2).sum(-1, keepdim=True)
     orbit = torch.arange(frac_coords.shape[1], device=ways.device)
     is_self = images.is_self[:, None] & (images.owner[:, None] == orbit[:, None])
     is_zero = torch.zeros(len(steps), dtype=torch.bool, device=ways.device)
     is_zero[len(steps) // 2] = True
     squares = torch.where(is_self[..., None] & is_zero, _FAR, squares)
-    nearest = squares.argmin(-1)
-    primitive = ways + steps[nearest]
-    cart = primitive @ lattice[:, None]
-    distance = ((cart**2).sum(-1) + 1e-12).sqrt()
+    # No direction jumps where one image becomes nearer than another, and none is made up where
+    # symmetry has two of them.
+    shares = torch.softmax(-squares / _BLUR, -1)
+    mean = ways + shares @ steps
+    distance = (squares.amin(-1).clamp(min=0.0) + 1e-12).sqrt()
     num_atoms = images.mask.sum(1)
     size = (torch.linalg.det(lattice).abs() / num_atoms) ** (1.0 / 3.0)
     length = (distance + _SOFT * size[:, None, None])[..., None]
     return Neighbors(
         distance=distance,
-        primitive=primitive,
-        step=primitive @ cells.primitive[:, None] / length,
-        unit=cart / length,
+        primitive=ways,
+        step=mean @ cells.primitive[:, None] / length,
+        unit=mean @ lattice[:, None] / length,
     )

@@ -139,12 +139,15 @@ class OrbitTransformer(nn.Module):
             values = torch.where(known, sites.properties, 0.0)
             condition = condition + self.wish(torch.cat([values, known.to(values.dtype)], 1))
         condition = self.condition(condition)
-        lattice = lattice_of_vector(cell)
-        near = neighbors(Cells(lattice, sites.primitive), sites.images, frac_coords)
+        # Where atoms are is not a matter for half precision.
+        with torch.autocast(cell.device.type, enabled=False):
+            cells = Cells(lattice_of_vector(cell), sites.primitive)
+            near = neighbors(cells, sites.images, frac_coords)
         pairs = self.pairs(sites, near, elements)
         for block in self.blocks:
             tokens = block(tokens, pairs, condition, sites.images)
-        return self.readout(tokens, pairs, condition, near, sites, share)
+        velocity, cell_velocity = self.readout(tokens, pairs, condition, near, sites, share)
+        return velocity.to(frac_coords.dtype), cell_velocity.to(shape.dtype)
 
 
 class PairFeatures(nn.Module):

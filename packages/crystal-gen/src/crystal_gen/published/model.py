@@ -26,6 +26,9 @@ from crystal_gen.published.schedules import Schedules
 from crystal_gen.published.wrapped_normal import wrapped_normal_score
 from crystal_gen.structure_model import Sampling, StructureModel
 
+# Times, as shares of T, at which structures are scored.
+_SCORED_SHARES = (0.1, 0.3, 0.5, 0.7)
+
 
 class PublishedDiT(StructureModel):
     """Diffusion of lattice and positions under space group and Wyckoff letters: DiffCSP++.
@@ -93,6 +96,7 @@ class PublishedDiT(StructureModel):
             raise InvalidArgumentError(
                 f"{num_heads} heads do not divide the width {width}; choose a number that does"
             )
+        self._num_timesteps = num_timesteps
         self._corrector_step = corrector_step
         self._property_dropout = property_dropout
         self.network = CSPNet(
@@ -126,9 +130,23 @@ class PublishedDiT(StructureModel):
         Raises:
             InvalidArgumentError: If an element has no row, or a cell no volume.
         """
+        time = random.integers("time", 1, len(self.schedules.sigma)).to(self.bias.device)
+        wishes = self.wishes(batch)
+        if self.training:
+            is_hidden = random.uniform("hidden").to(wishes) < self._property_dropout
+            wishes = wishes.masked_fill(is_hidden[:, None], torch.nan)
+        coordinates, cell, _ = self._squared_errors(batch, wishes, time, random)
+        return {
+            name: (errors.sum(), errors.new_tensor(errors.numel()))
+            for name, errors in (("coordinates", coordinates), ("cell", cell))
+        }
+
+    def _squared_errors(
+        self, batch: OrbitBatch, wishes: Tensor, time: Tensor, random: SampleRandom
+    ) -> tuple[Tensor, Tensor, CellAtoms]:
+        """Of the predicted noise at times: of atoms, of cells; and the atoms."""
         atoms, graph, constraint = self._described(batch)
         clean, num_orbits = _clean_state(batch, constraint), atoms.num_orbits.cpu()
-        time = random.integers("time", 1, len(self.schedules.sigma)).to(self.bias.device)
         cell_noise = random.normal("cell", 6).to(self.bias) * constraint.is_free
         displacement = random.normal("positions", 3, num_orbits).to(self.bias)
         displacement = atoms.to_free(displacement)
@@ -138,11 +156,6 @@ class PublishedDiT(StructureModel):
         sigma = self.schedules.sigma[time_of_orbit, None].to(self.bias)
         scale = self.schedules.squared_score[time_of_orbit, None].to(self.bias).sqrt()
         target = -wrapped_normal_score(sigma * displacement, sigma) / scale
-
-        wishes = self.wishes(batch)
-        if self.training:
-            is_hidden = random.uniform("hidden").to(wishes) < self._property_dropout
-            wishes = wishes.masked_fill(is_hidden[:, None], torch.nan)
         predicted, displaced = self.network(
             graph,
             atoms.expand(clean.parameters + sigma * displacement),
@@ -152,10 +165,21 @@ class PublishedDiT(StructureModel):
         )
         cell = (predicted * constraint.is_free - cell_noise) ** 2
         coordinates = (atoms.each_to_free(displaced) - target[atoms.orbit]) ** 2
-        return {
-            name: (errors.sum(), errors.new_tensor(errors.numel()))
-            for name, errors in (("coordinates", coordinates), ("cell", cell))
-        }
+        return coordinates, cell, atoms
+
+    @override
+    @torch.no_grad()
+    def scores(self, batch: OrbitBatch, random: SampleRandom) -> Tensor:
+        wishes, total = self.wishes(batch), self.bias.new_zeros(batch.num_crystals)
+        for place, share in enumerate(_SCORED_SHARES):
+            time = torch.full_like(batch.space_group_number, round(share * self._num_timesteps))
+            time = time.clamp(min=1)
+            coordinates, cell, atoms = self._squared_errors(
+                batch, wishes, time, random.in_epoch(place)
+            )
+            of_atoms = torch.zeros_like(total).index_add(0, atoms.batch, coordinates.mean(1))
+            total += of_atoms / atoms.num_atoms + cell.mean(1)
+        return -total / len(_SCORED_SHARES)
 
     @override
     @torch.no_grad()

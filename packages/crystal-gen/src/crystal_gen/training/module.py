@@ -79,6 +79,11 @@ class StructureModule(CrystalModule):
 
     @property
     @override
+    def needs_labels(self) -> bool:
+        return False
+
+    @property
+    @override
     def collator(self) -> OrbitCollator:
         return self._collator
 
