@@ -13,16 +13,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from typing_extensions import override
+from prepared import Deadline, Prepared
 
-from crystal_data import CrystalDataModule, CrystalSource, GraphSpec, Record, Rejection
+from crystal_data import CrystalDataModule, GraphSpec
 from crystal_data.training import EMA, OneCycle, PropertyModule, WarmupCosine
 from crystal_data.transforms import RandomReflection, RandomRotation, RandomTranslation
 from crystal_embed import CGCNN, CrystalTransformer
@@ -32,49 +31,6 @@ PRETRAINED = "transformer"
 ARMS = {"atom_init": "atom_init", "one_hot": "one_hot", "uae": PRETRAINED}
 
 
-class Prepared(CrystalSource):
-    """A source whose store has been carried here; it cannot be read again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._described = json.loads((folder / "source.json").read_text(encoding="utf-8"))
-
-    @property
-    @override
-    def name(self) -> str:
-        return self._described["name"]
-
-    @property
-    @override
-    def units(self) -> dict[str, str]:
-        return self._described["units"]
-
-    @override
-    def prepare(self) -> None:
-        """Nothing to fetch."""
-
-    @override
-    def fingerprint(self) -> str:
-        return self._described["fingerprint"]
-
-    @override
-    def records(self) -> Iterator[Record | Rejection]:
-        raise RuntimeError("the store is missing or was written by other code: prepare it anew")
-
-
-class Deadline(Callback):
-    """Ends a training after the epoch in which its time is up.
-
-    Lightning's Timer would count the time of earlier calls too.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or time.monotonic() > self._end
-
-
 def prepare(cache: Path) -> None:
     from crystal_data import MP20
 
@@ -82,8 +38,7 @@ def prepare(cache: Path) -> None:
     data = CrystalDataModule(source, cache=cache)
     for spec in (GraphSpec(max_neighbors=12), None):
         data.configure(targets=[TARGET], graph_spec=spec).prepare_data()
-    described = {"name": source.name, "units": source.units, "fingerprint": source.fingerprint()}
-    (cache / "source.json").write_text(json.dumps(described), encoding="utf-8")
+    Prepared.describe(source, cache)
 
 
 def transformer(_: str) -> PropertyModule:
