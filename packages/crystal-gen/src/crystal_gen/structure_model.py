@@ -50,7 +50,13 @@ class StructureModel(PretrainedModel):
 
     Args:
         properties: Columns of the data that may be wished for.
+
+    Attributes:
+        uses_symmetry: It learns and makes crystals by their Wyckoff orbits. False: reduced
+            primitive cells in space group 1, each atom an orbit.
     """
+
+    uses_symmetry: bool = True
 
     def __init__(self, properties: Sequence[str] = ()) -> None:
         super().__init__()

@@ -22,7 +22,9 @@ _PARTS = ("coordinates", "cell")
 
 
 class StructureModule(CrystalModule):
-    """Trains a model to make the crystals of a data set from their symmetry.
+    """Trains a model to make the crystals of a data set from their symmetry, or without it.
+
+    Which of the two, the model says (``uses_symmetry``).
 
     Logs ``<stage>/loss`` and its parts ``coordinates`` and ``cell``, with the same noise in every
     validation. Of validation and test crystals one sample each is made and compared with the truth
@@ -66,7 +68,7 @@ class StructureModule(CrystalModule):
             )
         self.structure_model = model
         self.cell_weight = cell_weight
-        self._collator = OrbitCollator(OrbitColumn(symprec))
+        self._collator = OrbitCollator(OrbitColumn(symprec, uses_symmetry=model.uses_symmetry))
         self._sampling = Sampling(num_steps=num_steps, sharpness=sharpness)
         self._max_val_samples = max_val_samples
         self._seed = seed
