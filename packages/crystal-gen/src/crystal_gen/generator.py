@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.generation import GeneratedSample, GenerationRequest, Task
+from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
 from crystal_data.loading import OrbitBatch
 from crystal_data.metrics import is_structure_valid
 from crystal_data.symmetry import (
@@ -29,7 +30,8 @@ from crystal_gen.templates.copying import copy_template, in_asked_cell, reduced_
 from crystal_gen.templates.library import TemplateLibrary, lattice_points
 from crystal_gen.templates.search import Level, TemplateSearch
 
-_SYMPREC = 0.1  # Å; of structures to start from, as of the training data
+#: Å; of structures to start from, as of the training data.
+SYMPREC = 0.1
 _TRIES = 3  # at a crystal whose atoms do not fall together
 _BATCH_SIZE = 64
 _SCORE_SEED = 1  # other noise than that of the samples
@@ -116,8 +118,42 @@ class StructureGenerator:
             "templates": None if self.templates is None else self.templates.fingerprint,
         }
 
+    def check(self, requests: Sequence[GenerationRequest]) -> None:
+        """Refuses requests whose wishes it cannot take as they are.
+
+        Raises:
+            RequestError: If a property is not known, or is wanted in another unit than the model
+                has learned it in.
+        """
+        known = self.model.properties
+        for request in requests:
+            for name in request.properties:
+                if name not in known:
+                    near = get_close_matches(name, known, n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else f"it knows {_listed(known)}"
+                    raise RequestError(
+                        f"request {request.id}: the model does not know the property '{name}'; "
+                        f"{hint}"
+                    )
+            self._check_units(request)
+
+    def _check_units(self, request: GenerationRequest) -> None:
+        for name, wanted in request.properties.items():
+            unit = self.model.property_units.get(name, "")
+            if unit and wanted.unit not in ("", unit):
+                raise RequestError(
+                    f"request {request.id}: {name} is wanted in {wanted.unit}, and the model has "
+                    f"learned it in {unit}; give it in {unit}"
+                )
+
     def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
-        """One sample for each task."""
+        """One sample for each task.
+
+        Raises:
+            RequestError: If a property is wanted in another unit than the model has learned it in.
+        """
+        for task in tasks:
+            self._check_units(task.request)
         plans = self._plans(tasks)
         made: dict[int, tuple[SymmetricCrystal, int]] = {}
         for attempt in range(_TRIES):
@@ -247,7 +283,7 @@ class StructureGenerator:
     def _from_start(self, request: GenerationRequest, start: Crystal) -> _Plan:
         find = find_orbits if self.model.uses_symmetry else without_symmetry
         try:
-            crystal = find(start, _SYMPREC)
+            crystal = find(start, SYMPREC)
         except OrbitError:
             return _Plan(None, source="start", flags=("start_has_no_symmetry",))
         is_other_cell = bool(request.cell) and request.cell != _primitive_cell_of(crystal)
@@ -271,6 +307,10 @@ class StructureGenerator:
             source = f"template {template.identifier}".strip()
             plans.append(_Plan(copied, _level(self.start_level), source, flags))
         return plans
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _level(level: float) -> float | None:

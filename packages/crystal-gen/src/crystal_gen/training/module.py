@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.loading import OrbitBatch, OrbitCollator
 from crystal_data.metrics import MatchSettings, Outcome, match_pairs
 from crystal_data.processes import global_mean
@@ -88,6 +89,21 @@ class StructureModule(CrystalModule):
     @override
     def collator(self) -> OrbitCollator:
         return self._collator
+
+    @override
+    def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
+        learned = [fields[name] for name in self.targets if name in fields]
+        for field in learned:
+            if not field.is_like(Field(field.name)):
+                raise InvalidArgumentError(
+                    f"'{field.name}' is {field.words}; what may be wished for is a number of each "
+                    "crystal",
+                    f"leave {field.name} out of the model's properties",
+                )
+        if is_fit:
+            self.structure_model.property_units = {
+                field.name: field.unit for field in learned if field.unit
+            }
 
     @override
     def new_metric(self) -> NamedMeans:
