@@ -108,3 +108,9 @@ def test_a_copy_of_the_data_matches_all(folder: Path, capsys) -> None:
 def test_a_split_that_is_not_there(folder: Path, capsys) -> None:
     assert main("predict data --split val --model model --out made".split()) == 1
     assert "data has no rows of the split 'val'; --split all takes all" in capsys.readouterr().err
+
+
+def test_a_config_is_not_needed(folder: Path, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main("predict --config crystal-dit-mp20".split())
+    assert "give DATA, and the folder of the run with --model" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`crystal-gen predict`: the crystals of a data set made anew, from what they are asked by."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     from crystal_data.generation import generate_all
 
-    args = _parser().parse(argv)
+    given = sys.argv[1:] if argv is None else argv
+    parser = _parser()
+    if any(one.partition("=")[0] in ("--config", "-c") for one in given):
+        parser.error("no config is needed: give DATA, and the folder of the run with --model")
+    args = parser.parse(argv)
     generator = generator_from(args)
     requests = _requests(args, generator.model)
     generator.check(requests)
