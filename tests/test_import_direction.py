@@ -62,7 +62,7 @@ STOREYS = {
         templates
         dit batches structure_model paths exchange
         crystal_dit published
-        generator training random_crystals
+        generator training random_crystals data_requests
         commands
         __main__
     """,

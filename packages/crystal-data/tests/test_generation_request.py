@@ -143,7 +143,7 @@ WRONG = {
     "no position": ({"space_group": 225, "wyckoff": "Na:4-a"}, "'4-a' is no Wyckoff position"),
     "fixed twice": (
         {"space_group": 221, "wyckoff": "Na:1a Cl:1a"},
-        "1a is a fixed point and holds one orbit; free positions of its size are 1b",
+        "1a is a fixed point and holds one orbit; as large and not taken: 1b",
     ),
     "letters alone": ({"formula": "NaCl", "wyckoff": "ab"}, "without a space group"),
     "mixed": ({"space_group": 225, "wyckoff": "Na:4a 4b"}, "give all, or none"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crystal_data.crystal import Crystal
-from crystal_data.metrics import match
+from crystal_data.metrics import match, min_pair_distance
 from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_data.store.orbits import WYCKOFF_LETTERS
 from crystal_data.symmetry import (
@@ -15,8 +15,10 @@ from crystal_data.symmetry import (
     find_orbits,
     free_lattice_parameters,
     lattice_from_free_parameters,
+    niggli_cell,
     orbits,
     symmetrized_lattice,
+    without_symmetry,
     wyckoff_positions,
 )
 from crystal_data.testing import face_centred, perovskite, random_crystals, rock_salt
@@ -162,6 +164,49 @@ def test_the_mirror_image_is_no_way_back(monkeypatch):
         find_orbits(crystal, 1e-3)
 
 
+@pytest.mark.parametrize("number", [1, 5, 14, 62, 88, 92, 148, 194, 216, 227])
+def test_without_symmetry_it_is_the_same_crystal_in_its_reduced_cell(number):
+    rng = np.random.default_rng(number)
+    symmetric = symmetric_crystal(number, rng, num_orbits=1)
+    while min_pair_distance(symmetric.to_crystal()) < 0.5:  # the matcher takes such atoms for one
+        symmetric = symmetric_crystal(number, rng, num_orbits=1)
+    crystal = symmetric.to_crystal()
+    moved = crystal.frac_coords + np.array([1, 0, 0])
+    doubled = crystal.replace(
+        lattice=crystal.lattice * np.array([[2.0], [1.0], [1.0]]),
+        frac_coords=np.concatenate([crystal.frac_coords, moved]) / np.array([2, 1, 1]),
+        atomic_numbers=np.tile(crystal.atomic_numbers, 2),
+    )
+    for given in (crystal, disguised(crystal, rng), doubled):
+        plain = without_symmetry(given, 1e-3)
+        assert plain.space_group_number == 1
+        assert set(plain.wyckoff_letters) == {"a"}
+        # A general orbit has an atom in the primitive cell for each operation of the point group.
+        primitive = len(np.unique(symmetric.operations[0], axis=0))
+        assert plain.num_orbits == primitive
+        assert np.isclose(
+            plain.to_crystal().volume / primitive, crystal.volume / len(crystal.species)
+        )
+        again = niggli_cell(plain.to_crystal())
+        assert np.allclose(np.sort(again.lengths), np.sort(plain.to_crystal().lengths))
+        rms = match(plain.to_crystal(), crystal, stol=0.02)
+        assert rms is not None
+        assert rms < 1e-3
+
+
+def test_a_primitive_cell_that_is_another_crystal_is_no_way_back(monkeypatch):
+    crystal = symmetric_crystal(92, np.random.default_rng(0)).to_crystal()
+    right = orbits.standard_primitive
+
+    def mirrored(given, dataset):
+        primitive = right(given, dataset)
+        return primitive.replace(lattice=primitive.lattice * np.array([1.0, 1.0, -1.0]))
+
+    monkeypatch.setattr(orbits, "standard_primitive", mirrored)
+    with pytest.raises(OrbitError, match=r"\[no_way_back\]"):
+        without_symmetry(crystal, 1e-3)
+
+
 CRYSTALS = [rock_salt(), perovskite(), face_centred(), *random_crystals(6, seed=0, max_atoms=5)]
 
 
@@ -187,6 +232,31 @@ def test_orbits_of_a_store(tmp_path, place):
         assert np.allclose(symmetric.lattice, expected.lattice, atol=1e-9)
         assert np.array_equal(symmetric.frac_coords, expected.frac_coords)
         assert match(symmetric.to_crystal(), crystals[row]) is not None
+
+
+def test_atoms_of_a_store_without_symmetry():
+    twice = Crystal(np.eye(3) * 4, np.zeros((2, 3)), np.array([6, 6]))
+    crystals = [*CRYSTALS[:2], twice, *CRYSTALS[2:]]
+    column = OrbitColumn(uses_symmetry=False)
+    values = CrystalStore.from_crystals(crystals).add_column(column, num_workers=0)
+    assert values.failed() == {2: "no_symmetry"}
+    made = column.crystals(values.cut(np.arange(len(crystals))))
+    assert made[2] is None
+    for row, crystal in enumerate(crystals):
+        if row == 2:
+            continue
+        expected = without_symmetry(crystal)
+        assert np.array_equal(made[row].frac_coords, expected.frac_coords)
+        assert np.array_equal(made[row].atomic_numbers, expected.atomic_numbers)
+        assert match(made[row].to_crystal(), crystal) is not None
+    assert made[0].to_crystal().composition == {"Na": 1, "Cl": 1}
+
+
+def test_stored_orbits_stay_valid():
+    """The folders that columns with symmetry have had from the beginning."""
+    assert OrbitColumn(0.1).folder_name == "orbits-b5c06436eee05fd5"
+    assert OrbitColumn().folder_name == "orbits-a0794a37aeedb17c"
+    assert OrbitColumn(uses_symmetry=False).folder_name != OrbitColumn().folder_name
 
 
 def test_every_letter_has_a_place():

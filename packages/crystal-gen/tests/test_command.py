@@ -98,7 +98,7 @@ def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, cap
         ("--templates known --formula Xx", "Xx is no element"),
         ("--templates nowhere --formula KBr", "'nowhere' is no file, no folder and no data set"),
         ("--templates known", "nothing is asked for"),
-        ("--formula KBr", "nothing to copy from; give --templates, or --method random"),
+        ("--formula KBr", "nothing to copy from; give --model, --templates, or --method"),
         ("--templates known --formula KBr --spacegroup 231", "space group 231 does not exist"),
         ("--templates known --formula KBr --exclude-formula Q", "Q is no element"),
         ("--templates known --requests no.csv", "no.csv"),

@@ -5,7 +5,7 @@ import pytest
 
 from crystal_data.crystal import Crystal
 from crystal_data.generation import GenerationRequest, Task
-from crystal_data.metrics import MatchSettings, match
+from crystal_data.metrics import MatchSettings, match, min_pair_distance
 from crystal_data.store import CrystalStore
 from crystal_data.symmetry import conventional_cell, primitive_cell
 from crystal_data.testing import ToyGenerator, perovskite, rock_salt, toy_requests
@@ -20,6 +20,17 @@ from crystal_gen import (
 HERE = MatchSettings(num_workers=0)
 
 
+def can_be_matched(crystal: Crystal) -> bool:
+    """Whether a match of it does not depend on its cell, as with atoms that overlap."""
+    return min_pair_distance(crystal) >= 0.5
+
+
+@pytest.fixture(scope="module")
+def library(toys: list[Crystal]) -> TemplateLibrary:
+    store = CrystalStore.from_crystals(list(filter(can_be_matched, toys)))
+    return TemplateLibrary.from_store(store, symprec=0.01)
+
+
 @pytest.fixture(scope="module")
 def references() -> list[Crystal]:
     """Crystals like the toys, some of them moved, and one of a kind that no template has."""
@@ -28,7 +39,8 @@ def references() -> list[Crystal]:
         for sample in range(3):
             crystal = ToyGenerator().sample(Task(request, sample)).crystal
             assert crystal is not None
-            made.append(crystal.replace(identifier=f"{request.id}/{sample}"))
+            if can_be_matched(crystal):
+                made.append(crystal.replace(identifier=f"{request.id}/{sample}"))
     moved = rock_salt(37, 53, 7.3)
     moved = moved.replace(frac_coords=moved.frac_coords + np.array([0.1, 0.2, 0.3]))
     return [*made, moved.replace(identifier="moved"), perovskite().replace(identifier="perovskite")]

@@ -6,6 +6,10 @@ from crystal_data.cli.lazy import TRAINER_COMMANDS, Command, dispatch
 
 COMMANDS = {
     **TRAINER_COMMANDS,
+    "predict": Command(
+        "make the crystals of a data set anew, for `crystal-data evaluate`",
+        "crystal_gen.commands.predict:main",
+    ),
     "generate": Command(
         "make crystals of a wanted composition and symmetry",
         "crystal_gen.commands.generate:main",

@@ -54,6 +54,8 @@ class CrystalDiT(StructureModel):
         uses_geometry: Attention sees distances and directions; False is an ablation.
         exchange: Share of training crystals in which elements may be exchanged for others that are
             alike.
+        uses_symmetry: False learns and makes primitive cells in space group 1, for compositions
+            without symmetry: a token is an atom then, and all coordinates are free.
 
     Source:
         Transformer blocks with adaLN-Zero: Peebles and Xie, arXiv 2212.09748. The cell's vector:
@@ -70,8 +72,10 @@ class CrystalDiT(StructureModel):
         pair_width: int = 64,
         uses_geometry: bool = True,
         exchange: float = 0.5,
+        uses_symmetry: bool = True,
     ) -> None:
         super().__init__(properties)
+        self.uses_symmetry = uses_symmetry
         self._table = position_table().float()
         self.network = OrbitTransformer(
             Sizes(width, num_layers, num_heads, pair_width),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -11,21 +12,30 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.generation import GeneratedSample, GenerationRequest, Task
+from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
 from crystal_data.loading import OrbitBatch
 from crystal_data.metrics import is_structure_valid
-from crystal_data.symmetry import OrbitError, SymmetricCrystal, find_orbits
+from crystal_data.symmetry import (
+    OrbitError,
+    SymmetricCrystal,
+    find_orbits,
+    niggli_cell,
+    orbits_of_atoms,
+    without_symmetry,
+)
 from crystal_data.transforms import SampleRandom
 from crystal_gen.batches import batch_of, crystals_of
 from crystal_gen.structure_model import Sampling, StructureModel
-from crystal_gen.templates.copying import copy_template, in_asked_cell
+from crystal_gen.templates.copying import copy_template, in_asked_cell, reduced_to_primitive
 from crystal_gen.templates.library import TemplateLibrary, lattice_points
 from crystal_gen.templates.search import Level, TemplateSearch
 
-_SYMPREC = 0.1  # Å; of structures to start from, as of the training data
+#: Å; of structures to start from, as of the training data.
+SYMPREC = 0.1
 _TRIES = 3  # at a crystal whose atoms do not fall together
 _BATCH_SIZE = 64
 _SCORE_SEED = 1  # other noise than that of the samples
+_PLACEHOLDER = np.eye(3) * 10.0  # in place of a cell that is not yet made
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +65,13 @@ class StructureGenerator:
     The start is noised to a level and made anew from there. Every sample is scored by the model, so
     that the first by rank of several is better than the first that was made.
 
-    Flags: ``no_symmetry`` where letters are open and no template has any; ``start_does_not_fit``
+    A model that was trained without symmetry (``uses_symmetry``) takes requests with formula and z
+    and without a space group, or of space group 1. Templates and starts it takes in their reduced
+    primitive cells.
+
+    Flags: ``no_symmetry`` where letters are open and no template has any;
+    ``model_without_symmetry`` where a space group above 1 is asked of a model that knows none;
+    ``no_cell`` where formula or z are open and it has nothing to start from; ``start_does_not_fit``
     and ``start_has_no_symmetry`` for a structure that is not what is asked; ``atoms_too_close``
     where atoms came nearer than 0.5 Å in each of three tries, ``made_again`` where a later try was
     kept; ``property_not_used`` for a wish that the model does not know; ``letters_of_template``.
@@ -102,8 +118,42 @@ class StructureGenerator:
             "templates": None if self.templates is None else self.templates.fingerprint,
         }
 
+    def check(self, requests: Sequence[GenerationRequest]) -> None:
+        """Refuses requests whose wishes it cannot take as they are.
+
+        Raises:
+            RequestError: If a property is not known, or is wanted in another unit than the model
+                has learned it in.
+        """
+        known = self.model.properties
+        for request in requests:
+            for name in request.properties:
+                if name not in known:
+                    near = get_close_matches(name, known, n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else f"it knows {_listed(known)}"
+                    raise RequestError(
+                        f"request {request.id}: the model does not know the property '{name}'; "
+                        f"{hint}"
+                    )
+            self._check_units(request)
+
+    def _check_units(self, request: GenerationRequest) -> None:
+        for name, wanted in request.properties.items():
+            unit = self.model.property_units.get(name, "")
+            if unit and wanted.unit not in ("", unit):
+                raise RequestError(
+                    f"request {request.id}: {name} is wanted in {wanted.unit}, and the model has "
+                    f"learned it in {unit}; give it in {unit}"
+                )
+
     def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
-        """One sample for each task."""
+        """One sample for each task.
+
+        Raises:
+            RequestError: If a property is wanted in another unit than the model has learned it in.
+        """
+        for task in tasks:
+            self._check_units(task.request)
         plans = self._plans(tasks)
         made: dict[int, tuple[SymmetricCrystal, int]] = {}
         for attempt in range(_TRIES):
@@ -116,10 +166,11 @@ class StructureGenerator:
                 if crystal is not None and is_structure_valid(crystal.to_crystal()):
                     made[place] = crystal, attempt
         scores = self._scores(tasks, {place: crystal for place, (crystal, _) in made.items()})
-        return [
-            self._sample(task, plan, *made.get(place, (None, 0)), scores.get(place))
-            for place, (task, plan) in enumerate(zip(tasks, plans, strict=True))
-        ]
+        samples = []
+        for place, (task, plan) in enumerate(zip(tasks, plans, strict=True)):
+            crystal, attempt = made.get(place, (None, 0))
+            samples.append(self._sample(task, plan, crystal, attempt, scores.get(place)))
+        return samples
 
     def _made(
         self,
@@ -205,23 +256,34 @@ class StructureGenerator:
 
     def _plan(self, task: Task, templates: Sequence[_Plan]) -> _Plan:
         request = task.request
+        if not self.model.uses_symmetry and (request.space_group or 1) > 1:
+            return _Plan(None, flags=("model_without_symmetry",))
         if request.start is not None:
             return self._from_start(request, request.start)
-        if request.wyckoff and request.wyckoff[0].element:
+        outline = self._outline(request)
+        if outline is not None:
             nearest, is_from_noise = divmod(task.sample, 2)
-            if is_from_noise or nearest >= len(templates):
-                return _Plan(_outline(request))
-            return templates[nearest]
+            from_noise = is_from_noise or nearest >= len(templates)
+            return _Plan(outline) if from_noise else templates[nearest]
         if task.sample < len(templates):
             return templates[task.sample]
         if templates:
             # Each template has been used; their letters serve again, from noise.
             return replace(templates[task.sample % len(templates)], start=None, source="noise")
-        return _Plan(None, flags=("no_symmetry",))
+        return _Plan(None, flags=("no_symmetry" if self.model.uses_symmetry else "no_cell",))
+
+    def _outline(self, request: GenerationRequest) -> SymmetricCrystal | None:
+        """What can be made from noise for a request; None if it leaves too much open."""
+        if request.wyckoff and request.wyckoff[0].element:
+            return _on_positions(request)
+        if not self.model.uses_symmetry and request.cell:
+            return _in_cell(request)
+        return None
 
     def _from_start(self, request: GenerationRequest, start: Crystal) -> _Plan:
+        find = find_orbits if self.model.uses_symmetry else without_symmetry
         try:
-            crystal = find_orbits(start, _SYMPREC)
+            crystal = find(start, SYMPREC)
         except OrbitError:
             return _Plan(None, source="start", flags=("start_has_no_symmetry",))
         is_other_cell = bool(request.cell) and request.cell != _primitive_cell_of(crystal)
@@ -231,22 +293,24 @@ class StructureGenerator:
 
     def _templates_for(self, request: GenerationRequest, limit: int) -> list[_Plan]:
         search, library = self._search, self.templates
-        if search is None or library is None:
+        if search is None or library is None or request.start is not None:
             return []
         plans = []
         for found in search.find(request, limit, fallback=Level.GROUP):
             if request.wyckoff and found.level is not Level.WYCKOFF:
                 break  # from noise, on the letters that are asked
             template = library.crystal(found.row)
-            plans.append(
-                _Plan(
-                    copy_template(template, found, request),
-                    _level(self.start_level),
-                    f"template {template.identifier}".strip(),
-                    () if request.wyckoff else ("letters_of_template",),
-                )
-            )
+            copied = copy_template(template, found, request)
+            flags: tuple[str, ...] = () if request.wyckoff else ("letters_of_template",)
+            if not self.model.uses_symmetry:
+                copied, flags = orbits_of_atoms(niggli_cell(reduced_to_primitive(copied))), ()
+            source = f"template {template.identifier}".strip()
+            plans.append(_Plan(copied, _level(self.start_level), source, flags))
         return plans
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _level(level: float) -> float | None:
@@ -258,16 +322,24 @@ def _wish(request: GenerationRequest, name: str) -> float:
     return float("nan") if wanted is None else wanted.value
 
 
-def _outline(request: GenerationRequest) -> SymmetricCrystal:
+def _on_positions(request: GenerationRequest) -> SymmetricCrystal:
     """The orbits of a request; a cell and points stand in for those that are not yet made."""
     return SymmetricCrystal(
         space_group_number=request.space_group or 1,
-        lattice=np.eye(3) * 10.0,
+        lattice=_PLACEHOLDER,
         atomic_numbers=np.array([ATOMIC_NUMBERS[site.element] for site in request.wyckoff]),
         wyckoff_letters=tuple(site.letter for site in request.wyckoff),
         frac_coords=np.zeros((len(request.wyckoff), 3)),
         identifier=request.id,
     )
+
+
+def _in_cell(request: GenerationRequest) -> SymmetricCrystal:
+    """The same of a request without symmetry."""
+    elements = [ATOMIC_NUMBERS[symbol] for symbol in request.cell]
+    numbers = np.repeat(elements, list(request.cell.values()))
+    atoms = Crystal(_PLACEHOLDER, np.zeros((len(numbers), 3)), numbers, identifier=request.id)
+    return orbits_of_atoms(atoms)
 
 
 def _primitive_cell_of(crystal: SymmetricCrystal) -> dict[str, int]:

@@ -3,19 +3,22 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from crystal_data.artifacts import PretrainedModel
+from crystal_data.artifacts import Artifact, ArtifactError, PretrainedModel
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.loading import OrbitBatch
 from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
 
 _NUM_ELEMENTS = 119
+_UNITS_FILE = "units.json"  # of an artifact
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,19 @@ class StructureModel(PretrainedModel):
 
     Args:
         properties: Columns of the data that may be wished for.
+
+    Attributes:
+        property_units: Unit of each property that the training data name one of.
+        uses_symmetry: It learns and makes crystals by their Wyckoff orbits. False: reduced
+            primitive cells in space group 1, each atom an orbit.
     """
+
+    uses_symmetry: bool = True
 
     def __init__(self, properties: Sequence[str] = ()) -> None:
         super().__init__()
         self.properties = tuple(properties)
+        self.property_units: dict[str, str] = {}
         self.property_mean: Tensor
         self.property_std: Tensor
         self.register_buffer("property_mean", torch.zeros(len(self.properties)))
@@ -67,6 +78,20 @@ class StructureModel(PretrainedModel):
             digest.update(name.encode())
             digest.update(weights.cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    @override
+    def artifact_files(self) -> Mapping[str, bytes]:
+        if not self.property_units:
+            return {}
+        return {_UNITS_FILE: json.dumps(self.property_units, sort_keys=True).encode()}
+
+    @classmethod
+    @override
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        model = super().from_artifact(artifact)
+        if _UNITS_FILE in artifact.files:
+            model.property_units = _units_of(artifact.file(_UNITS_FILE))
+        return model
 
     def fit_scales(self, batch: OrbitBatch) -> None:
         """Learns means and deviations.
@@ -134,6 +159,16 @@ class StructureModel(PretrainedModel):
             batch: Crystals with cells and coordinates.
             random: For noise.
         """
+
+
+def _units_of(content: bytes) -> dict[str, str]:
+    try:
+        units = json.loads(content)
+    except ValueError as error:
+        raise ArtifactError(f"{_UNITS_FILE} is no JSON") from error
+    if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
+        raise ArtifactError(f"{_UNITS_FILE} is no table of units: {units!r:.50}")
+    return units
 
 
 def composition_of(batch: OrbitBatch) -> Tensor:

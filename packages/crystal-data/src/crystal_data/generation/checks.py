@@ -91,10 +91,15 @@ def z_on_sites(
                 f"{formula_of(wanted) if found or z else formula}; {_fitting(atoms, composition)}"
             )
     elif rest or found != (z or found):
+        sums = [per_unit * n for n in ([z] if z else [found, found + 1]) if n]
         raise RequestError(
             f"the Wyckoff positions hold {sum(sizes)} atoms in the primitive cell, {formula} has "
             f"{per_unit} in a formula unit{f', {per_unit * z} with z = {z}' if z else ''}; "
-            + (f"z = {found} fits them" if found and not rest else "give other letters")
+            + (
+                f"z = {found} fits them"
+                if found and not rest
+                else f"give letters that hold {' or '.join(map(str, sums))}"
+            )
         )
     elif not can_share_out(sizes, list(wanted.values())):
         raise RequestError(

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystal_data.errors import InvalidCrystalError, SourceError
+from crystal_data.crystal import Crystal
+from crystal_data.errors import InvalidCrystalError, Reason, SourceError
 from crystal_data.generation.request import GenerationRequest
 from crystal_data.generation.words import RequestError, formula_of
 from crystal_data.generation.wyckoff_sites import WyckoffSite
@@ -173,17 +174,26 @@ def _of_row(row: Row, folder: Path) -> dict[str, Any]:
     return {**values, "properties": properties}
 
 
-def read_start(path: Path) -> Any:
+def read_start(path: Path) -> Crystal:
     """The one structure of a file to start from.
 
     Raises:
-        InvalidCrystalError: If there is none that can be used.
-        RequestError: If there are several.
+        RequestError: If there is none that can be used, or there are several.
     """
-    crystals = read_crystals(path, on_invalid="error").crystals
-    if len(crystals) != 1:
-        raise RequestError(f"{path} holds {len(crystals)} structures; one is needed to start from")
-    return crystals[0]
+    found = read_crystals(path)
+    number = len(found.crystals) + len(found.rejected)
+    if number != 1:
+        raise RequestError(f"{path} holds {number} structures; one is needed to start from")
+    if found.crystals:
+        return found.crystals[0]
+    rejected = found.rejected[0]
+    message = f"{rejected.identifier}: {rejected.file}: {rejected.detail} [{rejected.reason}]"
+    if rejected.reason == Reason.DISORDERED:
+        message += (
+            f"; an ordered structure is needed to start from, and `crystal-data convert {path} "
+            "--on-disorder majority --to FOLDER` writes one"
+        )
+    raise RequestError(message)
 
 
 def split_unit(name: str) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def _taken_twice(position: WyckoffPosition, letters: Sequence[str]) -> str:
         if other.multiplicity == position.multiplicity
         and (other.num_free or other.letter not in letters)
     ]
-    hint = f"free positions of its size are {', '.join(others)}" if others else "take it once"
+    hint = f"as large and not taken: {', '.join(others)}" if others else "take it once"
     return f"Wyckoff position {position.label} is a fixed point and holds one orbit; {hint}"
 
 

@@ -17,6 +17,7 @@ from crystal_data.symmetry import (
     SymmetricCrystal,
     all_lattice_parameters,
     find_orbits,
+    without_symmetry,
 )
 
 #: A Wyckoff letter is stored as its place here; group 47 has 27 positions.
@@ -36,6 +37,8 @@ class OrbitColumn(DerivedColumn):
 
     Args:
         symprec: How far an atom may be from where an operation sends it, Å.
+        uses_symmetry: False takes each crystal as its Niggli-reduced primitive cell in space group
+            1, each atom an orbit of its own (``without_symmetry``).
     """
 
     name: ClassVar[str] = "orbits"
@@ -53,10 +56,19 @@ class OrbitColumn(DerivedColumn):
     patience: ClassVar[float] = 3.0
 
     symprec: float = 0.01
+    uses_symmetry: bool = True
 
     def __post_init__(self) -> None:
         if not self.symprec > 0:
             raise InvalidArgumentError(f"symprec is {self.symprec}; it is a distance above 0 Å")
+
+    @override
+    def options(self) -> dict[str, Any]:
+        options = super().options()
+        if self.uses_symmetry:
+            # Columns were stored before there was this option, and stay what they are.
+            del options["uses_symmetry"]
+        return options
 
     @override
     def compute(self, crystals: CrystalArrays) -> ColumnChunk:
@@ -66,6 +78,7 @@ class OrbitColumn(DerivedColumn):
         counts = np.zeros(num_crystals, dtype=np.int64)
         failures = np.zeros(num_crystals, dtype=np.uint8)
         found: list[SymmetricCrystal] = []
+        find = find_orbits if self.uses_symmetry else without_symmetry
         end = 0
         for row, num_atoms in enumerate(crystals.num_atoms.tolist()):
             atoms = slice(end, end + num_atoms)
@@ -74,7 +87,7 @@ class OrbitColumn(DerivedColumn):
                 crystals.lattice[row], crystals.frac_coords[atoms], crystals.atomic_numbers[atoms]
             )
             try:
-                orbits = find_orbits(crystal, self.symprec)
+                orbits = find(crystal, self.symprec)
             except OrbitError as error:
                 failures[row] = 1 + self.reasons.index(error.reason)
                 continue

@@ -6,7 +6,13 @@ from crystal_data.symmetry.lattice import (
     free_lattice_parameters,
     lattice_from_free_parameters,
 )
-from crystal_data.symmetry.orbits import OrbitError, OrbitFailure, find_orbits
+from crystal_data.symmetry.orbits import (
+    OrbitError,
+    OrbitFailure,
+    find_orbits,
+    orbits_of_atoms,
+    without_symmetry,
+)
 from crystal_data.symmetry.space_group import SymmetryError, SymmetryInfo, find_symmetry
 from crystal_data.symmetry.symmetric import SymmetricCrystal, symmetrized_lattice
 from crystal_data.symmetry.wyckoff import (
@@ -33,10 +39,12 @@ __all__ = [
     "free_lattice_parameters",
     "lattice_from_free_parameters",
     "niggli_cell",
+    "orbits_of_atoms",
     "primitive_cell",
     "space_group_operations",
     "space_group_symbol",
     "symmetrized_lattice",
+    "without_symmetry",
     "wyckoff_position",
     "wyckoff_positions",
 ]

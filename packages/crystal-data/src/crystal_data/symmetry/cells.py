@@ -20,7 +20,17 @@ def primitive_cell(
     Raises:
         SymmetryError: If no symmetry can be found.
     """
-    return _crystal(search(crystal, symprec, angle_tolerance).prim_std_cell, crystal)
+    return standard_primitive(crystal, search(crystal, symprec, angle_tolerance))
+
+
+def standard_primitive(crystal: Crystal, dataset: Any) -> Crystal:
+    """The cell of :func:`primitive_cell`, of a crystal whose symmetry has been searched for.
+
+    Args:
+        crystal: Any cell of it.
+        dataset: What ``search`` gave for it.
+    """
+    return _crystal(dataset.prim_std_cell, crystal)
 
 
 def conventional_cell(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
+from crystal_data.symmetry.cells import niggli_cell, standard_primitive, without_arrays
 from crystal_data.symmetry.space_group import SymmetryError, search
 from crystal_data.symmetry.symmetric import SymmetricCrystal
 
@@ -54,10 +55,7 @@ def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
         OrbitError: With the reason.
     """
     name = crystal.identifier or crystal.formula
-    try:
-        dataset = search(crystal, symprec, None)
-    except SymmetryError as error:
-        raise OrbitError(OrbitFailure.NO_SYMMETRY, error.message, error.remedy) from error
+    dataset = _found(crystal, symprec)
     number, orbits = _spglib_orbits(crystal, symprec)
     if number != dataset.number or not np.array_equal(orbits, dataset.orbits):
         raise OrbitError(
@@ -70,7 +68,12 @@ def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
         symmetric = SymmetricCrystal.from_dataset(crystal, dataset)
     except SymmetryError as error:
         raise OrbitError(OrbitFailure.INCOMPLETE_ORBITS, error.message, error.remedy) from error
-    shift = _largest_shift(crystal, symmetric.to_crystal(), dataset)
+    shift = _largest_shift(
+        crystal,
+        symmetric.to_crystal(),
+        np.array(dataset.std_linear),
+        np.array(dataset.std_origin_shift),
+    )
     if shift > _LARGEST_SHIFT * symprec:
         raise OrbitError(
             OrbitFailure.NO_WAY_BACK,
@@ -81,15 +84,72 @@ def find_orbits(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
     return symmetric
 
 
-def _largest_shift(crystal: Crystal, expanded: Crystal, dataset: Any) -> float:
+def without_symmetry(crystal: Crystal, symprec: float = 0.01) -> SymmetricCrystal:
+    """The Niggli-reduced primitive cell of a crystal as one of space group 1.
+
+    Every atom of the cell is an orbit of its own, in the order of the cell. The atoms are moved
+    onto the symmetry that is found, and the way back is checked as in :func:`find_orbits`.
+
+    Args:
+        crystal: Any cell of it.
+        symprec: How far an atom may be from where an operation sends it, Å.
+
+    Raises:
+        OrbitError: With the reason.
+    """
+    dataset = _found(crystal, symprec)
+    primitive = standard_primitive(crystal, dataset)
+    shift = _largest_shift(
+        crystal,
+        primitive,
+        np.array(dataset.prim_std_linear),
+        np.array(dataset.prim_std_origin_shift),
+    )
+    if shift > _LARGEST_SHIFT * symprec:
+        raise OrbitError(
+            OrbitFailure.NO_WAY_BACK,
+            f"{crystal.identifier or crystal.formula}: its primitive cell is that of a crystal "
+            f"that differs by {shift:.3g} Å",
+            f"try another symprec than {symprec} Å",
+        )
+    return orbits_of_atoms(niggli_cell(primitive))
+
+
+def orbits_of_atoms(crystal: Crystal) -> SymmetricCrystal:
+    """A crystal in its own cell as one of space group 1: each atom is an orbit."""
+    return SymmetricCrystal(
+        space_group_number=1,
+        lattice=crystal.lattice,
+        atomic_numbers=crystal.atomic_numbers,
+        wyckoff_letters=("a",) * crystal.num_atoms,
+        frac_coords=crystal.frac_coords,
+        identifier=crystal.identifier,
+        properties=without_arrays(crystal),
+    )
+
+
+def _found(crystal: Crystal, symprec: float) -> Any:
+    """What moyopy finds."""
+    try:
+        return search(crystal, symprec, None)
+    except SymmetryError as error:
+        raise OrbitError(OrbitFailure.NO_SYMMETRY, error.message, error.remedy) from error
+
+
+def _largest_shift(
+    crystal: Crystal,
+    expanded: Crystal,
+    linear: NDArray[np.float64],
+    origin: NDArray[np.float64],
+) -> float:
     """How far two periodic crystals differ, Å; infinite if by more than a shift.
 
     Args:
         crystal: In its own cell.
         expanded: In the standard cell.
-        dataset: Of moyopy, with the way from one cell to the other.
+        linear: From one cell to the other, as moyopy gives it; ``[3, 3]``.
+        origin: Shift of the origin, in the crystal's own cell; ``[3]``.
     """
-    linear, origin = np.array(dataset.std_linear), np.array(dataset.std_origin_shift)
     expected = crystal.num_atoms * abs(np.linalg.det(linear))
     if abs(expected - expanded.num_atoms) > 1e-6 * expanded.num_atoms:
         return np.inf

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EquivariantModelContract as EquivariantModelContract,
     )
     from crystal_data.testing.generator_contract import GeneratorContract as GeneratorContract
+    from crystal_data.testing.generator_contract import symmetry_error as symmetry_error
     from crystal_data.testing.gradient_contract import GradientContract as GradientContract
     from crystal_data.testing.graph_models import GraphModelContract as GraphModelContract
     from crystal_data.testing.graph_models import batch_for as batch_for
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from crystal_data.testing.moves import shift_origin as shift_origin
     from crystal_data.testing.moves import turned as turned
     from crystal_data.testing.toy_generator import ToyGenerator as ToyGenerator
+    from crystal_data.testing.toy_generator import group_requests as group_requests
     from crystal_data.testing.toy_generator import toy_requests as toy_requests
     from crystal_data.testing.toy_models import AtomVectors as AtomVectors
     from crystal_data.testing.toy_models import CrystalTensors as CrystalTensors
@@ -55,6 +57,7 @@ _EXPORTS = {
     "double_cell": "crystal_data.testing.moves",
     "elongated": "crystal_data.testing.builders",
     "face_centred": "crystal_data.testing.builders",
+    "group_requests": "crystal_data.testing.toy_generator",
     "isolated_atom": "crystal_data.testing.builders",
     "permute_atoms": "crystal_data.testing.moves",
     "perovskite": "crystal_data.testing.builders",
@@ -65,6 +68,7 @@ _EXPORTS = {
     "rotate": "crystal_data.testing.moves",
     "shift_origin": "crystal_data.testing.moves",
     "turned": "crystal_data.testing.moves",
+    "symmetry_error": "crystal_data.testing.generator_contract",
     "toy_requests": "crystal_data.testing.toy_generator",
     "ToyGenerator": "crystal_data.testing.toy_generator",
 }

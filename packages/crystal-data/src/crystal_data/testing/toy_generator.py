@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.elements import ATOMIC_NUMBERS
-from crystal_data.generation import GeneratedSample, GenerationRequest, Task
-from crystal_data.symmetry import SymmetricCrystal
+from crystal_data.generation import GeneratedSample, GenerationRequest, Task, WyckoffSite
+from crystal_data.symmetry import SymmetricCrystal, wyckoff_positions
 
 _VOLUME_PER_ATOM = 18.0  # Å³
+_ELEMENTS = ("Li", "Ti", "O")
+_LARGEST_ORBIT = 48  # atoms of the conventional cell
 
 
 class ToyGenerator:
@@ -63,6 +65,40 @@ def toy_requests(num_samples: int = 4, seed: int = 0) -> list[GenerationRequest]
     ]
     both = {"num_samples": num_samples, "seed": seed}
     return [GenerationRequest.from_dict({**one, **both}) for one in asked]
+
+
+def group_requests(
+    space_groups: Sequence[int], *, num_samples: int = 1, seed: int = 0
+) -> list[GenerationRequest]:
+    """One request for each space group: up to three orbits on positions drawn at random.
+
+    Args:
+        space_groups: Their numbers.
+        num_samples: Of each request.
+        seed: Of the positions.
+    """
+    requests = []
+    for number in space_groups:
+        rng = np.random.default_rng((seed, number))
+        small = [p for p in wyckoff_positions(number) if p.multiplicity <= _LARGEST_ORBIT]
+        sites: list[WyckoffSite] = []
+        taken: set[str] = set()
+        for symbol in _ELEMENTS:
+            position = small[int(rng.integers(len(small)))]
+            if position.letter in taken and position.num_free == 0:
+                continue
+            taken.add(position.letter)
+            sites.append(WyckoffSite(position.letter, symbol))
+        requests.append(
+            GenerationRequest(
+                id=f"group-{number}",
+                space_group=number,
+                wyckoff=tuple(sites),
+                num_samples=num_samples,
+                seed=seed,
+            )
+        )
+    return requests
 
 
 def _on_sites(rng: np.random.Generator, request: GenerationRequest) -> Crystal:

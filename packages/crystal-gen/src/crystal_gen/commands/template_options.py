@@ -22,8 +22,8 @@ def add_template_options(parser: ArgumentParser, *, required: bool = True) -> No
         required=required,
         nargs="+",
         metavar="DATA",
-        help="what to copy from: data sets, folders, tables or files, of which the training rows "
-        "are taken where there are any, or saved libraries; several are joined",
+        help="what to copy or to start from: data sets, folders, tables or files, of which the "
+        "training rows are taken where there are any, or saved libraries; several are joined",
     )
     parser.add_argument(
         "--max-atoms",

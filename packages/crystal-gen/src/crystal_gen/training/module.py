@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.field import Field
 from crystal_data.loading import OrbitBatch, OrbitCollator
 from crystal_data.metrics import MatchSettings, Outcome, match_pairs
 from crystal_data.processes import global_mean
@@ -22,7 +23,9 @@ _PARTS = ("coordinates", "cell")
 
 
 class StructureModule(CrystalModule):
-    """Trains a model to make the crystals of a data set from their symmetry.
+    """Trains a model to make the crystals of a data set from their symmetry, or without it.
+
+    Which of the two, the model says (``uses_symmetry``).
 
     Logs ``<stage>/loss`` and its parts ``coordinates`` and ``cell``, with the same noise in every
     validation. Of validation and test crystals one sample each is made and compared with the truth
@@ -66,7 +69,7 @@ class StructureModule(CrystalModule):
             )
         self.structure_model = model
         self.cell_weight = cell_weight
-        self._collator = OrbitCollator(OrbitColumn(symprec))
+        self._collator = OrbitCollator(OrbitColumn(symprec, uses_symmetry=model.uses_symmetry))
         self._sampling = Sampling(num_steps=num_steps, sharpness=sharpness)
         self._max_val_samples = max_val_samples
         self._seed = seed
@@ -86,6 +89,21 @@ class StructureModule(CrystalModule):
     @override
     def collator(self) -> OrbitCollator:
         return self._collator
+
+    @override
+    def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
+        learned = [fields[name] for name in self.targets if name in fields]
+        for field in learned:
+            if not field.is_like(Field(field.name)):
+                raise InvalidArgumentError(
+                    f"'{field.name}' is {field.words}; what may be wished for is a number of each "
+                    "crystal",
+                    f"leave {field.name} out of the model's properties",
+                )
+        if is_fit:
+            self.structure_model.property_units = {
+                field.name: field.unit for field in learned if field.unit
+            }
 
     @override
     def new_metric(self) -> NamedMeans:
