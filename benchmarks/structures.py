@@ -95,13 +95,21 @@ def best(structures: list[GeneratedStructure], most: int) -> list[GeneratedStruc
     return list(chosen.values())
 
 
+def with_letters(copies: list[GeneratedStructure]) -> set[str]:
+    """Requests for which there is a template with the letters."""
+    return {
+        each.request
+        for each in copies
+        if not any(flag.startswith("fallback") for flag in each.flags)
+    }
+
+
 def joined(
-    copies: list[GeneratedStructure], others: list[GeneratedStructure]
+    chosen: set[str], first: list[GeneratedStructure], second: list[GeneratedStructure]
 ) -> list[GeneratedStructure]:
-    """Copies that have the letters, and others for the remaining requests."""
-    kept = [each for each in copies if not any(f.startswith("fallback") for f in each.flags)]
-    done = {each.request for each in kept}
-    return kept + [each for each in others if each.request not in done]
+    """The first ones of the chosen requests, and the second ones of all others."""
+    kept = [each for each in first if each.request in chosen]
+    return kept + [each for each in second if each.request not in chosen]
 
 
 def ways_of_model(
@@ -113,13 +121,13 @@ def ways_of_model(
     work, seconds = args.work, context.seconds
     noise = made(from_noise, context.requests(args.samples), work / f"{name}-noise", seconds)
     ways = {"noise": firsts(noise), "ranked": best(noise, args.samples)}
-    ways["joined"] = joined(context.copies, ways["ranked"])
+    chosen = with_letters(context.copies)
+    ways["joined"] = joined(chosen, context.copies, ways["ranked"])
     warm = StructureGenerator(
         model, sampling=sampling, templates=context.library, start_level=args.start_level
     )
     near = made(warm, context.requests(1), work / f"{name}-warm-{args.start_level}", seconds)
-    started = [each for each in near if each.source.startswith("template")]
-    ways["warm"] = joined(started, ways["ranked"])
+    ways["warm"] = joined(chosen, near, ways["ranked"])
     if name == args.ablate:
         plain = made(
             from_noise,
