@@ -23,6 +23,7 @@ ENTRY_POINTS = {
     "crystal_data.cli.ensemble",
     "crystal_data.cli.inputs",
     "crystal_data.cli.lazy",
+    "crystal_data.cli.text_table",
     "crystal_data.cli.models",
     "crystal_data.cli.predict",
     "crystal_data.processes.progress",
@@ -58,7 +59,7 @@ STOREYS = {
         __main__
     """,
     "crystal_gen": """
-        registry lattice_vector positions
+        registry shipped lattice_vector positions
         templates
         dit batches structure_model paths exchange
         crystal_dit published

@@ -73,7 +73,7 @@ def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, cap
     assert main(["library", *options.split()]) == 0
     assert f"{len(kept) - 1} templates, 1 left out: lib" in capsys.readouterr().out
     assert set(TemplateLibrary.from_pretrained("lib").identifiers) == kept - {first}
-    assert f"known,{first},{first},test,id" in Path("lib", "excluded.csv").read_text("utf-8")
+    assert f"known,{first},{first},test,id" in Path("lib", "left_out.csv").read_text("utf-8")
     card = Path("lib", "README.md").read_text("utf-8")
     assert "| kept apart from | test |" in card
     assert "| templates from | known |" in card

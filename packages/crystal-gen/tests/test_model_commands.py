@@ -83,7 +83,7 @@ def test_without_symmetry_and_what_cannot_be_made(folder: Path, capsys) -> None:
     ("options", "message"),
     [
         ("--method model --formula KBr", "give --model, the folder of a run or of an artifact"),
-        ("--model nowhere --formula KBr", "nowhere: no such folder"),
+        ("--model nowhere --formula KBr", "no model 'nowhere'"),
         ("--model known --formula KBr", "it is no artifact and no finished run"),
         ("--model model --formula KBr --volume fitted", "--volume is given, and the method is"),
         ("--templates known --formula KBr --guidance 0", "--guidance is given, and the method is"),

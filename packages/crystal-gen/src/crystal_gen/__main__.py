@@ -22,6 +22,9 @@ COMMANDS = {
         "say which references copying could find, for `crystal-data evaluate --strata`",
         "crystal_gen.commands.strata:main",
     ),
+    "models": Command(
+        "list the trained models that come with the package", "crystal_gen.commands.models:main"
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,6 +61,8 @@ class CrystalDiT(StructureModel):
         Transformer blocks with adaLN-Zero: Peebles and Xie, arXiv 2212.09748. The cell's vector:
         DiffCSP++, arXiv 2402.03992. Straight ways on tori: FlowMM, arXiv 2406.04713.
     """
+
+    default_sampling: ClassVar[Sampling] = Sampling(num_steps=30, sharpness=2.0)
 
     def __init__(
         self,

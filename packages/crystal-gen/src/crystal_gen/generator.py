@@ -78,7 +78,7 @@ class StructureGenerator:
 
     Args:
         model: A trained model.
-        sampling: How structures are made from noise.
+        sampling: How structures are made from noise; None takes what suits the model.
         start_level: Level of noise that a start gets: 0 keeps it, 1 is noise alone.
         templates: To start from.
 
@@ -91,13 +91,13 @@ class StructureGenerator:
         model: StructureModel,
         *,
         sampling: Sampling | None = None,
-        start_level: float = 0.1,
+        start_level: float = 0.05,
         templates: TemplateLibrary | None = None,
     ) -> None:
         if not 0.0 <= start_level <= 1.0:
             raise InvalidArgumentError(f"start_level is {start_level}; it is from 0 to 1")
         self.model = model.eval()
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or model.default_sampling
         self.start_level = start_level
         self.templates = templates
 

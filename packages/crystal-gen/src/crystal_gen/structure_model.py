@@ -5,7 +5,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -55,11 +55,13 @@ class StructureModel(PretrainedModel):
         properties: Columns of the data that may be wished for.
 
     Attributes:
+        default_sampling: What suits it, where nothing else is asked for.
         property_units: Unit of each property that the training data name one of.
         uses_symmetry: It learns and makes crystals by their Wyckoff orbits. False: reduced
             primitive cells in space group 1, each atom an orbit.
     """
 
+    default_sampling: ClassVar[Sampling] = Sampling()
     uses_symmetry: bool = True
 
     def __init__(self, properties: Sequence[str] = ()) -> None:

@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.exclude:
         data["kept apart from"] = _names(args.exclude)
         data["left out"] = joined.num_excluded
-        data["sha256 of excluded.csv"] = hashlib.sha256(table).hexdigest()
-    files = {"excluded.csv": table} if args.exclude else {}
+        data["sha256 of left_out.csv"] = hashlib.sha256(table).hexdigest()
+    files = {"left_out.csv": table} if args.exclude else {}
     folder = joined.library.save_pretrained(args.out, data=data, files=files)
     left_out = f", {joined.num_excluded} left out" if args.exclude else ""
     print(f"{len(joined.library)} templates{left_out}: {folder}")
@@ -47,7 +47,7 @@ def _parser() -> CommandParser:
         default=[],
         metavar="DATA",
         help="leave out crystals that stand in the validation or test rows of these (all rows "
-        "where there are none), by identifier, parent or structure; excluded.csv lists them",
+        "where there are none), by identifier, parent or structure; left_out.csv lists them",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the library")
     return parser

@@ -1,9 +1,11 @@
 """What every command takes that makes crystals with a trained model."""
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from crystal_gen.commands.template_options import library_from
+from crystal_gen.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from crystal_gen.generator import StructureGenerator
@@ -20,10 +22,13 @@ def add_sampling_options(parser: ArgumentParser) -> None:
         type=float,
         metavar="X",
         help="noise that a template or a start gets before it is made anew: 0 keeps it, 1 is noise "
-        "alone (default: 0.1)",
+        "alone (default: 0.05)",
     )
     group.add_argument(
-        "--steps", type=int, metavar="N", help="steps from noise to crystal (default: 50)"
+        "--steps",
+        type=int,
+        metavar="N",
+        help="steps from noise to crystal (default: what suits the model)",
     )
     group.add_argument(
         "--guidance",
@@ -35,7 +40,8 @@ def add_sampling_options(parser: ArgumentParser) -> None:
         "--sharpness",
         type=float,
         metavar="S",
-        help="draws samples to the middle of what is probable; 0 for none (default: 0)",
+        help="draws samples to the middle of what is probable; 0 for none (default: what suits the "
+        "model)",
     )
 
 
@@ -47,7 +53,7 @@ def generator_from(args: Namespace) -> "StructureGenerator":
         InvalidArgumentError: If a number is out of its range.
     """
     from crystal_gen.generator import StructureGenerator
-    from crystal_gen.structure_model import Sampling, StructureModel
+    from crystal_gen.structure_model import StructureModel
 
     given = {
         name: value
@@ -58,11 +64,11 @@ def generator_from(args: Namespace) -> "StructureGenerator":
         )
         if value is not None
     }
-    sampling = Sampling(**given)
+    model = StructureModel.from_pretrained(SHIPPED.find(args.model))
     level = {} if args.start_level is None else {"start_level": args.start_level}
     return StructureGenerator(
-        StructureModel.from_pretrained(args.model),
-        sampling=sampling,
+        model,
+        sampling=replace(model.default_sampling, **given),
         templates=library_from(args) if args.templates else None,
         **level,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -76,6 +77,7 @@ class PublishedDiT(StructureModel):
         DiffCSP-PP; attention block: arXiv 2411.08464.
     """
 
+    default_sampling: ClassVar[Sampling] = Sampling(num_steps=1000)
     is_free: Tensor  # [231, 6]
     bias: Tensor  # [231, 6]
 

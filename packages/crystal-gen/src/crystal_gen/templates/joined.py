@@ -26,7 +26,7 @@ class JoinedLibrary:
 
     Args:
         library: Of all data sets.
-        excluded: Text of ``excluded.csv``: the data set of each crystal that was left out, its
+        excluded: Text of ``left_out.csv``: the data set of each crystal that was left out, its
             identifier, that of the crystal that it is, the evaluation set of that, and how it was
             found. Empty if there was nothing to compare with.
     """

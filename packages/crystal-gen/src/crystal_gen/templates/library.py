@@ -238,7 +238,7 @@ class TemplateLibrary:
         Args:
             folder: Of its own.
             data: What the crystals are, for the card: names and plain values.
-            files: Further files, such as ``excluded.csv``: contents by name.
+            files: Further files, such as ``left_out.csv``: contents by name.
 
         Raises:
             ArtifactError: If the folder holds other files.

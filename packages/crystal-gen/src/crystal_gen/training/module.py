@@ -36,8 +36,7 @@ class StructureModule(CrystalModule):
         model: What is trained.
         symprec: How far an atom of the data may be from where symmetry sends it, Å.
         cell_weight: Factor of the cell's part in the loss.
-        num_steps: Of a sample.
-        sharpness: Of a sample, see :class:`~crystal_gen.Sampling`.
+        sampling: How validation and test crystals are made; None takes what suits the model.
         max_val_samples: Validation crystals that are made; the first of a shuffle.
         seed: Of all noise.
         optimizer: Called with the parameters.
@@ -54,8 +53,7 @@ class StructureModule(CrystalModule):
         *,
         symprec: float = 0.1,
         cell_weight: float = 0.5,
-        num_steps: int = 30,
-        sharpness: float = 0.0,
+        sampling: Sampling | None = None,
         max_val_samples: int = 500,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -70,7 +68,7 @@ class StructureModule(CrystalModule):
         self.structure_model = model
         self.cell_weight = cell_weight
         self._collator = OrbitCollator(OrbitColumn(symprec, uses_symmetry=model.uses_symmetry))
-        self._sampling = Sampling(num_steps=num_steps, sharpness=sharpness)
+        self._sampling = sampling or model.default_sampling
         self._max_val_samples = max_val_samples
         self._seed = seed
         self._sampled_rows: Tensor | None = None
