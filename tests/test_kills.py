@@ -259,13 +259,14 @@ def kill_ten_times(run: Path, rng: random.Random, config: str) -> None:
     finish(run, config=config)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_ten_times(undisturbed, workplace, seed):
     run = workplace / f"killed-{seed}"
     kill_ten_times(run, random.Random(seed), "config")
     assert_same(undisturbed, run)
 
 
+@pytest.mark.long
 def test_two_optimizers_killed_ten_times(workplace):
     undisturbed, run = workplace / "two-undisturbed", workplace / "two-optimizers-killed"
     finish(undisturbed, config="two-optimizers")
