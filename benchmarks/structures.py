@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from measuring import RESULTS, write
-from templates import SOURCES, SYMPREC, request_of, strata_of
+from templates import SOURCES, SYMPREC, strata_of
 
 from crystal_data import open_store
 from crystal_data.generation import (
@@ -43,25 +43,10 @@ from crystal_gen import (
     TemplateGenerator,
     TemplateLibrary,
 )
+from crystal_gen.data_requests import requests_for
 
 ENERGY = "formation_energy_per_atom"
 Ways = dict[str, list[GeneratedStructure]]
-
-
-def requests_of(
-    store: CrystalStore, rows: np.ndarray, num_samples: int, *, with_property: bool
-) -> list[GenerationRequest]:
-    """The true symmetry of each row, and its energy."""
-    column = OrbitColumn(SYMPREC)
-    symmetric = column.crystals(store.add_column(column).cut(rows))
-    energies = store.targets((ENERGY,), rows)[ENERGY]
-    requests = []
-    for row, true, energy in zip(rows.tolist(), symmetric, energies.tolist(), strict=True):
-        asked = request_of(store.crystal(row), true, "Wyckoff letters").as_dict()
-        if with_property and np.isfinite(energy):
-            asked["properties"] = {ENERGY: energy}
-        requests.append(GenerationRequest.from_dict({**asked, "num_samples": num_samples}))
-    return requests
 
 
 def made(
@@ -90,9 +75,14 @@ def best(structures: list[GeneratedStructure], most: int) -> list[GeneratedStruc
         if each.sample >= most:
             continue
         other = chosen.get(each.request)
-        if other is None or (each.score or -np.inf) > (other.score or -np.inf):
+        if other is None or score_of(each) > score_of(other):
             chosen[each.request] = each
     return list(chosen.values())
+
+
+def score_of(structure: GeneratedStructure) -> float:
+    """The score, less than any where there is none."""
+    return -np.inf if structure.score is None else structure.score
 
 
 def with_letters(copies: list[GeneratedStructure]) -> set[str]:
@@ -151,7 +141,13 @@ class Context:
 
     def requests(self, num_samples: int, *, with_property: bool = True) -> list[GenerationRequest]:
         """Of all rows."""
-        return requests_of(self.store, self.rows, num_samples, with_property=with_property)
+        return requests_for(
+            self.store,
+            self.rows.tolist(),
+            OrbitColumn(SYMPREC),
+            properties=(ENERGY,) if with_property else (),
+            num_samples=num_samples,
+        )
 
 
 def measured(
@@ -231,7 +227,9 @@ def main() -> None:
         ways |= ways_of_model(name, model, args, context)
     references = [store.crystal(row) for row in rows.tolist()]
     strata = strata_of(args.set, references)
+    models = ", ".join(each.partition("=")[0] for each in args.model)
     options = {key: str(value) for key, value in vars(args).items() if key not in ("out", "work")}
+    options["model"] = models  # where their files were is of no use elsewhere
     measured(
         ways,
         context,
