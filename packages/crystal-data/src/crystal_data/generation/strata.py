@@ -10,20 +10,16 @@ from numpy.typing import NDArray
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.metrics.matching import reduced_composition
-from crystal_data.symmetry import SymmetricCrystal, SymmetryError, crystal_system
+from crystal_data.symmetry import (
+    CRYSTAL_SYSTEMS,
+    SymmetricCrystal,
+    SymmetryError,
+    crystal_system,
+)
 
 # First of each range; the last has no end.
 _FREE_PARAMETERS = (0, 1, 3, 7)
 _NUM_ATOMS = (1, 5, 11, 21)
-_SYSTEMS = (
-    "triclinic",
-    "monoclinic",
-    "orthorhombic",
-    "tetragonal",
-    "trigonal",
-    "hexagonal",
-    "cubic",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def strata_of(
     strata = {
         **_ranges("free_parameters", free, _FREE_PARAMETERS),
         "free_parameters=unknown": free < 0,
-        **{f"crystal_system={name}": systems == name for name in (*_SYSTEMS, "unknown")},
+        **{f"crystal_system={name}": systems == name for name in (*CRYSTAL_SYSTEMS, "unknown")},
         **_ranges("num_atoms", np.array([each.num_atoms for each in references]), _NUM_ATOMS),
     }
     if training is not None:

@@ -16,6 +16,7 @@ from crystal_data.symmetry.orbits import (
 from crystal_data.symmetry.space_group import SymmetryError, SymmetryInfo, find_symmetry
 from crystal_data.symmetry.symmetric import SymmetricCrystal, symmetrized_lattice
 from crystal_data.symmetry.wyckoff import (
+    CRYSTAL_SYSTEMS,
     WyckoffPosition,
     crystal_system,
     space_group_operations,
@@ -25,6 +26,7 @@ from crystal_data.symmetry.wyckoff import (
 )
 
 __all__ = [
+    "CRYSTAL_SYSTEMS",
     "OrbitError",
     "OrbitFailure",
     "SymmetricCrystal",

@@ -176,6 +176,16 @@ def crystal_system(space_group_number: int) -> str:
     raise InvalidArgumentError(f"space group {space_group_number} does not exist")
 
 
+#: The seven, in the order of their space groups.
+CRYSTAL_SYSTEMS = (
+    "triclinic",
+    "monoclinic",
+    "orthorhombic",
+    "tetragonal",
+    "trigonal",
+    "hexagonal",
+    "cubic",
+)
 _LAST_OF_SYSTEM = (
     (2, "triclinic"),
     (15, "monoclinic"),
