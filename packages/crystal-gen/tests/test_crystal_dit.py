@@ -305,3 +305,13 @@ def test_two_images_that_are_equally_near_show_no_direction() -> None:
         assert float(near.unit[0, 0, 1].abs().max()) < 1e-3
         # Its own nearest image is a cell away, in six directions.
         assert float(near.distance[0, 0, 0]) == pytest.approx(4.0)
+
+
+def test_a_cell_that_is_no_number_is_no_crystal(batch: OrbitBatch) -> None:
+    """What a network that has run away makes does not stop the others."""
+    parameters = batch.lattice_parameters.clone()
+    parameters[0] = torch.inf
+    parameters[1] = torch.nan
+    made = crystals_of(replace(batch, lattice_parameters=parameters))
+    assert made[:2] == [None, None]
+    assert all(crystal is not None for crystal in made[2:])

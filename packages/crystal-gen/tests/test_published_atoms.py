@@ -5,24 +5,18 @@ import pytest
 import torch
 
 from crystal_data import Crystal
-from crystal_data.crystal import lattice_from_parameters
 from crystal_data.loading import OrbitBatch
 from crystal_data.store.orbits import WYCKOFF_LETTERS
 from crystal_data.symmetry import SymmetricCrystal, wyckoff_positions
 from crystal_data.testing.generator_contract import symmetry_error
+from crystal_gen.batches import crystals_of
 from crystal_gen.published.atoms import WyckoffImages, wyckoff_images
 
 
 def symmetric(batch: OrbitBatch, row: int) -> SymmetricCrystal:
-    inside = batch.mask[row]
-    cell = batch.lattice_parameters[row].double().numpy()
-    return SymmetricCrystal(
-        int(batch.space_group_number[row]),
-        lattice_from_parameters(cell[:3], cell[3:]),
-        batch.atomic_numbers[row][inside].numpy(),
-        tuple(WYCKOFF_LETTERS[place] for place in batch.wyckoff[row][inside].tolist()),
-        batch.frac_coords[row][inside].double().numpy(),
-    )
+    found = crystals_of(batch)[row]
+    assert found is not None
+    return found
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crystal_data.crystal import lattice_from_parameters
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.loading import OrbitBatch
-from crystal_data.store.orbits import WYCKOFF_LETTERS
 from crystal_data.symmetry import SymmetricCrystal, all_lattice_parameters, free_lattice_parameters
 from crystal_data.testing.generator_contract import symmetry_error
 from crystal_data.transforms import SampleRandom
 from crystal_gen import PublishedDiT, Sampling
+from crystal_gen.batches import crystals_of
 from crystal_gen.lattice_vector import lattice_vector
 from crystal_gen.published.wrapped_normal import wrapped_normal_score
 
@@ -26,15 +25,9 @@ def model(**arguments) -> PublishedDiT:
 
 
 def crystal_of(batch: OrbitBatch, row: int) -> SymmetricCrystal:
-    inside = batch.mask[row]
-    cell = batch.lattice_parameters[row].double().numpy()
-    return SymmetricCrystal(
-        int(batch.space_group_number[row]),
-        lattice_from_parameters(cell[:3], cell[3:]),
-        batch.atomic_numbers[row][inside].numpy(),
-        tuple(WYCKOFF_LETTERS[place] for place in batch.wyckoff[row][inside].tolist()),
-        batch.frac_coords[row][inside].double().numpy(),
-    )
+    found = crystals_of(batch)[row]
+    assert found is not None
+    return found
 
 
 def with_energy(batch: OrbitBatch, *values: float) -> OrbitBatch:

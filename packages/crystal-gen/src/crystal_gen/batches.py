@@ -52,7 +52,7 @@ def batch_of(
 
 
 def crystals_of(batch: OrbitBatch) -> list[SymmetricCrystal | None]:
-    """The crystals of a batch, exact in symmetry; None for angles that no cell has."""
+    """The crystals of a batch, exact in symmetry; None for cells that are none."""
     number, counts = batch.space_group_number.tolist(), batch.mask.sum(1).tolist()
     parameters = batch.lattice_parameters.double().cpu().numpy()
     points = batch.frac_coords.double().cpu().numpy()
@@ -60,6 +60,9 @@ def crystals_of(batch: OrbitBatch) -> list[SymmetricCrystal | None]:
     made: list[SymmetricCrystal | None] = []
     for row, count in enumerate(counts):
         cell = parameters[row]
+        if not (np.isfinite(cell).all() and np.isfinite(points[row]).all()):
+            made.append(None)
+            continue
         try:
             lattice = lattice_from_parameters(cell[:3], cell[3:])
         except InvalidArgumentError:

@@ -12,12 +12,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from crystal_data.artifacts import Artifact, ArtifactError, PretrainedModel
+from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.loading import OrbitBatch
 from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
 
-_NUM_ELEMENTS = 119
+_NUM_ELEMENTS = len(SYMBOLS)
 _UNITS_FILE = "units.json"  # of an artifact
 
 

@@ -5,19 +5,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from crystal_data.symmetry import crystal_system
+from crystal_data.elements import SYMBOLS
+from crystal_data.symmetry import CRYSTAL_SYSTEMS, crystal_system
 from crystal_gen.lattice_vector import family_constraints
 
-_NUM_ELEMENTS = 119
-_SYSTEMS = (
-    "triclinic",
-    "monoclinic",
-    "orthorhombic",
-    "tetragonal",
-    "trigonal",
-    "hexagonal",
-    "cubic",
-)
+_NUM_ELEMENTS = len(SYMBOLS)
 _VOLUME = 5  # component of k
 _TYPICAL_STD = 0.2  # of a component in a crystal system, worth as much as so many crystals:
 _NUM_PRIOR = 3
@@ -37,10 +29,10 @@ class CellScale(nn.Module):
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("log_volumes", torch.full((_NUM_ELEMENTS,), math.log(_TYPICAL_VOLUME)))
-        self.register_buffer("mean", torch.zeros(len(_SYSTEMS), 6))
-        self.register_buffer("std", torch.full((len(_SYSTEMS), 6), _TYPICAL_STD))
+        self.register_buffer("mean", torch.zeros(len(CRYSTAL_SYSTEMS), 6))
+        self.register_buffer("std", torch.full((len(CRYSTAL_SYSTEMS), 6), _TYPICAL_STD))
         free, fixed = family_constraints()
-        systems = [0, *(_SYSTEMS.index(crystal_system(number)) for number in range(1, 231))]
+        systems = [0, *(CRYSTAL_SYSTEMS.index(crystal_system(number)) for number in range(1, 231))]
         self.system: Tensor
         self.free: Tensor
         self.fixed: Tensor
@@ -71,7 +63,7 @@ class CellScale(nn.Module):
         self.mean.zero_()
         self.std.fill_(_TYPICAL_STD)
         rest = vector - self._expected(number, composition)
-        for place in range(len(_SYSTEMS)):
+        for place in range(len(CRYSTAL_SYSTEMS)):
             own = rest[self.system[number] == place]
             if len(own):
                 self.mean[place] = own.mean(0)

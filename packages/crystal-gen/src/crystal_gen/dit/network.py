@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crystal_data.elements import SYMBOLS
 from crystal_gen.dit.geometry import Cells, Neighbors, neighbors
 from crystal_gen.lattice_vector import lattice_basis, lattice_of_vector
 from crystal_gen.positions import Images
 
-_NUM_ELEMENTS = 119
+_NUM_ELEMENTS = len(SYMBOLS)
 _NUM_DISTANCES = 16
 _LARGEST_DISTANCE = 8.0  # Å
 _LARGEST_RATIO = 3.0
