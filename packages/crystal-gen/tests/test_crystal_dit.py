@@ -315,3 +315,10 @@ def test_a_cell_that_is_no_number_is_no_crystal(batch: OrbitBatch) -> None:
     made = crystals_of(replace(batch, lattice_parameters=parameters))
     assert made[:2] == [None, None]
     assert all(crystal is not None for crystal in made[2:])
+
+
+def test_a_property_that_is_always_the_same_is_no_infinite_wish(batch: OrbitBatch) -> None:
+    model = small_model()
+    same = replace(batch, targets={ENERGY: torch.full((batch.num_crystals,), -1.5)})
+    model.fit_scales(same)
+    assert model.wishes(same).tolist() == [[0.0]] * batch.num_crystals

@@ -112,7 +112,8 @@ class StructureModel(PretrainedModel):
                     f"leave {name} out of the model's properties",
                 )
             self.property_mean[place] = known.mean()
-            self.property_std[place] = known.std()
+            # Equal values say nothing, and must not become infinite.
+            self.property_std[place] = known.std() if known.std() > 0 else 1.0
 
     def wishes(self, batch: OrbitBatch) -> Tensor:
         """Normalized values of the properties, NaN where there is none; ``[num_crystals, k]``."""
