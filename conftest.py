@@ -8,6 +8,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Commands print tables; a fixed width keeps what tests read the same on every terminal.
 os.environ.setdefault("COLUMNS", "120")
+# Where it is set, output that is kept back looks like output that is written.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -76,6 +76,7 @@ def dispatch(
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def run() -> int:
+        status = 0
         try:
             status = _run(program, description, commands, arguments)
             sys.stdout.flush()
@@ -83,7 +84,8 @@ def dispatch(
             # Of standard output; commands report those of their files. Python flushes it once more
             # when it ends. A reader that has seen enough, such as `head`, needs no message.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if not isinstance(error, BrokenPipeError):
+            # A command that failed has said why: the same, if it filled the buffer while it ran.
+            if not isinstance(error, BrokenPipeError) and status == 0:
                 print(f"error: standard output: {error.strerror}", file=sys.stderr)
             return 1
         return status

@@ -46,6 +46,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # What libraries print must not come between the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # The process ends without a last flush.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     calls: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_read_calls, args=(calls,), daemon=True).start()
     while True:
