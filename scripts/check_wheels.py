@@ -40,7 +40,7 @@ PACKAGES = {
         ],
     ),
     "crystal-apps": (
-        {"crystal_data", "crystal_embed", "crystal_apps"},
+        {"crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"},
         # Listing the benchmarks reads all of them, their pipelines and where these find configs.
         ["crystal doctor", "crystal configs uae-mp20", "crystal benchmark list"],
     ),
