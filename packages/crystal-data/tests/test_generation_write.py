@@ -26,6 +26,7 @@ from crystal_data.generation import (
     read_generated,
     tasks_of,
 )
+from crystal_data.io.cif import parse_cif
 from crystal_data.testing import ToyGenerator, rock_salt, toy_requests
 
 SUMMARY = "request,sample,rank,score,file,formula,space_group_number,source,flags"
@@ -48,7 +49,8 @@ def test_what_a_folder_holds(undisturbed, tmp_path):
     result = generate_all(ToyGenerator(), toy_requests(), tmp_path / "out")
     assert (result.num_samples, result.num_missing) == (36, 0)
     assert files_of(tmp_path / "out") == undisturbed
-    names = {name for name in undisturbed if not name.startswith("cif/")}
+    folders = ("cif/", "symmetrized/")
+    names = {name for name in undisturbed if not name.startswith(folders)}
     assert names == {"generation.json", "samples.jsonl", "structures.extxyz", "summary.csv"}
     rows = list(csv.DictReader((tmp_path / "out/summary.csv").read_text().splitlines()))
     assert ",".join(rows[0]) == SUMMARY
@@ -56,6 +58,13 @@ def test_what_a_folder_holds(undisturbed, tmp_path):
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"] * 9
     scores = [float(row["score"]) for row in rows[:4]]
     assert scores == sorted(scores, reverse=True)
+    plain, symmetric = (
+        {x.removeprefix(f) for x in undisturbed if x.startswith(f)} for f in folders
+    )
+    assert plain == symmetric
+    salt = undisturbed["symmetrized/salt_0.cif"].decode()
+    assert salt.count("  Na  ") == salt.count("  Cl  ") == 1  # orbits, not atoms
+    assert parse_cif(salt).composition == {"Na": 4, "Cl": 4}
     spinel = [row for row in rows if row["request"] == "spinel"]
     assert {(row["formula"], row["space_group_number"]) for row in spinel} == {("MgAl2O4", "227")}
     assert all((tmp_path / "out" / row["file"]).is_file() for row in rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.io.ase import from_ase, to_ase, to_extxyz
-from crystal_data.io.cif import parse_cif, to_cif
+from crystal_data.io.cif import parse_cif, symmetric_cif, to_cif
 from crystal_data.io.extxyz import read_extxyz
 from crystal_data.io.options import UNCHECKED
 from crystal_data.io.poscar import parse_poscar, to_poscar
@@ -223,6 +223,37 @@ def test_symmetrised_cif_is_the_same_crystal():
     got = parse_cif(text)
     assert got.num_atoms == 8
     assert StructureMatcher().fit(to_pymatgen(got), to_pymatgen(salt))
+
+
+@pytest.mark.parametrize("number", range(1, 231))
+def test_symmetric_cif_of_every_group_reads_back_as_the_same(number):
+    from crystal_data.metrics.validity import min_pair_distance
+    from crystal_data.symmetry import SymmetricCrystal, wyckoff_positions
+
+    rng = np.random.default_rng(number)
+    lattice = lattice_from_parameters([6.1, 6.9, 7.7], [81.0, 95.0, 103.0])
+    letters = tuple(p.letter for p in wyckoff_positions(number)[-3:])
+    # Images of one atom that nearly coincide would be read as one atom on the special position.
+    while True:
+        symmetric = SymmetricCrystal(
+            space_group_number=number,
+            lattice=lattice,
+            atomic_numbers=np.arange(3, 3 + len(letters)),
+            wyckoff_letters=letters,
+            frac_coords=rng.random((len(letters), 3)),
+        )
+        expected = symmetric.to_crystal()
+        if min_pair_distance(expected) > 0.2:
+            break
+    got = parse_cif(symmetric_cif(symmetric), options=UNCHECKED)
+    assert got.composition == expected.composition
+    np.testing.assert_allclose(got.lattice, expected.lattice, atol=1e-6)
+    for number in set(expected.atomic_numbers.tolist()):
+        mine = got.frac_coords[got.atomic_numbers == number]
+        theirs = expected.frac_coords[expected.atomic_numbers == number]
+        delta = mine[:, None] - theirs[None]
+        nearest = np.abs(delta - np.rint(delta)).max(2).min(1)
+        assert nearest.max() < 1e-9
 
 
 GROUPS = [2, 14, 62, 88, 122, 148, 160, 166, 176, 194, 198, 205, 216, 220, 225, 227, 230]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from crystal_data.io.ase import to_extxyz
 from crystal_data.io.cif import to_cif
 from crystal_data.io.files import atomic_folder, atomic_path, csv_text, write_text
 from crystal_data.io.write import distinct_names, safe_name
+from crystal_data.symmetry import SymmetryError
 
 SUMMARY = "summary.csv"
+SYMMETRIZED = "symmetrized"  # folder of CIF files with the symmetry that was found
 SHARDS = "shards"  # rows that are not merged yet
 ROWS = "samples.jsonl"
 COLUMNS = (
@@ -29,28 +32,37 @@ COLUMNS = (
 )
 
 
-def write_merged(folder: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+def write_merged(
+    folder: Path, rows: Sequence[Row], about: Mapping[str, Any], symprec: float
+) -> None:
     """Write all files, each whole or not at all, ``summary.csv`` last.
 
     Args:
         folder: What stands there under these names is replaced.
         rows: In the order of requests and samples.
         about: Content of ``generation.json``.
+        symprec: Tolerance at which the rows' groups were found, Å.
     """
     ranked = _ranked(rows)
     files = _files(rows)
     crystals = {row: _named(row, rank) for row, rank in ranked if row.made.crystal is not None}
     (folder / SUMMARY).unlink(missing_ok=True)
-    with atomic_folder(folder / "cif") as cif_folder:
+    with atomic_folder(folder / "cif") as plain, atomic_folder(folder / SYMMETRIZED) as symmetric:
         for row, crystal in crystals.items():
-            text = to_cif(crystal)
-            (cif_folder / files[row]).write_text(text, encoding="utf-8", newline="\n")
+            _write(plain / files[row], to_cif(crystal))
+            with suppress(SymmetryError):  # where none is found, the summary has no group either
+                _write(symmetric / files[row], to_cif(crystal, symprec))
     write_text(folder / "structures.extxyz", to_extxyz(crystals.values()))
     with atomic_path(folder / ROWS) as temporary:
         temporary.write_bytes(b"".join(row.to_line() for row in rows))
     text = json.dumps({"format_version": 1, **about}, ensure_ascii=False, indent=1)
     write_text(folder / "generation.json", f"{text}\n")
     write_text(folder / SUMMARY, csv_text(COLUMNS, [_cells(*x, files) for x in ranked]))
+
+
+def _write(path: Path, text: str) -> None:
+    # The folder comes to its place as a whole, so its files need not.
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _ranked(rows: Sequence[Row]) -> list[tuple[Row, int]]:

@@ -29,6 +29,8 @@ class StructureWriter:
     :meth:`merge` turns them into
 
     - ``cif/REQUEST_SAMPLE.cif``, in P1,
+    - ``symmetrized/REQUEST_SAMPLE.cif``, the asymmetric unit of the conventional cell and the
+      operations of the space group, as found at 0.1 Å; lacking where no symmetry was found,
     - ``structures.extxyz``,
     - ``summary.csv``: ``request,sample,rank,score,file,formula,space_group_number,source,flags``, a
       row for every sample, ranked by score within a request, files relative to the folder,
@@ -125,7 +127,8 @@ class StructureWriter:
                 )
             for leftover in self.folder.glob(".*.tmp"):
                 leftover.unlink()
-            write_merged(self.folder, [rows[place] for place in self._tasks], self._about())
+            ordered = [rows[place] for place in self._tasks]
+            write_merged(self.folder, ordered, self._about(), SYMPREC)
             shutil.rmtree(self._shards, ignore_errors=True)
 
     def _about(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Pymatgen's ``Structure`` and its JSON form to crystals and back."""
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -219,19 +218,3 @@ def _properties(crystal: Crystal) -> dict[str, Any]:
         for key, value in crystal.properties.items()
     }
     return {"identifier": crystal.identifier, **values} if crystal.identifier else values
-
-
-def symmetrized_cif(crystal: Crystal, symprec: float) -> str:
-    """CIF of the conventional cell's asymmetric unit, by spglib through pymatgen's writer.
-
-    Args:
-        crystal: Of which the symmetry is sought.
-        symprec: Tolerance of that search, Å.
-    """
-    from pymatgen.io.cif import CifWriter
-
-    with warnings.catch_warnings():
-        # spglib and pymatgen announce coming changes of their own interfaces here.
-        warnings.simplefilter("ignore")
-        writer = CifWriter(to_pymatgen(crystal), symprec=symprec, significant_figures=12)
-    return str(writer)
