@@ -23,9 +23,9 @@ class TestTemplateGenerator(GeneratorContract):
         return TemplateGenerator(self.library)
 
 
-class TestWithFittedVolumes(TestTemplateGenerator):
+class TestWithTheirOwnVolumes(TestTemplateGenerator):
     def generator(self):
-        return TemplateGenerator(self.library, volume="fitted")
+        return TemplateGenerator(self.library, volume="template")
 
 
 def one(generator, **asked):
@@ -34,7 +34,7 @@ def one(generator, **asked):
 
 
 def test_letters_are_those_that_were_asked(library) -> None:
-    generator = TemplateGenerator(library)
+    generator = TemplateGenerator(library, volume="template")
     requests = [
         *toy_requests(num_samples=3),
         # The same crystals from another origin.
@@ -77,16 +77,23 @@ def test_flags_say_what_was_given_up(library) -> None:
     nothing = one(generator, space_group=225, wyckoff="Ca:4a F:8c")
     assert nothing.crystal is None
     assert nothing.flags == ("no_template",)
+    generator = TemplateGenerator(library, volume="template")
     in_group = one(generator, space_group=136, wyckoff="Ti:2a O:4e")
     assert in_group.flags == ("fallback_group",)
     assert symmetry_error(in_group.crystal, 136) < 1e-6
     assert one(generator, formula="KBr", z=1, space_group=221).flags == ("no_template",)
     free = TemplateGenerator(library, fallback="composition")
     copied = one(free, formula="KBr", z=1, space_group=221)
-    assert copied.flags == ("fallback_composition",)
+    assert copied.flags == ("fallback_composition", "volume_of_template")  # no toy has bromine
     assert copied.crystal.composition == {"K": 1, "Br": 1}
-    unused = one(generator, formula="KBr", z=1, properties={"band_gap": 2.0}, start=rock_salt())
-    assert unused.flags == ("properties_not_used", "start_not_used")
+    unused = one(
+        TemplateGenerator(library),
+        formula="KBr",
+        z=1,
+        properties={"band_gap": 2.0},
+        start=rock_salt(),
+    )
+    assert unused.flags == ("properties_not_used", "start_not_used", "volume_of_template")
     with pytest.raises(InvalidArgumentError, match="fallback is 'none'"):
         TemplateGenerator(library, fallback="none")
     with pytest.raises(InvalidArgumentError, match="volume is 'big'"):
@@ -98,7 +105,7 @@ def test_provenance_tells_generators_apart(library) -> None:
         TemplateGenerator(library, **options).provenance
         for options in (
             {},
-            {"volume": "fitted"},
+            {"volume": "template"},
             {"fallback": "composition"},
             {"exclude": Exclusion(ids=("rock-salt",))},
         )

@@ -71,7 +71,7 @@ def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Gen
         )
     return TemplateGenerator(
         library_from(args),
-        volume=args.volume or "template",
+        volume=args.volume or "fitted",
         fallback=args.fallback or "group",
         exclude=Exclusion(
             tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
@@ -104,7 +104,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--volume",
         choices=("template", "fitted"),
-        help="size of a copy's cell: the template's, or scaled to the elements (default: template)",
+        help="size of a copy's cell: the template's, or scaled to the elements (default: fitted)",
     )
     parser.add_argument(
         "--fallback",

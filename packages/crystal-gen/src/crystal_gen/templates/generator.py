@@ -29,8 +29,8 @@ class TemplateGenerator:
 
     Args:
         library: What is copied from.
-        volume: The size of a copy: that of its template, or multiplied by the ratio of the two
-            compositions' volumes in :class:`VolumeModel`.
+        volume: The size of a copy: ``"fitted"`` is its template's, multiplied by the ratio of the
+            two compositions' volumes in :class:`VolumeModel`, ``"template"`` as it is.
         fallback: What of the symmetry asked may be given up where templates with all of it end:
             ``"group"`` the Wyckoff letters, ``"composition"`` the space group too. Such copies are
             flagged, and the latter come in a primitive cell.
@@ -44,7 +44,7 @@ class TemplateGenerator:
         self,
         library: TemplateLibrary,
         *,
-        volume: Volume = "template",
+        volume: Volume = "fitted",
         fallback: Literal["group", "composition"] = "group",
         exclude: Exclusion = NOTHING,
     ) -> None:
