@@ -248,9 +248,9 @@ def test_symmetric_cif_of_every_group_reads_back_as_the_same(number):
     got = parse_cif(symmetric_cif(symmetric), options=UNCHECKED)
     assert got.composition == expected.composition
     np.testing.assert_allclose(got.lattice, expected.lattice, atol=1e-6)
-    for number in set(expected.atomic_numbers.tolist()):
-        mine = got.frac_coords[got.atomic_numbers == number]
-        theirs = expected.frac_coords[expected.atomic_numbers == number]
+    for element in set(expected.atomic_numbers.tolist()):
+        mine = got.frac_coords[got.atomic_numbers == element]
+        theirs = expected.frac_coords[expected.atomic_numbers == element]
         delta = mine[:, None] - theirs[None]
         nearest = np.abs(delta - np.rint(delta)).max(2).min(1)
         assert nearest.max() < 1e-9
