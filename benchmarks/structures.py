@@ -6,22 +6,25 @@ Space group, Wyckoff letters and elements are those of the truth, as `OrbitColum
 0.1 Å; a row on which the libraries disagree is left out of no rate: it counts as a miss of every
 way. Ways: ``random``, pyxtal's placement; ``retrieval``, the nearest template of the training rows,
 which gives up letters, then the space group, where there is none; for each model ``noise``, one
-sample; ``ranked``, the best of several by the model's own score; ``joined``, the template where one
-has the letters and the best from noise where none has; ``warm``, the same with a little noise taken
-up and away again. Structures are kept in ``--work`` and made once. Match rates are unfiltered, with
-intervals over rows; differences are paired with retrieval.
+sample; ``joined``, the template where one has the letters and the best of several from noise where
+none has, by the model's own score; ``warm``, the same with a little noise taken up and away again;
+``ranked``, the best of several everywhere, with ``--everywhere`` alone. ``within``: whether any of
+several samples matches, on the rows without a template. Models of one name are seeds of one model:
+their rates are means, with intervals over seeds and rows from three seeds on, over rows below.
+Structures are kept in ``--work`` and made once. Match rates are unfiltered; differences are paired
+with retrieval.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from measuring import RESULTS, write
-from templates import SOURCES, SYMPREC, strata_of
+from templates import LIBRARIES, SOURCES, SYMPREC, library_of, strata_of
 
 from crystal_data import open_store
 from crystal_data.generation import (
@@ -33,7 +36,13 @@ from crystal_data.generation import (
     generate_all,
     read_generated,
 )
-from crystal_data.metrics import MatchSettings, paired_bootstrap_interval
+from crystal_data.metrics import (
+    Interval,
+    MatchSettings,
+    SeedInterval,
+    bootstrap_interval,
+    seed_interval,
+)
 from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
     RandomGenerator,
@@ -41,11 +50,11 @@ from crystal_gen import (
     StructureGenerator,
     StructureModel,
     TemplateGenerator,
-    TemplateLibrary,
 )
 from crystal_gen.data_requests import requests_for
 
 ENERGY = "formation_energy_per_atom"
+MIN_SEEDS = 3  # of an interval over seeds
 Ways = dict[str, list[GeneratedStructure]]
 
 
@@ -103,29 +112,29 @@ def joined(
 
 
 def ways_of_model(
-    name: str, model: StructureModel, args: argparse.Namespace, context: "Context"
+    name: str, folder: str, model: StructureModel, args: argparse.Namespace, context: "Context"
 ) -> Ways:
-    """All that one model makes."""
+    """All that one model makes, by way."""
     sampling = Sampling(args.steps, args.guidance, args.sharpness)
     from_noise = StructureGenerator(model, sampling=sampling)
-    work, seconds = args.work, context.seconds
-    noise = made(from_noise, context.requests(args.samples), work / f"{name}-noise", seconds)
-    ways = {"noise": firsts(noise), "ranked": best(noise, args.samples)}
+    several = context.requests(args.samples, everywhere=args.everywhere)
+    noise = made(from_noise, several, args.work / f"{folder}-noise", context.seconds)
     chosen = with_letters(context.copies)
-    ways["joined"] = joined(chosen, context.copies, ways["ranked"])
+    ranked = best(noise, args.samples)
+    ways = {"noise": firsts(noise), "joined": joined(chosen, context.copies, ranked)}
     warm = StructureGenerator(
         model, sampling=sampling, templates=context.library, start_level=args.start_level
     )
-    near = made(warm, context.requests(1), work / f"{name}-warm-{args.start_level}", seconds)
-    ways["warm"] = joined(chosen, near, ways["ranked"])
+    folder_of_warm = args.work / f"{folder}-warm-{args.start_level}"
+    near = made(warm, context.requests(1), folder_of_warm, context.seconds)
+    ways["warm"] = joined(chosen, near, ranked)
+    ways["within"] = noise
+    if args.everywhere:
+        ways["ranked"] = ranked
     if name == args.ablate:
-        plain = made(
-            from_noise,
-            context.requests(1, with_property=False),
-            work / f"{name}-no-property",
-            seconds,
-        )
-        ways["noise, no property"] = firsts(plain)
+        plain = context.requests(1, with_property=False)
+        found = made(from_noise, plain, args.work / f"{folder}-no-property", context.seconds)
+        ways["noise, no property"] = firsts(found)
     return {f"{name}: {way}": found for way, found in ways.items()}
 
 
@@ -134,65 +143,88 @@ class Context:
 
     def __init__(self, store: CrystalStore, rows: np.ndarray, args: argparse.Namespace) -> None:
         self.store, self.rows = store, rows
+        self.references = [store.crystal(row) for row in rows.tolist()]
+        self.strata = strata_of(args.set, self.references)
+        self.all_strata: dict[str, np.ndarray] = {}
         self.seconds: dict[str, float] = {}
-        self.library = TemplateLibrary.from_store(store, symprec=SYMPREC)
-        retrieval = TemplateGenerator(self.library, volume="fitted", fallback="composition")
+        self.library = library_of(args.set, args.library).library
+        retrieval = TemplateGenerator(self.library, fallback="composition")
         self.copies = made(retrieval, self.requests(1), args.work / "retrieval", self.seconds)
 
-    def requests(self, num_samples: int, *, with_property: bool = True) -> list[GenerationRequest]:
-        """Of all rows."""
-        return requests_for(
+    def requests(
+        self, num_samples: int, *, with_property: bool = True, everywhere: bool = True
+    ) -> list[GenerationRequest]:
+        """Of all rows; not everywhere: one sample where templates have the letters, or match."""
+        asked = requests_for(
             self.store,
             self.rows.tolist(),
             OrbitColumn(SYMPREC),
             properties=(ENERGY,) if with_property else (),
             num_samples=num_samples,
         )
+        if everywhere:
+            return asked
+        easy = {
+            reference.identifier
+            for reference, is_template in zip(
+                self.references, self.strata["template=yes"], strict=True
+            )
+            if is_template
+        } & with_letters(self.copies)
+        return [replace(each, num_samples=1) if each.id in easy else each for each in asked]
 
 
-def measured(
-    ways: Ways, context: Context, strata: dict[str, Any], done: Callable[[dict[str, Any]], None]
-) -> dict[str, Any]:
-    """Rates of each way, and differences from retrieval."""
-    references = [context.store.crystal(row) for row in context.rows.tolist()]
+class Found(NamedTuple):
+    """What one seed of a way reaches on each row; ``[num_rows]``, NaN where nothing is compared."""
+
+    rates: np.ndarray
+    distances: np.ndarray
+
+
+def compared(structures: list[GeneratedStructure], context: Context, count: int) -> Found:
+    """Matches of the first samples, and displacements of those that match."""
     settings = EvaluationSettings(
-        num_samples=(1,), filters=("none",), symprec=SYMPREC, matching=MatchSettings(num_workers=0)
+        num_samples=(count,),
+        filters=("none",),
+        symprec=SYMPREC,
+        matching=MatchSettings(num_workers=0),
     )
-    baseline: dict[str, np.ndarray] = {}
-    results: dict[str, Any] = {}
-    for way, structures in ways.items():
-        evaluation = evaluate_generated(structures, references, settings, strata=strata)
-        rates = evaluation.rows["match_rate@1/none"]
-        distances = evaluation.rows["rmse@1/none"]
-        if way == "retrieval":
-            baseline = {"rates": rates, "distances": distances}
-        results[way] = {
-            each.metric.replace("@1/none", ""): {
-                "value": each.value,
-                "low": each.parameters.get("low"),
-                "high": each.parameters.get("high"),
-                "count": each.num_samples,
-            }
-            for each in evaluation.results
-            if "match_rate@1" in each.metric or "rmse@1" in each.metric
-            if each.num_samples
-        }
-        if baseline:
-            both = np.isfinite(distances) & np.isfinite(baseline["distances"])
-            for name, first, second in (
-                ("match_rate", rates, baseline["rates"]),
-                ("rmse", distances[both], baseline["distances"][both]),
-            ):
-                gain = paired_bootstrap_interval(first, second, rng=np.random.default_rng(0))
-                results[way][f"{name} over retrieval"] = {
-                    "value": gain.estimate,
-                    "low": gain.low,
-                    "high": gain.high,
-                    "count": len(first),
-                }
-        shown = {k: round(v["value"], 4) for k, v in results[way].items() if "/" not in k}
-        print(way, shown, flush=True)
-        done(results)
+    evaluation = evaluate_generated(structures, context.references, settings, strata=context.strata)
+    context.all_strata = dict(evaluation.strata)
+    return Found(evaluation.rows[f"match_rate@{count}/none"], evaluation.rows[f"rmse@{count}/none"])
+
+
+def mean(values: np.ndarray) -> dict[str, Any]:
+    """Mean over seeds and rows with its interval; values are ``[num_seeds, num_rows]``."""
+    known = values[:, np.isfinite(values).any(0)]
+    if not known.size:
+        return {"value": None, "low": None, "high": None, "count": 0}
+    if len(known) >= MIN_SEEDS:
+        found: Interval | SeedInterval = seed_interval(known)
+    else:
+        found = bootstrap_interval(np.nanmean(known, axis=0), rng=np.random.default_rng(0))
+    return {
+        "value": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "count": known.shape[1],
+        "seeds": len(known),
+    }
+
+
+def summary(found: list[Found], baseline: Found, strata: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Rates of a way, over all rows and in each stratum, and differences from retrieval."""
+    rates = np.array([each.rates for each in found])
+    distances = np.array([each.distances for each in found])
+    results = {
+        "match_rate": mean(rates),
+        "rmse": mean(distances),
+        "match_rate over retrieval": mean(rates - baseline.rates),
+        "rmse over retrieval": mean(distances - baseline.distances),
+    }
+    for name, inside in strata.items():
+        results[f"match_rate/{name}"] = mean(rates[:, inside])
+        results[f"rmse/{name}"] = mean(distances[:, inside])
     return results
 
 
@@ -204,7 +236,9 @@ def main() -> None:
     parser.add_argument("--set", choices=SOURCES, default="mp_20")
     parser.add_argument("--split", default="test")
     parser.add_argument("--rows", type=int, default=0, help="of the split, 0 for all")
-    parser.add_argument("--samples", type=int, default=8, help="of which the best is ranked first")
+    parser.add_argument("--library", choices=LIBRARIES, default="own", help="of templates")
+    parser.add_argument("--samples", type=int, default=10, help="of which the best is chosen")
+    parser.add_argument("--everywhere", action="store_true", help="several samples of every row")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--sharpness", type=float, default=2.0)
@@ -215,30 +249,41 @@ def main() -> None:
     args = parser.parse_args()
     store = open_store(SOURCES[args.set](), on_invalid="skip")
     rows = np.random.default_rng(0).permutation(store.rows_of(args.split))
-    rows = np.sort(rows[: args.rows or None])
-    context = Context(store, rows, args)
-    ways: Ways = {"retrieval": context.copies}
+    context = Context(store, np.sort(rows[: args.rows or None]), args)
+    baseline = compared(context.copies, context, 1)
+    found: dict[str, list[Found]] = {"retrieval": [baseline]}
     if args.random:
-        found = made(RandomGenerator(), context.requests(1), args.work / "random", context.seconds)
-        ways["random"] = firsts(found)
-    for each in args.model:
-        name, _, path = each.partition("=")
-        model = StructureModel.from_pretrained(path)
-        ways |= ways_of_model(name, model, args, context)
-    references = [store.crystal(row) for row in rows.tolist()]
-    strata = strata_of(args.set, references)
-    models = ", ".join(each.partition("=")[0] for each in args.model)
+        placed = made(RandomGenerator(), context.requests(1), args.work / "random", context.seconds)
+        found["random"] = [compared(placed, context, 1)]
     options = {key: str(value) for key, value in vars(args).items() if key not in ("out", "work")}
-    options["model"] = models  # where their files were is of no use elsewhere
-    measured(
-        ways,
-        context,
-        strata,
-        lambda results: write(
-            args.out,
-            {"options": options, "rows": len(rows), "cpu_seconds": context.seconds, **results},
-        ),
-    )
+    # Where the files of models were is of no use elsewhere.
+    options["model"] = ", ".join(each.partition("=")[0] for each in args.model)
+    for place, each in enumerate(args.model):
+        name, _, path = each.partition("=")
+        seed = sum(other.startswith(f"{name}=") for other in args.model[:place])
+        model = StructureModel.from_pretrained(path)
+        ways = ways_of_model(name, f"{name}-{seed}", model, args, context)
+        for way, structures in ways.items():
+            count = args.samples if way.endswith(": within") else 1
+            found.setdefault(way, []).append(compared(structures, context, count))
+            strata = context.all_strata
+            if count > 1:  # elsewhere one sample was made
+                strata = {"template=no": strata["template=no"]}
+            content = summary(found[way], baseline, strata)
+            shown = [round(content[key]["value"], 4) for key in ("match_rate", "rmse")]
+            print(way, *shown, "no template", content["match_rate/template=no"], flush=True)
+        results = {
+            way: summary(own, baseline, context.all_strata)
+            for way, own in found.items()
+            if not way.endswith(": within")
+        } | {
+            way: {"match_rate/template=no": mean(np.array([x.rates[inside] for x in own]))}
+            for inside in [context.all_strata["template=no"]]
+            for way, own in found.items()
+            if way.endswith(": within")
+        }
+        measured = {"options": options, "rows": len(rows), "cpu_seconds": context.seconds}
+        write(args.out, {**measured, **results})
 
 
 if __name__ == "__main__":

@@ -413,6 +413,7 @@ def test_slurm_gives_what_one_process_gives(workplace: Path, one: Place) -> None
     assert [path.name for path in (workplace / "runs" / "moved").iterdir()] == ["001"]
 
 
+@pytest.mark.long
 def test_training_differs_less_than_between_seeds(workplace: Path, one: Place) -> None:
     scores: dict[int, list[float]] = {}
     for devices in (1, 2):

@@ -62,7 +62,7 @@ def test_two_processes_write_the_files_of_one(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize("num_processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_kills_are_made_good(folder: Path, num_processes: int) -> None:
     rng = random.Random(num_processes)
     total = len((folder / "whole" / "samples.jsonl").read_bytes())
