@@ -97,6 +97,17 @@ def test_whole_numbers_beyond_all_bounds(value):
     assert column.kind == "skip"
 
 
+def test_numbers_beyond_single_precision_are_bad_values(tmp_path):
+    assert parse_number("-3e38") == -3e38
+    with pytest.raises(BadCellError, match="is beyond what single precision holds"):
+        parse_number("-1e39")
+    (tmp_path / "my.csv").write_text(f"id,cif,gap\na,{QUOTED},1.0\nb,{QUOTED},1e300\n")
+    good, bad = TableSource(tmp_path / "my.csv").records()
+    assert good.properties == {"gap": 1.0}
+    assert bad.reason == Reason.BAD_VALUE
+    assert "gap" in bad.detail
+
+
 def test_a_comma_number_is_text_to_everything_else():
     assert with_comma("1,5") == "1,5"
     assert type(with_comma("1.5")) is str

@@ -22,6 +22,7 @@ _MISSING = _MISSING_TEXT | {"NA", "N/A", "NaN", "NAN", "Null", "NULL", "None", "
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 _WORDS = {"true": 1.0, "false": 0.0}
+_LARGEST_NUMBER = 3.4e38  # that training, in single precision, holds
 
 
 class BadCellError(CrystalError, ValueError):
@@ -91,6 +92,8 @@ def parse_number(cell: object) -> float:
             number = math.nan
     if not math.isfinite(number):
         raise BadCellError(f"{_short(cell)} is not a number")
+    if abs(number) > _LARGEST_NUMBER:
+        raise BadCellError(f"{_short(cell)} is beyond what single precision holds")
     return number
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.compiling import Compile as Compile
     from crystal_data.training.crystal_module import CrystalModule as CrystalModule
+    from crystal_data.training.divergence import DivergedError as DivergedError
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.freezing import Freeze as Freeze
     from crystal_data.training.masked import masked_loss as masked_loss
@@ -28,6 +29,7 @@ _EXPORTS = {
     "Compile": "crystal_data.training.compiling",
     "CrystalCLI": "crystal_data.training.cli",
     "CrystalModule": "crystal_data.training.crystal_module",
+    "DivergedError": "crystal_data.training.divergence",
     "EMA": "crystal_data.training.ema",
     "EpochMetric": "crystal_data.training.means",
     "Freeze": "crystal_data.training.freezing",

@@ -25,6 +25,7 @@ from crystal_data.loading.collate import Collator
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.processes.distributed import average_over_processes
+from crystal_data.training.divergence import LossWatch
 from crystal_data.training.means import EpochMetric, Measured
 from crystal_data.training.optimization import (
     OptimizerPlan,
@@ -76,6 +77,7 @@ class CrystalModule(LightningModule, NeedsBatches):
         self.num_labels: dict[str, int] = {}
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
+        self._losses = LossWatch()
 
     @abstractmethod
     def new_metric(self) -> EpochMetric:
@@ -135,6 +137,25 @@ class CrystalModule(LightningModule, NeedsBatches):
         self.test_metric = self.new_metric()
 
     @override
+    def on_before_backward(self, loss: Tensor) -> None:
+        self._losses.see(loss)
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:
+            self._check_losses()
+
+    @override
+    def on_validation_start(self) -> None:
+        # Before anything is called the best, or a checkpoint is written.
+        self._check_losses()
+
+    def _check_losses(self) -> None:
+        optimizers: list[Optimizer] = self.trainer.optimizers
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        self._losses.check(self.current_epoch, rates)
+
+    @override
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train", self.train_metric)
         if not self.automatic_optimization:
@@ -185,6 +206,7 @@ class CrystalModule(LightningModule, NeedsBatches):
                 "for 16-mixed",
                 "set trainer.precision to bf16-mixed or 32-true",
             )
+        self._losses.see(loss)
         optimizer = _as_list(self.optimizers())[number]
         # Some may be frozen.
         groups = optimizer.param_groups
