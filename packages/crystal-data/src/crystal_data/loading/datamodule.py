@@ -260,7 +260,10 @@ class CrystalDataModule(LightningDataModule):
             rejected += rejected_by(store, self.needs.collator).values()
             if stage == "predict":
                 rejected += rejected_elements(store, self.needs.supported_elements)
-            write_rejected(tables.rejected, rejected)
+            if rejected:
+                write_rejected(tables.rejected, rejected)
+            else:  # of earlier data
+                tables.rejected.unlink(missing_ok=True)
         write_notes(tables.notes, store)
         if self._exclusion is not None and self._exclusion.table:
             write_text(tables.excluded, self._exclusion.table)
