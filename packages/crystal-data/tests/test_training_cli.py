@@ -328,7 +328,6 @@ def test_mistyped_option_gets_the_nearest(arguments, message, capsys):
         (["--model.loss", "mea"], "model.loss: expected 'mse', 'mae', 'huber', got mea"),
         (["--model.model.hidden_size", "x"], "model.model.hidden_size: expected int, got x"),
         (["--data.batch_size", "x"], "data.batch_size: expected int"),
-        (["--model.targets", "energy"], "model.targets: expected list, got energy"),
     ],
 )
 def test_a_wrong_value_says_what_was_expected(arguments, message, capsys):
@@ -466,7 +465,8 @@ def own_config(path):
 def test_own_folder_through_the_data_module(monkeypatch, capsys):
     monkeypatch.setenv("CRYSTAL_CACHE_HOME", str(Path("cache").absolute()))
     own_config(own_folder(48, labels=True))
-    assert main(["fit", "--config", "own.yaml"]) == 0
+    # One target needs no list.
+    assert main(["fit", "--config", "own.yaml", "--model.targets", "target"]) == 0
     assert main(["test", "--config", "own.yaml"]) == 0
     run = Path("runs/own/001")
     results = {result.metric: result for result in read_results(run / "results.json")}
@@ -485,7 +485,7 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
     table = rows_of(run / "predictions/predict.csv")
     assert [row["id"] for row in table] == [f"own-{i}" for i in range(5)]
     assert [row["id"] for row in rows_of(run / "predictions/rejected.csv")] == ["bad"]
-    assert rows_of(run / "rejected.csv") == []
+    assert not (run / "rejected.csv").exists()
     for command in ("fit", "validate", "test"):
         assert main([command, "--config", "own.yaml", *own]) == 1
         assert "bad (unlabelled/bad.cif)" in capsys.readouterr().err

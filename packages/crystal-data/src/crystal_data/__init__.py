@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crystal_data.io.write import write_crystals as write_crystals
     from crystal_data.loading.datamodule import CrystalDataModule as CrystalDataModule
     from crystal_data.sources.base import CrystalSource as CrystalSource
+    from crystal_data.sources.file import FileSource as FileSource
     from crystal_data.sources.folder import FolderSource as FolderSource
     from crystal_data.sources.joined import JoinedSource as JoinedSource
     from crystal_data.sources.public import MP20 as MP20
@@ -68,6 +69,7 @@ _EXPORTS = {
     "CrystalStore": "crystal_data.store.store",
     "EvaluationSet": "crystal_data.splits.exclusion",
     "Field": "crystal_data.field",
+    "FileSource": "crystal_data.sources.file",
     "FolderSource": "crystal_data.sources.folder",
     "GraphSpec": "crystal_data.graphs.spec",
     "IdSplit": "crystal_data.splits.split",

@@ -146,8 +146,7 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
     """
     from difflib import get_close_matches
 
-    from crystal_data.sources import FolderSource, TableSource
-    from crystal_data.sources.table import is_table_file
+    from crystal_data.sources import FileSource
 
     path = Path(name_or_path)
     if name_or_path in SOURCES and not path.exists():
@@ -160,12 +159,7 @@ def source_of(name_or_path: str, data_root: str | None = None) -> "CrystalSource
         near = get_close_matches(name_or_path, SOURCES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"data sets are {', '.join(SOURCES)}"
         raise SourceError(f"'{name_or_path}' is no file, no folder and no data set; {hint}")
-    try:
-        if path.is_file() and is_table_file(path):
-            return TableSource(path)
-        return FolderSource(path)
-    except ValueError as error:
-        raise SourceError(f"{path}: {error}") from error
+    return FileSource(path)
 
 
 def crystals_of(name: str, split: str | None, usual: str, data_root: str | None) -> "list[Crystal]":

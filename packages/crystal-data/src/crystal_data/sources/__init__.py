@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.sources.download import DownloadError as DownloadError
     from crystal_data.sources.download import RemoteFile as RemoteFile
     from crystal_data.sources.download import fetch as fetch
+    from crystal_data.sources.file import FileSource as FileSource
     from crystal_data.sources.folder import FolderSource as FolderSource
     from crystal_data.sources.paths import PathsSource as PathsSource
     from crystal_data.sources.public import MP20 as MP20
@@ -33,6 +34,7 @@ _EXPORTS = {
     "CrystalSource": "crystal_data.sources.base",
     "DatasetInfo": "crystal_data.sources.registry",
     "DownloadError": "crystal_data.sources.download",
+    "FileSource": "crystal_data.sources.file",
     "FolderSource": "crystal_data.sources.folder",
     "JarvisDFT3D": "crystal_data.sources.public",
     "JarvisSupercon": "crystal_data.sources.public",

@@ -45,7 +45,7 @@ class PropertyModule(CrystalModule):
     Args:
         model: Maps a batch to ``[num_crystals, width]``, normalized, or ``[num_atoms, width]``
             where targets are those of atoms; width is one for each number, nine for a tensor.
-        targets: Columns of the data set, in the order of the model's outputs.
+        targets: Columns of the data set, in the order of the model's outputs; or the only one.
         loss: Compared with normalized labels; missing labels do not count. A label counts once,
             however many numbers it has. Of vectors and tensors the root mean square of the
             components is compared.
@@ -61,7 +61,7 @@ class PropertyModule(CrystalModule):
     def __init__(
         self,
         model: PretrainedModel,
-        targets: list[str],
+        targets: list[str] | str,
         *,
         loss: LossName = "mse",
         target_weights: dict[str, float] | Literal["uncertainty"] | None = None,
@@ -69,6 +69,7 @@ class PropertyModule(CrystalModule):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
+        targets = [targets] if isinstance(targets, str) else targets
         _check_targets(targets)
         self._targets = tuple(targets)
         self.target_loss = target_loss(targets, loss, target_weights)
@@ -254,7 +255,7 @@ class PropertyModule(CrystalModule):
 
 
 def _check_targets(targets: Sequence[str]) -> None:
-    if isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
+    if not all(targets) or not targets or len(set(targets)) != len(targets):
         raise InvalidArgumentError(f"targets is a list of different column names, not {targets!r}")
 
 
