@@ -10,6 +10,10 @@ COMMANDS = {
         "crystal_apps.quickstart.command:main",
     ),
     **TRAINER_COMMANDS,
+    "predict": Command(
+        "predict properties of structures; with --config, of a config's data",
+        "crystal_apps.predict:main",
+    ),
     "configs": Command(
         "list the configs and pipelines that are found by name", "crystal_apps.shipped:main"
     ),

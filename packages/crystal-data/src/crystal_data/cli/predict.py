@@ -28,18 +28,21 @@ never seen in training.
 _CONFIG = ("--config", "-c")
 
 
-def run_predict(shipped: ShippedModels, argv: Sequence[str] | None = None) -> int:
+def run_predict(
+    shipped: ShippedModels, argv: Sequence[str] | None = None, *, program: str | None = None
+) -> int:
     """Predicts structures with trained models, or the data of a config with its newest run.
 
     Args:
         shipped: The models of the package.
         argv: Arguments; those of the process by default.
+        program: That predicts; by default the package's own.
 
     Returns:
         Exit status.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(shipped)
+    parser = _parser(shipped, program or shipped.program)
     if _names_config(given) and not {"-h", "--help"} & set(given):
         other = _beside_config(parser, given)
         if other is not None:
@@ -55,12 +58,12 @@ def run_predict(shipped: ShippedModels, argv: Sequence[str] | None = None) -> in
     return _predict(shipped, parser, given)
 
 
-def _parser(shipped: ShippedModels) -> CommandParser:
+def _parser(shipped: ShippedModels, program: str) -> CommandParser:
     parser = CommandParser(
-        f"{shipped.program} predict",
+        f"{program} predict",
         "Predict properties of structures with trained models; no config is needed.",
-        usage=f"{shipped.program} predict INPUT … [options]\n"
-        f"       {shipped.program} predict --config CONFIG [options of `fit`]",
+        usage=f"{program} predict INPUT … [options]\n"
+        f"       {program} predict --config CONFIG [options of `fit`]",
         epilog=_EPILOG.format(program=shipped.program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
