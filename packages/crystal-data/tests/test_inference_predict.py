@@ -11,7 +11,7 @@ from crystal_data import Crystal, CrystalBatch
 from crystal_data.artifacts import TargetScale
 from crystal_data.errors import Reason
 from crystal_data.field import Field
-from crystal_data.inference import Predictor, predict_source
+from crystal_data.inference import Ensemble, Predictor, predict_source
 from crystal_data.io.cif import to_cif
 from crystal_data.sources import PathsSource
 from crystal_data.testing import random_crystals, rock_salt
@@ -62,6 +62,16 @@ def test_a_source_is_predicted_in_its_order(source, capsys):
         assert list(values) == ["energy", "gap"]
         for name in values:
             np.testing.assert_array_equal(values[name], expected[name])
+
+
+def test_predictions_say_which_crystals_they_are_of(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.cif").write_text(to_cif(rock_salt(11)), encoding="utf-8")
+    found = predictor().predict(tmp_path)
+    assert (found.ids, list(found)) == (("a", "b"), ["energy", "gap"])
+    both = Ensemble([predictor(), predictor(seed=1)]).predict([rock_salt(11)])
+    assert both.ids == (rock_salt(11).identifier,)
+    assert list(both) == ["energy", "energy:std", "gap", "gap:std"]
 
 
 def test_nothing_that_the_model_takes_gives_empty_columns(tmp_path):

@@ -215,6 +215,9 @@ def test_unseen_elements_are_listed_in_the_table(tmp_path):
     assert set(table.symbols) - unseen == {"Na", "Cl", "Cs"}
     expected = (model.species.weight[10] + model.species.bias).detach().numpy()
     np.testing.assert_array_equal(table.vector("Na"), expected)
+    np.testing.assert_array_equal(table.vector(11), expected)
+    with pytest.raises(KeyError, match="has no row for 200"):
+        table.vector(200)
 
 
 def test_an_element_without_row_is_named():

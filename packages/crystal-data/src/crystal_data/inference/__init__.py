@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crystal_data.inference.ensemble import save_ensemble as save_ensemble
     from crystal_data.inference.predict import SourcePredictions as SourcePredictions
     from crystal_data.inference.predict import predict_source as predict_source
+    from crystal_data.inference.predictions import Predictions as Predictions
     from crystal_data.inference.predictor import Predictor as Predictor
     from crystal_data.inference.shipped import ShippedModels as ShippedModels
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "CoverageRow": "crystal_data.inference.calibration",
     "Ensemble": "crystal_data.inference.ensemble",
+    "Predictions": "crystal_data.inference.predictions",
     "Predictor": "crystal_data.inference.predictor",
     "ShippedModels": "crystal_data.inference.shipped",
     "SourcePredictions": "crystal_data.inference.predict",

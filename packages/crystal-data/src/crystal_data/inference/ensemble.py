@@ -14,6 +14,7 @@ from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
 from crystal_data.inference.calibration import COVERAGE, half_width
+from crystal_data.inference.predictions import Predictions
 from crystal_data.inference.predictor import Predictor
 from crystal_data.io.checked_json import (
     read_json_object,
@@ -72,11 +73,12 @@ class Ensemble:
 
     def predict(
         self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
-    ) -> Columns:
+    ) -> Predictions:
         """Predicts as ``Predictor.predict`` does, with what ``combine`` adds."""
         # Each member reads them anew.
         given = list(crystals) if isinstance(crystals, Iterator) else crystals
-        return self.combine([member.predict(given, batch_size) for member in self.members])
+        found = [member.predict(given, batch_size) for member in self.members]
+        return Predictions(self.combine(found), found[0].ids)
 
     def combine(self, predictions: Sequence[Mapping[str, NDArray[np.float64]]]) -> Columns:
         """What the members' predictions say together.

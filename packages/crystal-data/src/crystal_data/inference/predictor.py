@@ -17,6 +17,7 @@ from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidCrystalError, Reason
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.inference.predictions import Predictions
 from crystal_data.io.read import CrystalInput, read_crystals
 from crystal_data.loading.domain import without
 from crystal_data.transforms.normalize import TargetNormalizer
@@ -95,7 +96,7 @@ class Predictor:
 
     def predict(
         self, crystals: CrystalInput | Iterable[CrystalInput], batch_size: int = 64
-    ) -> dict[str, NDArray[np.float64]]:
+    ) -> Predictions:
         """Predicts for crystals in memory or in files.
 
         Args:
@@ -105,7 +106,7 @@ class Predictor:
         Returns:
             Target to values in the order of the crystals, ``[num_crystals, *shape]`` with the
             shape of its field, which for numbers is none; of atoms those of all crystals end to
-            end, ``[num_atoms, *shape]``.
+            end, ``[num_atoms, *shape]``. Its ``ids`` are the crystals' identifiers.
 
         Raises:
             InvalidCrystalError: If one of them cannot be used or has an element that the model
@@ -119,7 +120,7 @@ class Predictor:
             if self.graph_spec is not None:
                 batch = batch.with_edges(self.graph_spec)
             parts.append(self.predict_batch(batch.float32()))
-        return self.shaped(parts)
+        return Predictions(self.shaped(parts), [crystal.identifier for crystal in crystals])
 
     def shaped(self, parts: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
         """Target to values, as ``predict`` gives them.

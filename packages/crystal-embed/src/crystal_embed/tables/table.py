@@ -88,15 +88,16 @@ class ElementTable:
         """Element of each row."""
         return [SYMBOLS[z] for z in self.atomic_numbers]
 
-    def vector(self, symbol: str) -> NDArray[np.float32]:
-        """The vector of one element; shape ``[width]``.
+    def vector(self, element: str | int) -> NDArray[np.float32]:
+        """The vector of one element, by symbol or atomic number; shape ``[width]``.
 
         Raises:
             KeyError: If the table has no row for it.
         """
-        rows = np.flatnonzero(self.atomic_numbers == ATOMIC_NUMBERS.get(symbol, 0))
+        number = ATOMIC_NUMBERS.get(element, 0) if isinstance(element, str) else element
+        rows = np.flatnonzero(self.atomic_numbers == number)
         if not len(rows):
-            raise KeyError(f"element table '{self.name}' has no row for {symbol!r}")
+            raise KeyError(f"element table '{self.name}' has no row for {element!r}")
         return self.vectors[rows[0]]
 
     def trained(self) -> "ElementTable":
