@@ -142,6 +142,28 @@ def test_checkpoints_hold_plain_values_and_resume():
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3, 4]
 
 
+def test_a_training_that_is_there_is_not_replaced_unasked(capsys):
+    run = Path("mine")
+    fit = ["fit", "--config", "toy.yaml", "--trainer.default_root_dir", str(run)]
+    assert main([*fit, "--trainer.max_epochs", "1"]) == 0
+    first = (run / "checkpoints/last.ckpt").read_bytes()
+    (run / "my-notes.txt").touch()
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        main(fit)
+    error = one_error(capsys)
+    assert "mine holds a training already" in error
+    assert "--ckpt_path last" in error
+    assert "--overwrite true" in error
+    assert (run / "checkpoints/last.ckpt").read_bytes() == first
+    assert main([*fit, "--overwrite", "true"]) == 0
+    assert (run / "checkpoints/last.ckpt").read_bytes() != first
+    assert (run / "my-notes.txt").exists()
+    # The config that repeats the run does not replace anything.
+    saved = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    assert saved["overwrite"] is False
+
+
 @pytest.mark.parametrize("command", ["fit", "test"])
 @pytest.mark.parametrize(
     ("number", "status", "what"),

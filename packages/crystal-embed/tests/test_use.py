@@ -190,7 +190,7 @@ def test_frozen_parts_stay_as_the_artifact_has_them(capsys):
         name.partition(".")[0] for name in after if not torch.equal(after[name], before[name])
     }
     assert changed == {"hidden", "output"}
-    assert trainer([*fit, "--freeze", "[convolution.*]"]) == 1
+    assert trainer([*fit, "--overwrite", "true", "--freeze", "[convolution.*]"]) == 1
     assert "no parameter of CGCNN matches 'convolution.*'" in capsys.readouterr().err
 
 

@@ -5,6 +5,7 @@
 ``excluded.csv`` and ``elements.csv``.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,6 +235,20 @@ class RunFolder:
                 f"{file}: no such checkpoint; there {'are ' + there if there else 'is none'}"
             )
         return file
+
+    @property
+    def has_training(self) -> bool:
+        """Whether a training has left something here that another one would replace."""
+        left = (self.checkpoint(LAST), self.checkpoint(BEST), self.artifact, self.results_file)
+        return any(path.exists() for path in left)
+
+    def clear(self) -> None:
+        """Removes what a training and its tests have left."""
+        for folder in (self.checkpoints, self.artifact, self._predictions):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for file in (self.results_file, self.metrics_file, self.elements_file):
+            file.unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
         """Removes what a process that was killed while it wrote has left."""

@@ -27,6 +27,7 @@ from crystal_data.processes.parent import as_parent, end_with_parent
 from crystal_data.processes.reporting_rank import is_reporting_rank
 from crystal_data.run_folder import (
     BEST,
+    LAST,
     RunError,
     RunFolder,
     latest_run,
@@ -84,6 +85,7 @@ class SaveRunConfig(SaveConfigCallback):
             run.path.mkdir(parents=True, exist_ok=True)
             config = self.config.clone()
             config["trainer.default_root_dir"] = config["ckpt_path"] = None
+            config["overwrite"] = False
             with warnings.catch_warnings():
                 # Without this option, which newer jsonargparse calls otherwise, a value that was
                 # set to null would be lost.
@@ -99,7 +101,8 @@ class CrystalCLI(LightningCLI):
     ``--config`` takes a file or the name of a config that ships (``crystal_data.shipped_configs``).
 
     Options of its own: ``--init_from`` starts from the weights of an artifact, ``--freeze`` keeps
-    some of them as they are, ``--data_root`` names the folder of the public data sets. Without
+    some of them as they are, ``--data_root`` names the folder of the public data sets,
+    ``--overwrite`` lets a fit replace the training in its folder, which it refuses else. Without
     ``--trainer.default_root_dir`` a fit makes ``runs/<name of the config>/<number>``; ``test``,
     ``validate`` and ``predict`` take the best checkpoint of the newest run of the same config, or
     that of ``--ckpt_path``, and leave their results in its run; with ``--init_from`` and no
@@ -181,6 +184,13 @@ class CrystalCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Folder of the public data sets; sets CRYSTAL_DATA_HOME.",
+        )
+
+        parser.add_argument(
+            "--overwrite",
+            type=bool,
+            default=False,
+            help="With fit and --trainer.default_root_dir: true replaces a training that is there.",
         )
 
     @override
@@ -296,7 +306,16 @@ class CrystalCLI(LightningCLI):
         if ckpt_path is not None:
             config["ckpt_path"] = str(run.resolve_checkpoint(ckpt_path))
         config["trainer.default_root_dir"] = str(run.path)
+        replaces = self.subcommand == "fit" and ckpt_path is None and run.has_training
+        if replaces and not config.get("overwrite"):
+            raise RunError(
+                f"{run.path} holds a training already",
+                f"go on with it by --ckpt_path {LAST}, give another --trainer.default_root_dir, or "
+                "replace it with --overwrite true",
+            )
         if is_first_process():
+            if replaces:
+                run.clear()
             if self.subcommand == "fit":
                 run.remove_unfinished()
             print(f"run: {run.path}", flush=True)

@@ -8,7 +8,7 @@ from crystal_data.training.source_names import Definition, find
 TRAINER = "lightning.pytorch.trainer.trainer.Trainer"
 _SHARED = (
     *("config", "seed_everything", "trainer", "model", "data"),
-    *("init_from", "freeze", "data_root"),
+    *("init_from", "freeze", "data_root", "overwrite"),
 )
 # Further spellings that the parser takes for a name.
 ALIASES = {"data-root": "data_root"}
