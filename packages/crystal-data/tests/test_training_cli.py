@@ -156,6 +156,11 @@ def test_a_training_that_is_there_is_not_replaced_unasked(capsys):
     assert "--ckpt_path last" in error
     assert "--overwrite true" in error
     assert (run / "checkpoints/last.ckpt").read_bytes() == first
+    # A job that is queued again goes on from what Lightning has saved for it.
+    shutil.copy(run / "checkpoints/last.ckpt", run / "hpc_ckpt_1.ckpt")
+    assert main([*fit, "--trainer.max_epochs", "2"]) == 0
+    assert [int(row["epoch"]) for row in rows_of(run / "metrics.csv")] == [0, 1]
+    (run / "hpc_ckpt_1.ckpt").unlink()
     assert main([*fit, "--overwrite", "true"]) == 0
     assert (run / "checkpoints/last.ckpt").read_bytes() != first
     assert (run / "my-notes.txt").exists()

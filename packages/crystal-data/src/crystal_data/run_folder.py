@@ -242,6 +242,11 @@ class RunFolder:
         left = (self.checkpoint(LAST), self.checkpoint(BEST), self.artifact, self.results_file)
         return any(path.exists() for path in left)
 
+    @property
+    def is_requeued(self) -> bool:
+        """Whether Lightning, in a job that SLURM has queued again, goes on here by itself."""
+        return any(self.path.glob("hpc_ckpt_*.ckpt"))
+
     def clear(self) -> None:
         """Removes what a training and its tests have left."""
         for folder in (self.checkpoints, self.artifact, self._predictions):

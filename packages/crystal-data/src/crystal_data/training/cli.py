@@ -306,7 +306,8 @@ class CrystalCLI(LightningCLI):
         if ckpt_path is not None:
             config["ckpt_path"] = str(run.resolve_checkpoint(ckpt_path))
         config["trainer.default_root_dir"] = str(run.path)
-        replaces = self.subcommand == "fit" and ckpt_path is None and run.has_training
+        starts = self.subcommand == "fit" and ckpt_path is None and not run.is_requeued
+        replaces = starts and run.has_training
         if replaces and not config.get("overwrite"):
             raise RunError(
                 f"{run.path} holds a training already",
