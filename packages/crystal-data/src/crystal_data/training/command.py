@@ -10,6 +10,7 @@ from crystal_data.processes.launched import is_launched_first
 from crystal_data.shipped_configs import ConfigError
 from crystal_data.training.allowed_paths import AllowedPaths, split_modules
 from crystal_data.training.config_arguments import configs_first, named_configs
+from crystal_data.training.short_help import short_help
 from crystal_data.training.suggest import explain
 
 
@@ -26,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: If a name is wrong, after a message.
     """
     modules, args = split_modules(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(args):
+        print(short_help(args[0]), end="")
+        return 0
+    args = ["--help" if word == "--help-all" else word for word in args]
     message = _wrong_name(args, modules)
     if message is not None:
         if is_launched_first():
