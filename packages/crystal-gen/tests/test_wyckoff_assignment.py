@@ -5,6 +5,7 @@ import pytest
 
 from crystal_data import Crystal
 from crystal_data.crystal import lattice_from_parameters
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GenerationRequest
 from crystal_data.store import WYCKOFF_LETTERS, CrystalStore
 from crystal_data.symmetry import (
@@ -136,6 +137,10 @@ def test_enantiomorphic_groups_are_one_answer() -> None:
     left, right = assigned(213, "Si:4a").canonical(), assigned(212, "Si:4b").canonical()
     assert left == right
     assert left.space_group == 212
+    assert left.in_group(212) == left
+    assert left.in_group(213).canonical() == left
+    with pytest.raises(InvalidArgumentError, match="212 is none in 214"):
+        left.in_group(214)
 
 
 def test_an_assignment_is_written_and_read() -> None:

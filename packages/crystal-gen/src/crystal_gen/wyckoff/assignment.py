@@ -98,6 +98,26 @@ class WyckoffAssignment:
         group, places = canonical_places(self.space_group, self.places)
         return type(self)(group, self.elements, places)
 
+    def in_group(self, space_group: int) -> Self:
+        """The same in a group, which is its own or the mirror image of that.
+
+        Args:
+            space_group: 1 to 230.
+
+        Raises:
+            InvalidArgumentError: If it is another group.
+        """
+        if space_group == self.space_group:
+            return self
+        group, mirrored = standard_places(space_group)
+        if group != self.space_group:
+            raise InvalidArgumentError(
+                f"an assignment in space group {self.space_group} is none in {space_group}"
+            )
+        back = np.argsort(mirrored).tolist()
+        places = tuple(tuple(sorted(back[place] for place in own)) for own in self.places)
+        return type(self)(space_group, self.elements, places)
+
     def exchanged(self, elements: Mapping[int, int]) -> Self:
         """With other elements.
 
