@@ -11,7 +11,7 @@ import numpy as np
 from crystal_data.elements import ATOMIC_NUMBERS, ELECTRONEGATIVITY, SYMBOLS
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import WyckoffSite
-from crystal_data.store import WYCKOFF_LETTERS
+from crystal_data.store import WYCKOFF_LETTERS, ColumnChunk
 from crystal_data.symmetry import space_group_symbol, wyckoff_positions
 from crystal_gen.templates.library import lattice_points
 from crystal_gen.wyckoff.relabelings import relabelings, standard_places
@@ -141,6 +141,24 @@ class WyckoffAssignment:
         return f"{space_group_symbol(self.space_group)} {' '.join(words)}"
 
 
+def assignments_of(chunk: ColumnChunk) -> list[WyckoffAssignment | None]:
+    """The canonical assignments of crystals; None for one that has no orbits.
+
+    Nothing of it is stored: labelings are few, and each is made canonical once in a process.
+
+    Args:
+        chunk: Values of an ``OrbitColumn``.
+    """
+    ends = np.cumsum(chunk.counts).tolist()
+    numbers, places = chunk.arrays["atomic_numbers"].tolist(), chunk.arrays["wyckoff"].tolist()
+    made: list[WyckoffAssignment | None] = []
+    for row, group in enumerate(chunk.arrays["space_group_number"].tolist()):
+        orbits = slice(ends[row] - int(chunk.counts[row]), ends[row])
+        pairs = list(zip(numbers[orbits], places[orbits], strict=True))
+        made.append(WyckoffAssignment.from_orbits(group, pairs).canonical() if group else None)
+    return made
+
+
 @lru_cache(maxsize=230)
 def multiplicities(space_group: int) -> tuple[int, ...]:
     """Atoms of one orbit of each position in the primitive cell."""
@@ -154,17 +172,6 @@ def canonical_places(space_group: int, places: Places) -> tuple[int, Places]:
     labelings = equivalent_places(space_group, places)
     first = np.lexsort(labelings.T[::-1])[0]
     return standard_places(space_group)[0], _split(labelings[first].tolist(), places)
-
-
-def equivalent_labelings(space_group: int, places: Places) -> list[Places]:
-    """All different labelings of the same crystals, in the group of the canonical one.
-
-    Args:
-        space_group: 1 to 230.
-        places: Of each element.
-    """
-    rows = np.unique(equivalent_places(space_group, places), axis=0)
-    return [_split(row, places) for row in rows.tolist()]
 
 
 def equivalent_places(space_group: int, places: Places) -> np.ndarray:
