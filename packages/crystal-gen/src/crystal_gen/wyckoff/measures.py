@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from crystal_data.training import Sums
 from crystal_gen.wyckoff.assignment import WyckoffAssignment
 
 GROUP_AT = (1, 5, 20)
 EXACT_AT = (1, 20, 100)
 
 
-def groups_at(scores: Tensor, truth: Tensor) -> Sums:
+def groups_at(scores: Tensor, truth: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """Crystals whose group is among the first, and all crystals, by name ``group_at_<n>``.
 
     Args:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
 from crystal_gen.exchange import ElementExchange
 from crystal_gen.wishes import WishModel
@@ -79,7 +78,7 @@ class WyckoffTransformer(WishModel):
         known = torch.zeros(batch.num_crystals, len(self.exchange.is_known))
         self.exchange.fit(known.scatter(1, batch.elements.cpu(), 1.0))
 
-    def losses(self, batch: WyckoffBatch, random: SampleRandom) -> Sums:
+    def losses(self, batch: WyckoffBatch, random: SampleRandom) -> dict[str, tuple[Tensor, Tensor]]:
         """Negative logarithms of the probabilities of true answers, summed, and crystals.
 
         Args:
