@@ -59,10 +59,10 @@ STOREYS = {
         __main__
     """,
     "crystal_gen": """
-        registry shipped lattice_vector positions
+        registry shipped lattice_vector positions wishes
         templates
         dit batches structure_model paths exchange
-        crystal_dit published
+        crystal_dit published wyckoff
         generator training random_crystals data_requests
         commands
         __main__

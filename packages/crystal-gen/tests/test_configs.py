@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crystal_data.training.cli import CrystalCLI
-from crystal_gen import StructureModule
+from crystal_gen import StructureModule, WyckoffModule
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted((CONFIGS / "gen").glob("*.yaml"))
@@ -19,7 +19,7 @@ def test_every_config_builds(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     arguments = ["--config", str(path), "--config", str(cpu)]
     arguments += ["--trainer.default_root_dir", str(tmp_path)]
     cli = CrystalCLI([*arguments, "--trainer.logger", "false"], run=False)
-    assert isinstance(cli.model, StructureModule)
+    assert isinstance(cli.model, StructureModule | WyckoffModule)
     column = cli.model.collator.column
     assert column.uses_symmetry is ("dense" not in path.stem)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
 from crystal_data.generation import GenerationRequest, RequestError, Task
 from crystal_gen import CrystalDiT, Sampling, StructureGenerator, StructureModule
-from crystal_gen.structure_model import _units_of
+from crystal_gen.wishes import _units_of
 
 GAP, ENERGY = "band_gap", "formation_energy_per_atom"
 

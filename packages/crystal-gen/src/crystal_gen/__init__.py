@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from crystal_gen.templates.strata import have_template as have_template
     from crystal_gen.templates.volume import VolumeModel as VolumeModel
     from crystal_gen.training.module import StructureModule as StructureModule
+    from crystal_gen.wyckoff.assignment import WyckoffAssignment as WyckoffAssignment
+    from crystal_gen.wyckoff.baselines import FrequencyProposer as FrequencyProposer
+    from crystal_gen.wyckoff.baselines import NearestProposer as NearestProposer
+    from crystal_gen.wyckoff.model import WyckoffTransformer as WyckoffTransformer
+    from crystal_gen.wyckoff.module import WyckoffModule as WyckoffModule
+    from crystal_gen.wyckoff.proposals import GroupProposal as GroupProposal
+    from crystal_gen.wyckoff.proposals import Proposal as Proposal
+    from crystal_gen.wyckoff.proposals import SymmetryProposer as SymmetryProposer
+    from crystal_gen.wyckoff.proposer import ModelProposer as ModelProposer
 
 # Heavy parts load on first use, so that `crystal-gen --help` stays quick.
 _EXPORTS = {
@@ -41,6 +50,15 @@ _EXPORTS = {
     "TemplateLibrary": "crystal_gen.templates.library",
     "TemplateSearch": "crystal_gen.templates.search",
     "VolumeModel": "crystal_gen.templates.volume",
+    "FrequencyProposer": "crystal_gen.wyckoff.baselines",
+    "GroupProposal": "crystal_gen.wyckoff.proposals",
+    "ModelProposer": "crystal_gen.wyckoff.proposer",
+    "NearestProposer": "crystal_gen.wyckoff.baselines",
+    "Proposal": "crystal_gen.wyckoff.proposals",
+    "SymmetryProposer": "crystal_gen.wyckoff.proposals",
+    "WyckoffAssignment": "crystal_gen.wyckoff.assignment",
+    "WyckoffModule": "crystal_gen.wyckoff.module",
+    "WyckoffTransformer": "crystal_gen.wyckoff.model",
     "have_polymorph": "crystal_gen.templates.strata",
     "have_template": "crystal_gen.templates.strata",
     "join_sources": "crystal_gen.templates.joined",

@@ -14,6 +14,10 @@ COMMANDS = {
         "make crystals of a wanted composition and symmetry",
         "crystal_gen.commands.generate:main",
     ),
+    "symmetry": Command(
+        "say which space groups and Wyckoff positions a composition is likely to have",
+        "crystal_gen.commands.symmetry:main",
+    ),
     "library": Command(
         "keep crystals as templates in a folder, apart from evaluation sets",
         "crystal_gen.commands.library:main",

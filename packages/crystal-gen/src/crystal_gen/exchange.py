@@ -50,7 +50,23 @@ class ElementExchange(nn.Module):
         All orbits of an element are changed alike. A crystal of which two elements would become one
         stays as it is.
         """
-        device = batch.mask.device
+        numbers = self.exchanged(batch.atomic_numbers, batch.mask, random)
+        is_changed = (numbers != batch.atomic_numbers).any(1)
+        targets = {
+            name: values.masked_fill(is_changed, torch.nan)
+            for name, values in batch.targets.items()
+        }
+        return replace(batch, atomic_numbers=numbers, targets=targets)
+
+    def exchanged(self, atomic_numbers: Tensor, mask: Tensor, random: SampleRandom) -> Tensor:
+        """Other elements for those of crystals; ``[num_crystals, n]``.
+
+        Args:
+            atomic_numbers: Of orbits, atoms or whatever has one; ``[num_crystals, n]``.
+            mask: True where there is one; ``[num_crystals, n]``.
+            random: For the crystals.
+        """
+        device = mask.device
         line = self._line()
         place = torch.zeros(_NUM_ELEMENTS, dtype=torch.int64, device=device)
         place[line] = torch.arange(len(line), device=device)
@@ -60,17 +76,9 @@ class ElementExchange(nn.Module):
         is_moved &= (random.uniform("exchange") < self.share)[:, None]
         steps = (steps * is_moved).to(device)
         after = line[(place + steps).clamp(0, len(line) - 1)]
-        numbers = after.gather(1, batch.atomic_numbers)
-        keeps = _num_elements(numbers, batch.mask) == _num_elements(
-            batch.atomic_numbers, batch.mask
-        )
-        numbers = torch.where(keeps[:, None] & batch.mask, numbers, batch.atomic_numbers)
-        is_changed = (numbers != batch.atomic_numbers).any(1)
-        targets = {
-            name: values.masked_fill(is_changed, torch.nan)
-            for name, values in batch.targets.items()
-        }
-        return replace(batch, atomic_numbers=numbers, targets=targets)
+        numbers = after.gather(1, atomic_numbers)
+        keeps = _num_elements(numbers, mask) == _num_elements(atomic_numbers, mask)
+        return torch.where(keeps[:, None] & mask, numbers, atomic_numbers)
 
     def _line(self) -> Tensor:
         """Known elements in the order of their Mendeleev numbers."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from crystal_data.crystal import Crystal
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
+from crystal_data.generation import GeneratedSample, GenerationRequest, Task
 from crystal_data.loading import OrbitBatch
 from crystal_data.metrics import is_structure_valid
 from crystal_data.symmetry import (
@@ -29,6 +28,7 @@ from crystal_gen.structure_model import Sampling, StructureModel
 from crystal_gen.templates.copying import copy_template, in_asked_cell, reduced_to_primitive
 from crystal_gen.templates.library import TemplateLibrary, lattice_points
 from crystal_gen.templates.search import Level, TemplateSearch
+from crystal_gen.wishes import wished
 
 #: Å; of structures to start from, as of the training data.
 SYMPREC = 0.1
@@ -125,26 +125,7 @@ class StructureGenerator:
             RequestError: If a property is not known, or is wanted in another unit than the model
                 has learned it in.
         """
-        known = self.model.properties
-        for request in requests:
-            for name in request.properties:
-                if name not in known:
-                    near = get_close_matches(name, known, n=1)
-                    hint = f"did you mean '{near[0]}'?" if near else f"it knows {_listed(known)}"
-                    raise RequestError(
-                        f"request {request.id}: the model does not know the property '{name}'; "
-                        f"{hint}"
-                    )
-            self._check_units(request)
-
-    def _check_units(self, request: GenerationRequest) -> None:
-        for name, wanted in request.properties.items():
-            unit = self.model.property_units.get(name, "")
-            if unit and wanted.unit not in ("", unit):
-                raise RequestError(
-                    f"request {request.id}: {name} is wanted in {wanted.unit}, and the model has "
-                    f"learned it in {unit}; give it in {unit}"
-                )
+        self.model.check_properties(requests)
 
     def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
         """One sample for each task.
@@ -153,7 +134,7 @@ class StructureGenerator:
             RequestError: If a property is wanted in another unit than the model has learned it in.
         """
         for task in tasks:
-            self._check_units(task.request)
+            self.model.check_units(task.request)
         plans = self._plans(tasks)
         made: dict[int, tuple[SymmetricCrystal, int]] = {}
         for attempt in range(_TRIES):
@@ -218,7 +199,7 @@ class StructureGenerator:
             places = order[first : first + _BATCH_SIZE]
             requests = [tasks[place].request for place in places]
             wishes = {
-                name: [_wish(request, name) for request in requests]
+                name: [wished(request, name) for request in requests]
                 for name in self.model.properties
             }
             batch = batch_of(
@@ -309,17 +290,8 @@ class StructureGenerator:
         return plans
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
-
-
 def _level(level: float) -> float | None:
     return None if level == 1.0 else level
-
-
-def _wish(request: GenerationRequest, name: str) -> float:
-    wanted = request.properties.get(name)
-    return float("nan") if wanted is None else wanted.value
 
 
 def _on_positions(request: GenerationRequest) -> SymmetricCrystal:

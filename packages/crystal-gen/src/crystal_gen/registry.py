@@ -8,5 +8,6 @@ MODELS = ModelRegistry(
         "CrystalDiT": "crystal_gen.crystal_dit",
         "PublishedDiT": "crystal_gen.published.model",
         "TemplateLibrary": "crystal_gen.templates.library",
+        "WyckoffTransformer": "crystal_gen.wyckoff.model",
     },
 )

@@ -61,11 +61,19 @@ def requests_from(args: Namespace) -> list[GenerationRequest]:
     if "start" in values:
         values["start"] = read_start(Path(values["start"]))
     if "properties" in values:
-        values["properties"] = dict(map(_wanted, values["properties"]))
+        values["properties"] = dict(map(parse_wish, values["properties"]))
     return [GenerationRequest.from_dict({**values, "num_samples": args.n, "seed": args.seed})]
 
 
-def _wanted(text: str) -> tuple[str, dict[str, Any]]:
+def parse_wish(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and value of a property that is wanted, as ``GenerationRequest.from_dict`` takes them.
+
+    Args:
+        text: Such as ``"band_gap=2.0"`` or ``"band_gap (eV)=2.0"``.
+
+    Raises:
+        RequestError: If the value is no number.
+    """
     header, _, number = text.partition("=")
     name, unit = split_unit(header)
     try:

@@ -86,9 +86,9 @@ def setting_changes(space_group_number: int) -> tuple[SettingChange, ...]:
     """
     found: dict[str, SettingChange] = {}
     for linear in _linear_parts(space_group_number):
-        shifts = _allowed_shifts(space_group_number, linear)
+        shifts = allowed_shifts(space_group_number, linear)
         for shift, letters in zip(
-            shifts, _letters_after(space_group_number, linear, shifts), strict=True
+            shifts, letters_after(space_group_number, linear, shifts), strict=True
         ):
             found.setdefault("".join(letters.values()), SettingChange(linear, shift, letters))
     generators = list(found.values())
@@ -157,21 +157,31 @@ def _linear_parts(number: int) -> list[IntArray]:
     return [identity, *(part for part in parts if not np.array_equal(part, identity))]
 
 
-def _allowed_shifts(number: int, linear: IntArray) -> Array:
-    """Shifts that, with a linear part, map every operation onto one of the group; ``[n, 3]``.
+def allowed_shifts(number: int, linear: IntArray, target: int | None = None) -> Array:
+    """Shifts that, with a linear part, map every operation of a group onto one of another.
 
     An operation (R, w) becomes (P R P⁻¹, P w + p - P R P⁻¹ p).
+
+    Args:
+        number: Of the group.
+        linear: P, whole numbers, determinant 1 or -1; ``[3, 3]``.
+        target: Of the other group, of the same order and lattice; by default the group itself.
+
+    Returns:
+        The shifts p of a grid of quarters and thirds; ``[n, 3]``.
     """
     rotations, translations = space_group_operations(number)
     _, first = np.unique(rotations.reshape(-1, 9), axis=0, return_index=True)
     is_lattice = (rotations == np.eye(3)).all(axis=(1, 2))
-    lattice_points = translations[is_lattice]
     chosen = np.union1d(first, np.flatnonzero(is_lattice))
     turned = linear @ rotations[chosen] @ np.rint(np.linalg.inv(linear)).astype(np.int64)
-    is_image = (turned[:, None] == rotations[first][None]).all(axis=(2, 3))
+    images, image_translations = space_group_operations(target or number)
+    _, first_images = np.unique(images.reshape(-1, 9), axis=0, return_index=True)
+    lattice_points = image_translations[(images == np.eye(3)).all(axis=(1, 2))]
+    is_image = (turned[:, None] == images[first_images][None]).all(axis=(2, 3))
     if not is_image.any(axis=1).all():
         return np.empty((0, 3))
-    wanted = translations[first][is_image.argmax(axis=1)]
+    wanted = image_translations[first_images][is_image.argmax(axis=1)]
     shifts = _grid(number)
     moved = translations[chosen] @ linear.T + shifts[:, None]
     moved = moved - np.einsum("kij,sj->ski", turned, shifts)
@@ -188,15 +198,23 @@ def _grid(number: int) -> Array:
     return np.array(list(product(quarters, repeat=3)))
 
 
-def _letters_after(number: int, linear: IntArray, shifts: Array) -> list[dict[str, str]]:
-    """Letter of every position after each of some changes."""
-    rotations, translations = space_group_operations(number)
-    positions = wyckoff_positions(number)
+def letters_after(
+    number: int, linear: IntArray, shifts: Array, target: int | None = None
+) -> list[dict[str, str]]:
+    """Letter of every position after each of some changes.
+
+    Args:
+        number: Of the group.
+        linear: As of :func:`allowed_shifts`.
+        shifts: That are allowed with it; ``[n, 3]``.
+        target: As of :func:`allowed_shifts`.
+    """
+    rotations, translations = space_group_operations(target or number)
     letters: list[dict[str, str]] = [{} for _ in shifts]
-    for position in positions:
+    for position in wyckoff_positions(number):
         moved = position.project(_GENERIC) @ linear.T + shifts
         images = np.einsum("kij,sj->ski", rotations, moved) + translations
-        for other in positions:
+        for other in wyckoff_positions(target or number):
             if (other.multiplicity, other.num_free) != (position.multiplicity, position.num_free):
                 continue
             off = other.project(images) - images

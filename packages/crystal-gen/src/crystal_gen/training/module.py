@@ -90,18 +90,7 @@ class StructureModule(CrystalModule):
 
     @override
     def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
-        learned = [fields[name] for name in self.targets if name in fields]
-        for field in learned:
-            if not field.is_like(Field(field.name)):
-                raise InvalidArgumentError(
-                    f"'{field.name}' is {field.words}; what may be wished for is a number of each "
-                    "crystal",
-                    f"leave {field.name} out of the model's properties",
-                )
-        if is_fit:
-            self.structure_model.property_units = {
-                field.name: field.unit for field in learned if field.unit
-            }
+        self.structure_model.take_units(fields, is_fit=is_fit)
 
     @override
     def new_metric(self) -> NamedMeans:

@@ -1,0 +1,140 @@
+"""`crystal-gen symmetry`: likely space groups and Wyckoff positions of a composition."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from math import exp
+from typing import TYPE_CHECKING
+
+from crystal_data.cli.command_parser import CommandParser
+from crystal_data.cli.text_table import aligned
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.processes import report_errors
+from crystal_gen.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from crystal_data.generation import GenerationRequest
+    from crystal_gen.wyckoff.model import WyckoffTransformer
+    from crystal_gen.wyckoff.proposals import GroupProposal, Proposal
+
+_NUM_GROUPS = 10  # that are printed
+
+
+@report_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    from crystal_gen.wyckoff.model import WyckoffTransformer
+    from crystal_gen.wyckoff.proposer import ModelProposer
+
+    args = _parser().parse(argv)
+    if args.n < 1:
+        raise InvalidArgumentError(f"--n {args.n}: at least one answer is needed")
+    z_values = _z_values(args.z)
+    request = _request(args)
+    model = WyckoffTransformer.from_pretrained(SHIPPED.find(args.model))
+    model.check_properties([request])
+    proposer = ModelProposer(model)
+    [groups] = proposer.groups([request], _NUM_GROUPS, z_values=z_values)
+    [answers] = proposer.propose([request], args.n, z_values=z_values)
+    if not answers:
+        raise InvalidArgumentError(
+            f"{request.id}: no choice of Wyckoff positions of space group {request.space_group} "
+            f"holds these atoms with z = {args.z}",
+            "give another --z, or leave it open",
+        )
+    _print(request, groups, answers, _unknown(model, request))
+    return 0
+
+
+def _request(args: Namespace) -> "GenerationRequest":
+    from crystal_data.generation import GenerationRequest, parse_wish
+
+    values = {"formula": args.formula, "properties": dict(map(parse_wish, args.property))}
+    if args.spacegroup is not None:
+        values["space_group"] = args.spacegroup
+    return GenerationRequest.from_dict(values)
+
+
+def _z_values(text: str | None) -> list[int] | None:
+    """Numbers of ``2``, ``1:4`` or ``1,2,4``; None for all.
+
+    Raises:
+        InvalidArgumentError: If it is something else.
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    words = [first, last] if colon else text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise InvalidArgumentError(f"--z {text}: expected a number, a range 1:4, or a list 1,2,4")
+    numbers = [int(word) for word in words]
+    values = list(range(numbers[0], numbers[1] + 1)) if colon else numbers
+    if not values or min(values) < 1:
+        raise InvalidArgumentError(f"--z {text}: there are no formula units from 1 in it")
+    return values
+
+
+def _unknown(model: "WyckoffTransformer", request: "GenerationRequest") -> list[str]:
+    """Elements that no training crystal has."""
+    from crystal_data.elements import ATOMIC_NUMBERS
+
+    known = model.exchange.is_known
+    return [symbol for symbol in request.composition if not known[ATOMIC_NUMBERS[symbol]]]
+
+
+def _print(
+    request: "GenerationRequest",
+    groups: Sequence["GroupProposal"],
+    answers: Sequence["Proposal"],
+    unknown: Sequence[str],
+) -> None:
+    from crystal_data.symmetry import space_group_symbol
+    from crystal_gen.wyckoff.proposals import z_of
+
+    if unknown:
+        print(f"no training crystal has {', '.join(unknown)}: what follows is a guess\n")
+    rows = [("space group", "number", "probability")]
+    for group in groups:
+        symbol = space_group_symbol(group.space_group)
+        rows.append((symbol, str(group.space_group), _percent(group.score)))
+    print("\n".join(aligned(rows)), end="\n\n")
+    table = [("z", "space group", "Wyckoff positions", "probability")]
+    for answer in answers:
+        symbol, _, positions = str(answer.assignment).partition(" ")
+        z = z_of(request, answer.assignment)
+        table.append((str(z), symbol, positions, _percent(answer.score)))
+    print("\n".join(aligned(table)))
+
+
+def _percent(log: float) -> str:
+    return f"{100 * exp(log):.2f} %"
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "crystal-gen symmetry",
+        "Say which space groups and Wyckoff positions a composition is likely to have, with "
+        "probabilities. Answers that describe the same crystals are one; of mirror images the "
+        "group of the smaller number stands for both.",
+    )
+    parser.add_argument(
+        "--formula", required=True, metavar="LiMn2O4", help="atoms of one formula unit"
+    )
+    parser.add_argument(
+        "--z", metavar="1:4", help="formula units of the primitive cell: 2, 1:4 or 1,2,4"
+    )
+    parser.add_argument("--spacegroup", metavar="Fd-3m", help="number or symbol (default: open)")
+    parser.add_argument(
+        "--property",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="wanted value of a property that the model was trained with; may be repeated",
+    )
+    parser.add_argument("--n", type=int, default=20, metavar="N", help="answers (default: 20)")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="FOLDER",
+        help="a trained model of symmetry: the folder of a run or of an artifact",
+    )
+    return parser

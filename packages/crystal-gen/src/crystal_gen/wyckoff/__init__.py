@@ -1,0 +1,1 @@
+"""Space groups and Wyckoff positions for a composition: what answers there are, and likely ones."""
