@@ -1,19 +1,14 @@
 """Rows of finished samples, appended by any number of processes and read after any kill."""
 
-import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
-from typing import Any, BinaryIO, Self
-from zlib import crc32
+from typing import Any, Self
 
 from crystal_data.crystal import Crystal
 from crystal_data.generation.task import GeneratedSample, Task
+from crystal_data.io.checked_lines import checked_line, read_checked_lines
 from crystal_data.symmetry.space_group import SymmetryError, find_symmetry
-
-_NAME = "{pid}-{token}.jsonl"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,16 +52,11 @@ class Row:
             "flags": list(self.made.flags),
             "crystal": None if crystal is None else _plain(crystal),
         }
-        text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-        return b"%08x %s\n" % (crc32(text), text)
+        return checked_line(values)
 
     @classmethod
-    def from_line(cls, line: bytes) -> Self | None:
-        """The row of a line without its line feed; None if it is not whole."""
-        checksum, _, text = line.partition(b" ")
-        if checksum != b"%08x" % crc32(text) or not text:
-            return None
-        values = json.loads(text)
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """The row that ``to_line`` wrote."""
         crystal = values["crystal"]
         made = GeneratedSample(
             None if crystal is None else Crystal(**crystal),
@@ -84,42 +74,10 @@ class Row:
         )
 
 
-class Shard:
-    """A file of its own to which one process appends rows.
-
-    A process that is started again begins another file, so that nothing is ever written behind a
-    line that a kill has cut.
-
-    Args:
-        folder: Of all shards; made when the first row is written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / _NAME.format(pid=os.getpid(), token=token_hex(4))
-        self._file: BinaryIO | None = None
-
-    def append(self, rows: Iterable[Row]) -> None:
-        """Write rows at once; they are in the file when this returns."""
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
-        self._file.write(b"".join(row.to_line() for row in rows))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
     """The whole rows of some files; what a kill has cut is passed over, and made again."""
-    for path in files:
-        for line in path.read_bytes().split(b"\n"):
-            row = Row.from_line(line)
-            if row is not None:
-                yield row
+    for values in read_checked_lines(files):
+        yield Row.from_values(values)
 
 
 def _plain(crystal: Crystal) -> dict[str, Any]:

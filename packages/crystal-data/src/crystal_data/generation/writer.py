@@ -10,8 +10,9 @@ from typing import Any, Self
 from crystal_data.errors import CrystalError, InvalidArgumentError
 from crystal_data.generation.merged_files import ROWS, SHARDS, SUMMARY, write_merged
 from crystal_data.generation.request import GenerationRequest
-from crystal_data.generation.shards import Row, Shard, read_rows
+from crystal_data.generation.shards import Row, read_rows
 from crystal_data.generation.task import GeneratedSample, Task, tasks_of
+from crystal_data.io.checked_lines import LineFile
 from crystal_data.processes.locking import locked
 
 SYMPREC = 0.1  # Å; at which summary.csv states the space group
@@ -60,7 +61,7 @@ class StructureWriter:
         self._requests = list(requests)
         self._provenance = dict(provenance or {})
         self._generator_key = _key(self._provenance)
-        self._shard = Shard(self._shards)
+        self._shard = LineFile(self._shards)
         self._done = {(row.request, row.sample) for row in self._rows()}
 
     @property
@@ -101,7 +102,7 @@ class StructureWriter:
         if rows:
             # Where the summary is, all else is.
             (self.folder / SUMMARY).unlink(missing_ok=True)
-            self._shard.append(rows)
+            self._shard.append(row.to_line() for row in rows)
 
     def missing(self) -> list[Task]:
         """Samples that no process has added yet, as the folder says now."""

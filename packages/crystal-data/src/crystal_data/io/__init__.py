@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from crystal_data.io.ase import from_ase as from_ase
     from crystal_data.io.ase import to_ase as to_ase
     from crystal_data.io.ase import to_extxyz as to_extxyz
+    from crystal_data.io.checked_lines import LineFile as LineFile
+    from crystal_data.io.checked_lines import checked_line as checked_line
+    from crystal_data.io.checked_lines import read_checked_lines as read_checked_lines
     from crystal_data.io.cif import parse_cif as parse_cif
     from crystal_data.io.cif import to_cif as to_cif
     from crystal_data.io.csv_cells import read_cell as read_cell
@@ -44,6 +47,9 @@ if TYPE_CHECKING:
 
 # ASE and pymatgen are slow to import and are loaded by the functions that need them.
 _EXPORTS = {
+    "LineFile": "crystal_data.io.checked_lines",
+    "checked_line": "crystal_data.io.checked_lines",
+    "read_checked_lines": "crystal_data.io.checked_lines",
     "CrystalInput": "crystal_data.io.read",
     "DamagedFileError": "crystal_data.io.own_files",
     "REJECTED": "crystal_data.io.rejected",
