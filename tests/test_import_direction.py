@@ -43,6 +43,7 @@ STOREYS = {
         sources run_folder
         store
         splits builtin
+        trajectories
         loading generation
         training
         inference testing
@@ -64,6 +65,14 @@ STOREYS = {
         dit batches structure_model paths exchange
         crystal_dit published wyckoff
         generator training random_crystals data_requests
+        commands
+        __main__
+    """,
+    "crystal_relax": """
+        registry relaxer scoring pairs
+        references graph
+        training inference
+        many
         commands
         __main__
     """,

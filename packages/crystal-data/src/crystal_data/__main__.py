@@ -18,6 +18,9 @@ COMMANDS = {
         "measure generated structures on references", "crystal_data.cli.evaluate:main"
     ),
     "split": Command("write lists of ids for train, val and test", "crystal_data.cli.split:main"),
+    "trajectories": Command(
+        "relax crystals by a potential, and write how", "crystal_data.cli.trajectories:main"
+    ),
     "show": Command("make a page of crystals to look at", "crystal_data.cli.show:main"),
 }
 

@@ -142,26 +142,53 @@ class Trajectory:
     """Frames of one relaxation or dynamics run, first to last.
 
     Args:
-        frames: The same atoms in the same order in each.
-        energies: Total energy of each frame, eV; shape ``[num_frames]``.
-        forces: One ``[num_atoms, 3]`` array for each frame, eV/Å.
+        frames: The same atoms in the same order in each; images as the run left them.
+        energies: Total energy of each frame, eV, NaN where it is not known; ``[num_frames]``.
+        forces: ``[num_atoms, 3]`` of each frame, eV/Å, NaN where they are not known.
         group: What must not be split between train and test, such as the material's id.
+        identifier: Of the run; by default the group.
+        steps: Number of each frame in the run; by default 0, 1, 2, …
+        parent: The material that the first frame was made from; empty if there is none.
+        split: ``"train"``, ``"val"``, ``"test"``, or empty where the data have no splits.
+        properties: What else is known of the run: numbers and text.
+        file: Where it stands, for messages.
+
+    Raises:
+        InvalidArgumentError: If there are no frames, or they do not go together.
     """
 
     frames: tuple[Crystal, ...]
     energies: NDArray[np.float64]
     forces: tuple[NDArray[np.float64], ...]
     group: str
+    identifier: str = ""
+    steps: tuple[int, ...] = ()
+    parent: str = ""
+    split: str = ""
+    properties: Mapping[str, float | str] = field(default_factory=dict)
+    file: str = ""
 
     def __post_init__(self) -> None:
-        if not len(self.frames) == len(self.energies) == len(self.forces):
+        object.__setattr__(self, "identifier", self.identifier or self.group)
+        object.__setattr__(self, "steps", self.steps or tuple(range(len(self.frames))))
+        name = f"trajectory {self.identifier}"
+        if not self.frames:
+            raise InvalidArgumentError(f"{name} has no frames")
+        counts = {len(self.frames), len(self.energies), len(self.forces), len(self.steps)}
+        if len(counts) > 1:
             raise InvalidArgumentError(
-                f"trajectory {self.group}: {len(self.frames)} frames, {len(self.energies)} "
-                f"energies and {len(self.forces)} force arrays; each frame needs one of each"
+                f"{name}: {len(self.frames)} frames, {len(self.energies)} energies, "
+                f"{len(self.forces)} force arrays and {len(self.steps)} step numbers; each frame "
+                "needs one of each"
             )
         for step, frame in enumerate(self.frames):
             if not np.array_equal(frame.atomic_numbers, self.frames[0].atomic_numbers):
-                raise InvalidArgumentError(f"trajectory {self.group}: frame {step} has other atoms")
+                raise InvalidArgumentError(f"{name}: frame {step} has other atoms")
+
+    @property
+    def residual_force(self) -> float:
+        """Largest force on an atom of the last frame, eV/Å; NaN where it is not known."""
+        return float(np.linalg.norm(self.forces[-1], axis=1).max())
 
 
 class CrystalArrays(NamedTuple):

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     UNSUPPORTED_ELEMENT = "unsupported_element"  # an element that the model has nothing for
     DISORDERED = "disordered"
     BAD_VALUE = "bad_value"  # a property that should be a number is not
+    NOT_RELAXED = "not_relaxed"  # a relaxation without an end: not converged, failed, cut short
+    EXCLUDED = "excluded"  # kept apart from what it is evaluated on
     NO_REPRESENTATION = "no_representation"  # no tokens or orbits, which the model asks for
     DUPLICATE_IDENTIFIER = "duplicate_identifier"
     MISSING_FILE = "missing_file"

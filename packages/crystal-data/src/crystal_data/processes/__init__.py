@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from crystal_data.processes.distributed import without_statistics as without_statistics
     from crystal_data.processes.distributed import world_size as world_size
     from crystal_data.processes.error_reporting import report_errors as report_errors
+    from crystal_data.processes.parallel import map_in_order as map_in_order
     from crystal_data.processes.parent import as_parent as as_parent
     from crystal_data.processes.parent import end_with_parent as end_with_parent
     from crystal_data.processes.signals import until_signal as until_signal
@@ -20,6 +21,7 @@ _EXPORTS = {
     "as_parent": "crystal_data.processes.parent",
     "end_with_parent": "crystal_data.processes.parent",
     "global_mean": "crystal_data.processes.distributed",
+    "map_in_order": "crystal_data.processes.parallel",
     "report_errors": "crystal_data.processes.error_reporting",
     "until_signal": "crystal_data.processes.signals",
     "without_statistics": "crystal_data.processes.distributed",

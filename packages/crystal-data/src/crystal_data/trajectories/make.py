@@ -1,0 +1,379 @@
+"""Thousands of relaxations into one folder: in several processes, and again after a kill."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crystal_data.crystal import Crystal
+from crystal_data.errors import CrystalError, InvalidArgumentError, Reason, Rejection
+from crystal_data.io.checked_lines import SUFFIX, LineFile, checked_line, read_checked_lines
+from crystal_data.io.files import atomic_path, write_text
+from crystal_data.io.rejected import REJECTED, write_rejected
+from crystal_data.metrics.result import hash_crystals
+from crystal_data.processes.locking import locked
+from crystal_data.processes.parallel import map_in_order
+from crystal_data.processes.progress import progress
+from crystal_data.splits.split import ratio_split
+from crystal_data.trajectories.potentials import calculator, potential
+from crystal_data.trajectories.relaxing import Frame, RelaxationError, RelaxationSettings, relax
+from crystal_data.trajectories.schema import ID, STEP, schema
+from crystal_data.trajectories.starts import StartKind, make_start, random_of
+
+ABOUT = "trajectories.json"
+_WHOLE = "trajectories"  # name of the only file, where nothing is split
+_SHARDS = "shards"
+_ROWS_AT_ONCE = 4096
+
+
+class TrajectoryFolderError(CrystalError, ValueError):
+    """A folder that does not fit what is to be written into it."""
+
+
+@dataclass(frozen=True)
+class TrajectoryOptions:
+    """What is made of each parent.
+
+    Args:
+        potential: Name of the potential: ``emt``, ``chgnet``, ``sevenn``.
+        starts: How starts are made; of several kinds each parent gets one after the other.
+        per_parent: Starts of each parent.
+        max_atoms: Larger parents are left out.
+        apart: Chemical systems, such as ``Cl-Na``, of which nothing is made: those of the crystals
+            that a model will be evaluated on.
+        val: Share of the runs whose chemical systems are a validation set.
+        test: Share of the runs whose chemical systems are a test set.
+        num_frames: Kept of each run, the first and the last among them, the others evenly spaced.
+        settings: When a relaxation ends.
+        seed: Of all that is drawn.
+
+    Raises:
+        InvalidArgumentError: If a number is out of its range.
+    """
+
+    potential: str = "emt"
+    starts: tuple[StartKind, ...] = ("strain", "substitution")
+    per_parent: int = 1
+    max_atoms: int = 52
+    apart: frozenset[str] = frozenset()
+    val: float = 0.0
+    test: float = 0.0
+    num_frames: int = 10
+    settings: RelaxationSettings = field(default_factory=RelaxationSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.per_parent, self.max_atoms) < 1 or self.num_frames < 2 or not self.starts:
+            raise InvalidArgumentError(
+                f"per_parent {self.per_parent} and max_atoms {self.max_atoms} have to be at least "
+                f"1, num_frames {self.num_frames} at least 2, and starts need a kind"
+            )
+        if min(self.val, self.test) < 0 or self.val + self.test >= 1:
+            raise InvalidArgumentError(
+                f"val={self.val} and test={self.test} are shares of all runs: each at least 0, "
+                "together less than 1"
+            )
+
+
+@dataclass(frozen=True)
+class MadeTrajectories:
+    """What a folder holds.
+
+    Args:
+        folder: With the files of :func:`make_trajectories`.
+        num_made: Relaxations that converged.
+        failed: Reasons and how many starts came to no end for each.
+    """
+
+    folder: Path
+    num_made: int
+    failed: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One start of one parent."""
+
+    parent: Crystal
+    number: int
+    options: TrajectoryOptions
+
+    @property
+    def name(self) -> str:
+        return f"{self.parent.identifier}-{self.number}-{self.options.potential}"
+
+    @property
+    def kind(self) -> StartKind:
+        # Not always the first kind where each parent has one start.
+        place = random_of(self.options.seed, "kind", self.parent.identifier).integers(1 << 30)
+        return self.options.starts[(int(place) + self.number) % len(self.options.starts)]
+
+
+def make_trajectories(
+    parents: Sequence[Crystal],
+    folder: str | Path,
+    options: TrajectoryOptions | None = None,
+    *,
+    num_workers: int = 0,
+    limit: int | None = None,
+) -> MadeTrajectories:
+    """Relax starts made from parents, and write what happens as trajectories.
+
+    The folder then holds
+
+    - ``trajectories.parquet``: columns of LeMat-Traj, ``origin`` (the kind of start) and
+      ``parent``, in an order drawn by the seed; with shares for validation and test
+      ``train.parquet``, ``val.parquet`` and ``test.parquet``, of which no two have crystals of the
+      same elements,
+    - ``rejected.csv``: starts without a converged relaxation, and why,
+    - ``trajectories.json``: potential, options, hash of the parents, counts.
+
+    What is finished is on disk at once, in ``shards/``; the same call goes on after a kill. The
+    files are the same whatever was interrupted, and for any number of processes.
+
+    Args:
+        parents: With distinct identifiers.
+        folder: Made if it is not there.
+        options: What is made of each.
+        num_workers: Processes beside this one; 0 does all work in this one.
+        limit: Stop when so many relaxations have converged, in their drawn order.
+
+    Raises:
+        TrajectoryFolderError: If the folder has relaxations of other parents or options.
+        InvalidArgumentError: If there are no parents, or two of one identifier.
+        SourceError: If the potential is not installed.
+    """
+    options, folder = options or TrajectoryOptions(), Path(folder)
+    _check(parents, limit)
+    about = {
+        "format_version": 1,
+        **potential(options.potential).provenance(),
+        "options": asdict(options) | {"apart": sorted(options.apart)},
+        "parents": {"num": len(parents), "hash": hash_crystals(_shuffled(parents, options.seed))},
+        "limit": limit,
+    }
+    tasks = [
+        _Task(parent, number, options)
+        for parent in _shuffled(parents, options.seed)
+        if parent.num_atoms <= options.max_atoms
+        for number in range(options.per_parent)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / _SHARDS):
+        _check_folder(folder, about)
+        if (folder / ABOUT).is_file():
+            return _counted(folder)
+        write_text(folder / _SHARDS / ABOUT, _json(about))
+        _relax_all(tasks, folder / _SHARDS, num_workers, limit)
+        _merge(tasks, folder, about, options)
+        shutil.rmtree(folder / _SHARDS, ignore_errors=True)
+    return _counted(folder)
+
+
+def _check(parents: Sequence[Crystal], limit: int | None) -> None:
+    if not parents:
+        raise InvalidArgumentError("there are no parents to make trajectories of")
+    if limit is not None and limit < 1:
+        raise InvalidArgumentError(f"limit is {limit}; at least 1 relaxation is needed")
+    twice = [name for name, n in Counter(one.identifier for one in parents).items() if n > 1]
+    if twice:
+        raise InvalidArgumentError(
+            f"{len(twice)} parents have the identifier of another, such as {twice[0]!r}",
+            "give each structure an identifier of its own",
+        )
+
+
+def _shuffled(parents: Sequence[Crystal], seed: int) -> list[Crystal]:
+    """In an order that does not depend on how they came, so that any first ones are a sample."""
+    return sorted(parents, key=lambda one: random_of(seed, "order", one.identifier).random())
+
+
+def _check_folder(folder: Path, about: Mapping[str, Any]) -> None:
+    for path in (folder / ABOUT, folder / _SHARDS / ABOUT):
+        if path.is_file():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            other = [name for name in about if known.get(name) != json.loads(_json(about))[name]]
+            if other:
+                raise TrajectoryFolderError(
+                    f"{folder} has relaxations made with other {', '.join(other)}",
+                    "choose another folder, or delete this one",
+                )
+
+
+def _relax_all(tasks: Sequence[_Task], shards: Path, num_workers: int, limit: int | None) -> None:
+    done = {line["name"]: line for line in _lines(shards)}
+    lines = LineFile(shards)
+    converged = 0
+    total = len(tasks) if limit is None else min(limit, len(tasks))
+    try:
+        with progress("relaxed", total) as advance:
+            todo = (task for task in tasks if task.name not in done)
+            made = map_in_order(
+                _line_of, todo, lambda task: task, num_workers=num_workers, patience=0.0
+            )
+            for task in tasks:
+                values = done.get(task.name)
+                if values is None:
+                    _, values = next(made)
+                    lines.append([checked_line(values)])
+                converged += "rows" in values
+                advance(1 if limit is None else int("rows" in values))
+                if converged == limit:
+                    break
+    finally:
+        lines.close()
+
+
+def _line_of(task: _Task) -> dict[str, Any]:
+    """One relaxation as plain values; runs in worker processes."""
+    options = task.options
+    kind = potential(options.potential)
+    rng = random_of(options.seed, "start", task.parent.identifier, task.number)
+    start = make_start(task.parent, task.kind, rng, kind.elements)
+    failed = {"name": task.name, "parent": task.parent.identifier, "origin": task.kind}
+    if start is None:
+        detail = (
+            f"there are no other elements that {kind.name} knows to exchange its own for"
+            if task.kind == "substitution"
+            else f"{kind.name} does not know all of its elements; the start 'substitution' puts "
+            "others in their place"
+        )
+        return {**failed, "reason": Reason.UNSUPPORTED_ELEMENT.value, "detail": detail}
+    if start.chemical_system in options.apart:
+        detail = f"crystals of {start.chemical_system} are kept apart"
+        return {**failed, "reason": Reason.EXCLUDED.value, "detail": detail}
+    unknown = kind.unsupported(start.species)
+    if unknown:
+        detail = f"{kind.name} does not know {', '.join(unknown)}"
+        return {**failed, "reason": Reason.UNSUPPORTED_ELEMENT.value, "detail": detail}
+    try:
+        frames = relax(start, calculator(options.potential), options.settings)
+    except RelaxationError as error:
+        return {**failed, "reason": Reason.NOT_RELAXED.value, "detail": str(error)}
+    if len(frames) < 2:
+        detail = "the start has no force to follow: nothing is relaxed"
+        return {**failed, "reason": Reason.NOT_RELAXED.value, "detail": detail}
+    kept = _spread(frames, options.num_frames)
+    return {"name": task.name, "rows": [_row(task, kind.functional, frame) for frame in kept]}
+
+
+def _spread(frames: Sequence[Frame], count: int) -> list[Frame]:
+    """At most so many frames, first and last among them, the others evenly spaced."""
+    last, gaps = len(frames) - 1, count - 1
+    if last <= gaps:
+        return list(frames)
+    return [frames[round(place * last / gaps)] for place in range(count)]
+
+
+def _row(task: _Task, functional: str, frame: Frame) -> dict[str, Any]:
+    crystal = frame.crystal
+    return {
+        ID: f"{task.name}-{frame.step}",
+        "immutable_id": task.name,
+        STEP: frame.step,
+        "relaxation_number": 0,
+        "elements": sorted(crystal.composition),
+        "species_at_sites": crystal.species,
+        "nsites": crystal.num_atoms,
+        "nelements": len(crystal.composition),
+        "chemical_formula_reduced": crystal.formula,
+        "lattice_vectors": crystal.lattice.tolist(),
+        "cartesian_site_positions": crystal.cart_coords.tolist(),
+        "energy": frame.energy,
+        "forces": frame.forces.tolist(),
+        "stress_tensor": frame.stress.tolist(),
+        "functional": functional,
+        "origin": task.kind,
+        "parent": task.parent.identifier,
+    }
+
+
+def _lines(shards: Path) -> Iterator[dict[str, Any]]:
+    yield from read_checked_lines(sorted(shards.glob(f"*{SUFFIX}")))
+
+
+def _merge(
+    tasks: Sequence[_Task], folder: Path, about: Mapping[str, Any], options: TrajectoryOptions
+) -> None:
+    """Write the files; ``trajectories.json`` is the last, so that where it is, all else is."""
+    rejected: list[Rejection] = []
+    systems: dict[str, str] = {}  # of each run, in order
+    for values in _wanted(tasks, folder, about["limit"]):
+        if "rows" in values:
+            systems[values["name"]] = "-".join(values["rows"][0]["elements"])
+        else:
+            rejected.append(_rejection(values))
+    for name, runs in _split(systems, options).items():
+        _write(folder / f"{name}.parquet", _wanted(tasks, folder, about["limit"]), runs)
+    write_rejected(folder / REJECTED, rejected)
+    counts = Counter(one.reason.value for one in rejected)
+    write_text(folder / ABOUT, _json({**about, "made": len(systems), "failed": dict(counts)}))
+
+
+def _wanted(tasks: Sequence[_Task], folder: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+    """What came of the tasks, in their order, up to the limit; read again each time."""
+    places = {task.name: place for place, task in enumerate(tasks)}
+    found = {line["name"]: "rows" in line for line in _lines(folder / _SHARDS)}
+    chosen: list[str] = []
+    converged = 0
+    for task in tasks:
+        if task.name in found and converged != limit:
+            chosen.append(task.name)
+            converged += found[task.name]
+    wanted = set(chosen)
+    # One at a time is not enough to bring them in order: those that are waited for are held.
+    waiting: dict[int, dict[str, Any]] = {}
+    order = iter(places[name] for name in chosen)
+    following = next(order, None)
+    for line in _lines(folder / _SHARDS):
+        if line["name"] in wanted:
+            waiting[places[line["name"]]] = line
+        while following is not None and following in waiting:
+            yield waiting.pop(following)
+            following = next(order, None)
+
+
+def _split(systems: Mapping[str, str], options: TrajectoryOptions) -> dict[str, list[str]]:
+    """Names of the runs of each file."""
+    names = list(systems)
+    if options.val == options.test == 0:
+        return {_WHOLE: names}
+    groups = [systems[name] for name in names]
+    drawn = ratio_split(names, options.val, options.test, options.seed, groups)
+    return {split: [names[row] for row in rows] for split, rows in drawn.items() if len(rows)}
+
+
+def _write(path: Path, lines: Iterator[dict[str, Any]], runs: Sequence[str]) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    chosen = set(runs)
+    with (
+        atomic_path(path) as temporary,
+        ParquetWriter(temporary, schema(), compression="zstd") as writer,
+    ):
+        waiting: list[dict[str, Any]] = []
+        for values in lines:
+            if values["name"] in chosen:
+                waiting += values["rows"]
+            if len(waiting) > _ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_pylist(waiting, schema()))
+                waiting = []
+        writer.write_table(pa.Table.from_pylist(waiting, schema()))
+
+
+def _rejection(values: Mapping[str, Any]) -> Rejection:
+    where = f"{values['origin']} of {values['parent']}"
+    return Rejection(values["name"], where, "relax", Reason(values["reason"]), values["detail"])
+
+
+def _counted(folder: Path) -> MadeTrajectories:
+    known = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    return MadeTrajectories(folder, known["made"], known["failed"])
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,126 @@
+"""Potentials that relax crystals: ASE's effective medium theory, CHGNet, SevenNet."""
+
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from crystal_data.elements import SYMBOLS
+from crystal_data.errors import InvalidArgumentError, SourceError
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+# Those that effective medium theory was fitted for; H, C, N, O are there as crude guesses.
+_EMT_ELEMENTS = frozenset({"Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt"})
+_CHGNET_MODEL = "0.3.0"
+_SEVENN_MODEL = "7net-0"
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A potential by name.
+
+    Args:
+        name: As given on the command line.
+        functional: What frames say that they were computed with.
+        distribution: Package whose version counts; it brings the weights along.
+        elements: Symbols that it knows; None for all up to atomic number 94.
+        make: Makes the calculator.
+    """
+
+    name: str
+    functional: str
+    distribution: str
+    elements: frozenset[str] | None
+    make: "Callable[[], Calculator]"
+
+    def unsupported(self, species: list[str]) -> list[str]:
+        """Symbols among the given that it does not know."""
+        known = self.elements or frozenset(SYMBOLS[1:95])
+        return sorted(set(species) - known)
+
+    def provenance(self) -> dict[str, Any]:
+        """Plain values that decide about its results.
+
+        Raises:
+            SourceError: If it is not installed.
+        """
+        try:
+            installed = version(self.distribution)
+        except PackageNotFoundError as error:
+            raise _missing(self.name) from error
+        return {"potential": self.functional, self.distribution: installed}
+
+
+@lru_cache(maxsize=2)
+def calculator(name: str) -> "Calculator":
+    """ASE's calculator of a potential; one for each process.
+
+    Raises:
+        InvalidArgumentError: If there is no potential of this name.
+        SourceError: If it is not installed.
+    """
+    return potential(name).make()
+
+
+def potential(name: str) -> Potential:
+    """A potential by its name.
+
+    Raises:
+        InvalidArgumentError: If there is none of this name.
+    """
+    if name not in POTENTIALS:
+        raise InvalidArgumentError(
+            f"no potential '{name}'", f"there are {', '.join(sorted(POTENTIALS))}"
+        )
+    return POTENTIALS[name]
+
+
+def _missing(name: str) -> SourceError:
+    return SourceError(
+        f"the potential {name} is not installed", f"pip install 'crystal-data[{name}]'"
+    )
+
+
+def _emt() -> "Calculator":
+    from ase.calculators.emt import EMT
+
+    return EMT()
+
+
+def _chgnet() -> "Calculator":
+    try:
+        from chgnet.model.dynamics import CHGNetCalculator
+        from chgnet.model.model import CHGNet
+    except ImportError as error:
+        raise _missing("chgnet") from error
+    # It prints what it was loaded with.
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        model = CHGNet.load(model_name=_CHGNET_MODEL, use_device="cpu", verbose=False)
+        return CHGNetCalculator(model, use_device="cpu", on_isolated_atoms="error")
+
+
+def _sevenn() -> "Calculator":
+    try:
+        from sevenn.calculator import SevenNetCalculator
+    except ImportError as error:
+        raise _missing("sevenn") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return SevenNetCalculator(_SEVENN_MODEL, device="cpu")
+
+
+POTENTIALS = {
+    one.name: one
+    for one in (
+        Potential("emt", "emt", "ase", _EMT_ELEMENTS, _emt),
+        Potential("chgnet", f"chgnet-{_CHGNET_MODEL}", "chgnet", None, _chgnet),
+        Potential("sevenn", f"sevennet-{_SEVENN_MODEL}", "sevenn", None, _sevenn),
+    )
+}
