@@ -39,6 +39,16 @@ PACKAGES = {
             "crystal-gen generate --templates my/ --formula KBr --z 1 --n 3 --out made",
         ],
     ),
+    "crystal-relax": (
+        {"crystal_data", "crystal_relax"},
+        [
+            "crystal-relax configs",
+            "crystal-data trajectories my/ --starts substitution --out relaxed",
+            "crystal-relax evaluate relaxed --split all",
+            "crystal-relax fit --config graph-chgnet --data.source.path relaxed "
+            "--trainer.max_epochs 1 --trainer.default_root_dir runs/x",
+        ],
+    ),
     "crystal-apps": (
         {"crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"},
         # Listing the benchmarks reads all of them, their pipelines and where these find configs.
@@ -65,7 +75,7 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-OURS = {"crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"}
+OURS = {"crystal_data", "crystal_embed", "crystal_gen", "crystal_relax", "crystal_apps"}
 
 
 def run(*command: str | Path, **options: object) -> str:

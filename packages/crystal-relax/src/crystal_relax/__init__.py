@@ -1,0 +1,24 @@
+"""Relaxed crystal structures, predicted from unrelaxed ones."""
+
+from typing import TYPE_CHECKING
+
+from crystal_data.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from crystal_relax.graph.model import GraphRelaxer as GraphRelaxer
+    from crystal_relax.inference import Relaxer as Relaxer
+    from crystal_relax.references import VolumeScaling as VolumeScaling
+    from crystal_relax.scoring import RelaxationErrors as RelaxationErrors
+    from crystal_relax.scoring import relaxation_errors as relaxation_errors
+    from crystal_relax.training.module import RelaxationModule as RelaxationModule
+
+# Heavy parts load on first use, so that `crystal-relax --help` stays quick.
+_EXPORTS = {
+    "GraphRelaxer": "crystal_relax.graph.model",
+    "RelaxationErrors": "crystal_relax.scoring",
+    "RelaxationModule": "crystal_relax.training.module",
+    "Relaxer": "crystal_relax.inference",
+    "VolumeScaling": "crystal_relax.references",
+    "relaxation_errors": "crystal_relax.scoring",
+}
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

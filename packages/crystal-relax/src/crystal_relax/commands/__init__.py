@@ -1,0 +1,1 @@
+"""One module for each subcommand that is not the trainer's."""

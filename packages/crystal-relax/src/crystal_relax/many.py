@@ -1,0 +1,238 @@
+"""Many structures relaxed into one folder: in several processes, and again after a kill."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_data.artifacts import Artifact
+from crystal_data.crystal import Crystal
+from crystal_data.errors import CrystalError, InvalidArgumentError
+from crystal_data.io import (
+    LineFile,
+    checked_line,
+    csv_text,
+    read_checked_lines,
+    write_crystals,
+    write_text,
+)
+from crystal_data.metrics import hash_crystals
+from crystal_data.processes import map_in_order
+from crystal_data.processes.progress import progress
+from crystal_data.trajectories import (
+    RelaxationError,
+    RelaxationSettings,
+    calculator,
+    potential,
+    relax,
+)
+from crystal_relax.inference import Relaxed, Relaxer
+
+TABLE, ABOUT = "relaxed.csv", "relaxed.json"
+COLUMNS = (
+    "id", "volume_ratio", "mean_displacement", "steps", "converged", "energy_before",
+    "energy_after", "note",
+)  # fmt: skip
+_SHARDS = "shards"
+
+
+class RelaxedFolderError(CrystalError, ValueError):
+    """A folder that does not fit what is to be written into it."""
+
+
+@dataclass(frozen=True)
+class RelaxOptions:
+    """How structures are relaxed.
+
+    Args:
+        model: Folder of a run or of an artifact, or a hub id.
+        refine: A potential that relaxes what is predicted: ``emt``, ``chgnet``, ``sevenn``; None
+            for none.
+        batch_size: Structures at once.
+        settings: When a relaxation by the potential ends.
+    """
+
+    model: str
+    refine: str | None = None
+    batch_size: int = 32
+    settings: RelaxationSettings = field(default_factory=RelaxationSettings)
+
+
+@dataclass(frozen=True)
+class RelaxedFolder:
+    """What a folder holds.
+
+    Args:
+        folder: With the files of :func:`relax_all`.
+        num_relaxed: Structures.
+        num_flagged: Of these, how many have a note.
+    """
+
+    folder: Path
+    num_relaxed: int
+    num_flagged: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    number: int
+    starts: Sequence[Crystal]
+    options: RelaxOptions
+
+
+def relax_all(
+    starts: Sequence[Crystal],
+    folder: str | Path,
+    options: RelaxOptions,
+    *,
+    num_workers: int = 0,
+) -> RelaxedFolder:
+    """Predict relaxed structures and write them as ordinary files.
+
+    The folder then holds what ``write_crystals`` writes (``cif/``, ``structures.extxyz``,
+    ``structures.jsonl.gz``, ``summary.csv``) and ``relaxed.csv``: by how much each was changed,
+    what the potential did to it, and what lies outside the training. The same call goes on after a
+    kill; blocks do not depend on the number of processes.
+
+    Args:
+        starts: With distinct identifiers.
+        folder: Made if it is not there.
+        options: How they are relaxed.
+        num_workers: Processes beside this one; 0 does all work in this one.
+
+    Raises:
+        RelaxedFolderError: If the folder has other structures, or such by another model.
+        InvalidArgumentError: If there are no structures.
+        ArtifactError: If there is no such model.
+        SourceError: If the potential is not installed.
+    """
+    if not starts:
+        raise InvalidArgumentError("there are no structures to relax")
+    folder = Path(folder)
+    about = _about(starts, options)
+    known = folder / ABOUT
+    if known.is_file() and json.loads(known.read_text(encoding="utf-8")) != about:
+        raise RelaxedFolderError(
+            f"{folder} has other structures, or such of another model or other options",
+            "choose another folder, or delete this one",
+        )
+    if not known.is_file() and folder.is_dir() and any(folder.iterdir()):
+        raise RelaxedFolderError(f"{folder} is not empty", "choose another folder")
+    write_text(known, json.dumps(about, indent=2) + "\n")
+    if not (folder / TABLE).is_file():
+        size = options.batch_size
+        blocks = [
+            _Block(number, starts[first : first + size], options)
+            for number, first in enumerate(range(0, len(starts), size))
+        ]
+        rows = _relax_blocks(blocks, folder / _SHARDS, num_workers)
+        _write(starts, rows, folder)
+        shutil.rmtree(folder / _SHARDS)
+    table = (folder / TABLE).read_text(encoding="utf-8").splitlines()[1:]
+    return RelaxedFolder(folder, len(starts), sum(not line.endswith(",") for line in table))
+
+
+def _about(starts: Sequence[Crystal], options: RelaxOptions) -> dict[str, Any]:
+    weights = hashlib.sha256()
+    for name, values in sorted(Artifact.load(options.model, kind="model").weights.items()):
+        weights.update(name.encode() + values.cpu().numpy().tobytes())
+    refined = {} if options.refine is None else potential(options.refine).provenance()
+    settings = options.settings
+    return {
+        "format_version": 1,
+        "structures": hash_crystals(starts),
+        "weights": weights.hexdigest(),
+        "batch_size": options.batch_size,
+        "refine": refined | {"max_force": settings.max_force, "max_steps": settings.max_steps}
+        if refined
+        else None,
+    }
+
+
+def _relax_blocks(
+    blocks: Sequence[_Block], shards: Path, num_workers: int
+) -> list[Mapping[str, Any]]:
+    done = {line["block"]: line["rows"] for line in _lines(shards)}
+    lines = LineFile(shards)
+    try:
+        with progress("relaxed", sum(len(block.starts) for block in blocks)) as advance:
+            todo = (block for block in blocks if block.number not in done)
+            for block, rows in map_in_order(
+                _rows_of, todo, lambda block: block, num_workers=num_workers, patience=0.0
+            ):
+                lines.append([checked_line({"block": block.number, "rows": rows})])
+                done[block.number] = rows
+                advance(len(block.starts))
+    finally:
+        lines.close()
+    return [row for block in blocks for row in done[block.number]]
+
+
+def _lines(shards: Path) -> Iterator[dict[str, Any]]:
+    yield from read_checked_lines(sorted(shards.glob("*.jsonl")))
+
+
+@lru_cache(maxsize=1)
+def _relaxer(model: str, batch_size: int) -> Relaxer:
+    return Relaxer.from_pretrained(model, batch_size=batch_size)
+
+
+def _rows_of(block: _Block) -> list[dict[str, Any]]:
+    """One block as plain values; runs in worker processes."""
+    options = block.options
+    found = _relaxer(options.model, options.batch_size).predict(block.starts)
+    return [_row(start, one, options) for start, one in zip(block.starts, found, strict=True)]
+
+
+def _row(start: Crystal, one: Relaxed, options: RelaxOptions) -> dict[str, Any]:
+    refined = _refined(one.crystal, options)
+    crystal = refined.pop("crystal", one.crystal)
+    notes = [note for note in (one.note, refined.pop("note", "")) if note]
+    return {
+        "lattice": crystal.lattice.tolist(),
+        "frac_coords": crystal.frac_coords.tolist(),
+        "volume_ratio": crystal.volume / start.volume,
+        "mean_displacement": float(np.linalg.norm(one.change.displacement, axis=1).mean()),
+        "note": "; ".join(notes),
+        **refined,
+    }
+
+
+def _refined(crystal: Crystal, options: RelaxOptions) -> dict[str, Any]:
+    """What a potential makes of a prediction; where it fails the prediction stays, with a note."""
+    if options.refine is None:
+        return {}
+    unknown = potential(options.refine).unsupported(crystal.species)
+    if unknown:
+        return {"note": f"not refined: {options.refine} does not know {' '.join(unknown)}"}
+    try:
+        frames = relax(crystal, calculator(options.refine), options.settings)
+    except RelaxationError as error:
+        return {"converged": "false", "note": f"not refined: {error}"}
+    return {
+        "crystal": frames[-1].crystal,
+        "steps": frames[-1].step,
+        "converged": "true",
+        "energy_before": frames[0].energy,
+        "energy_after": frames[-1].energy,
+    }
+
+
+def _write(starts: Sequence[Crystal], rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    crystals = [
+        Crystal(row["lattice"], row["frac_coords"], start.atomic_numbers, start.identifier)
+        for start, row in zip(starts, rows, strict=True)
+    ]
+    write_crystals(crystals, folder)
+    cells = (
+        [start.identifier, *(row.get(name, "") for name in COLUMNS[1:])]
+        for start, row in zip(starts, rows, strict=True)
+    )
+    # The last, so that where it is, all else is.
+    write_text(folder / TABLE, csv_text(COLUMNS, cells))

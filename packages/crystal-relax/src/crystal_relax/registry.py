@@ -1,0 +1,5 @@
+"""The names under which artifacts may ask for classes of this package."""
+
+from crystal_data.artifacts import ModelRegistry
+
+MODELS = ModelRegistry("crystal_relax", {"GraphRelaxer": "crystal_relax.graph.model"})
