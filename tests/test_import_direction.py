@@ -77,7 +77,7 @@ STOREYS = {
         __main__
     """,
     "crystal_apps": """
-        shipped
+        shipped predict
         doctor pipeline
         report benchmark
         quickstart
