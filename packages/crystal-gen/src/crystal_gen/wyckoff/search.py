@@ -123,7 +123,7 @@ def random_answers(
             for node, logs, memory in tree.logs([node for _, node in nodes]):
                 choices = np.flatnonzero(np.isfinite(logs))
                 drawn = _noisy(node.log + logs[choices], keys[id(node)], rngs[first + node.row])
-                parent = Node(node.row, node.log, memory, node.z, node.progress, node.places)
+                parent = node._replace(memory=memory)
                 children = (tree.child(parent, c, float(logs[c])) for c in choices.tolist())
                 beams[node.row] += [
                     pair
@@ -165,7 +165,7 @@ def free_walks(
             choice = int((logs + rngs[node.row].gumbel(size=len(logs))).argmax())
             if not tree.is_legal(node, choice):
                 continue
-            parent = Node(node.row, node.log, memory, node.z, node.progress, node.places)
+            parent = node._replace(memory=memory)
             child = tree.child(parent, choice, float(logs[choice]))
             if child.is_complete:
                 is_legal[node.row] = True

@@ -5,7 +5,7 @@ costs one more token, and nodes of many questions go through the network togethe
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +21,10 @@ from crystal_gen.wyckoff.questions import SymmetryQuestion
 _NODES_AT_ONCE = 1_024
 
 
-@dataclass(frozen=True, eq=False)
-class Node:
+class Node(NamedTuple):
     """A part of an answer.
 
-    Args:
+    Attributes:
         row: Of the question.
         log: Logarithm of its probability.
         memory: Of its questions but the one that is asked next;
@@ -104,7 +103,7 @@ class AnswerTree:
             nodes: None of them complete.
         """
         for node, logs, memory in self.logs(nodes):
-            parent = replace(node, memory=memory)
+            parent = node._replace(memory=memory)
             for choice in np.flatnonzero(np.isfinite(logs)).tolist():
                 yield self.child(parent, choice, float(logs[choice]))
 
@@ -118,14 +117,13 @@ class AnswerTree:
         """
         log += parent.log
         if parent.kind == Z:
-            return replace(parent, log=log, z=choice)
+            return parent._replace(log=log, z=choice)
         if parent.progress is None:
             atoms = self._atoms(parent)
-            return replace(parent, log=log, progress=Progress(choice, atoms))
+            return parent._replace(log=log, progress=Progress(choice, atoms))
         turn = self._turn(parent)
         own = (*parent.places[turn], choice) if turn < len(parent.places) else (choice,)
-        return replace(
-            parent,
+        return parent._replace(
             log=log,
             progress=parent.progress.after(choice),
             places=(*parent.places[:turn], own),
@@ -141,24 +139,27 @@ class AnswerTree:
             is_free: Illegal groups and positions have a probability too.
         """
         for first in range(0, len(nodes), _NODES_AT_ONCE):
-            yield from self._logs(nodes[first : first + _NODES_AT_ONCE], is_free=is_free)
+            some = nodes[first : first + _NODES_AT_ONCE]
+            # Not around the loop: a generator would switch gradients on and off at each step.
+            with torch.no_grad():
+                scores, memories = self._scores(some, is_free=is_free)
+            yield from zip(some, scores, memories, strict=True)
 
-    @torch.no_grad()
-    def _logs(
+    def _scores(
         self, nodes: Sequence[Node], *, is_free: bool
-    ) -> Iterator[tuple[Node, NDArray[np.float64], Tensor]]:
+    ) -> tuple[list[NDArray[np.float64]], list[Tensor]]:
+        """Of each node the logarithms of its choices, and its memory with what is asked."""
         device, network = self._mask.device, self._model.network
         questions = torch.tensor([self._question(node) for node in nodes], device=device)
         memory, mask = self._joined_memory(nodes)
         hidden, own = network.answer(Questions.from_rows(questions[:, None]), memory, mask)
         kinds = [node.kind for node in nodes]
-        scores: dict[int, NDArray[np.float64]] = {}
+        logs: dict[int, NDArray[np.float64]] = {}
         for kind in (Z, GROUP, PLACE):
             chosen = [place for place, each in enumerate(kinds) if each == kind]
             if not chosen:
                 continue
-            rows = torch.tensor(chosen, device=device)
-            states = hidden[rows]
+            states = hidden[torch.tensor(chosen, device=device)]
             if kind == PLACE:
                 groups = torch.tensor([self._group(nodes[i]) for i in chosen], device=device)
                 found = network.place_scores(states, groups)
@@ -171,11 +172,12 @@ class AnswerTree:
             total = np.logaddexp.reduce(values, axis=1, keepdims=True)
             # Where nothing is legal there is nothing to share out.
             values -= np.where(np.isfinite(total), total, 0.0)
-            scores |= dict(zip(chosen, values, strict=True))
-        for place, node in enumerate(nodes):
-            # A copy, so that it does not keep the memory of all other nodes alive.
-            after = torch.cat([node.memory, own[:, :, place]], 2)
-            yield node, scores[place], after
+            logs |= dict(zip(chosen, values, strict=True))
+        # Each in its own place, so that it does not keep the memory of all other nodes alive.
+        memories = [
+            torch.cat([node.memory, own[:, :, place]], 2) for place, node in enumerate(nodes)
+        ]
+        return [logs[place] for place in range(len(nodes))], memories
 
     def answer(self, node: Node) -> WyckoffAssignment:
         """The assignment of a complete node."""
