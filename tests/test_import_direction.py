@@ -70,7 +70,7 @@ STOREYS = {
     """,
     "crystal_relax": """
         registry relaxer scoring pairs
-        references graph
+        references graph text
         training inference
         many
         commands

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crystal_data.trajectories.relaxation import change_between as change_between
     from crystal_data.trajectories.relaxation import changed as changed
     from crystal_data.trajectories.relaxation import nearest_displacements as nearest_displacements
+    from crystal_data.trajectories.relaxation import oriented as oriented
     from crystal_data.trajectories.relaxing import Frame as Frame
     from crystal_data.trajectories.relaxing import RelaxationError as RelaxationError
     from crystal_data.trajectories.relaxing import RelaxationSettings as RelaxationSettings
@@ -45,6 +46,7 @@ _EXPORTS = {
     "iter_trajectories": "crystal_data.trajectories.read",
     "make_trajectories": "crystal_data.trajectories.make",
     "nearest_displacements": "crystal_data.trajectories.relaxation",
+    "oriented": "crystal_data.trajectories.relaxation",
     "potential": "crystal_data.trajectories.potentials",
     "relax": "crystal_data.trajectories.relaxing",
 }

@@ -96,6 +96,18 @@ def aligned(end: Crystal, start: Crystal) -> Crystal:
     return changed(start, change_between(start, end))
 
 
+def oriented(lattice: Floats, like: Floats) -> Floats:
+    """A cell turned, and mirrored where the handedness differs, to lie as another one.
+
+    Args:
+        lattice: Rows a, b, c; shape ``[3, 3]``, Å.
+        like: Along which it is laid: a symmetric stretch of this one; shape ``[3, 3]``, Å.
+    """
+    gradient = np.linalg.solve(like, lattice)
+    values, vectors = np.linalg.eigh(gradient @ gradient.T)
+    return np.asarray(like @ ((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T))
+
+
 def exponential(symmetric: Floats) -> Floats:
     """Matrix exponential of a symmetric matrix; shape ``[3, 3]``."""
     values, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2)
