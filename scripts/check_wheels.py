@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -88,9 +89,12 @@ def run(*command: str | Path, **options: object) -> str:
 
 
 def check(package: str, wheels: Path, folder: Path, uv: str) -> None:
-    """Installs one package into an empty environment and tries it."""
+    """Installs one package into an empty environment and tries it, in a folder of its own."""
     start = time.monotonic()
-    environment = folder / package
+    folder = folder / package
+    folder.mkdir()
+    write_crystals(folder)
+    environment = folder / "environment"
     bin_folder = environment / ("Scripts" if os.name == "nt" else "bin")
     python = bin_folder / "python"
     run(uv, "venv", "--python", sys.executable, environment)
@@ -150,13 +154,14 @@ def main() -> None:
     parser.add_argument("packages", nargs="*", default=list(PACKAGES), metavar="PACKAGE")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_crystals(folder)
         # `uv run` says which uv is running, where it is not on the PATH.
         uv = os.environ.get("UV", "uv")
         packages = parser.parse_args().packages
         wheels = build(folder, uv)
-        for package in packages:
-            check(package, wheels, folder, uv)
+        # Most of the time one core computes: two packages at a time.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for done in [pool.submit(check, each, wheels, folder, uv) for each in packages]:
+                done.result()
 
 
 if __name__ == "__main__":
