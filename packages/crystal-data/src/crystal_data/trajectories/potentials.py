@@ -1,8 +1,8 @@
 """Potentials that relax crystals: ASE's effective medium theory, CHGNet, SevenNet."""
 
 import warnings
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -94,26 +94,34 @@ def _emt() -> "Calculator":
 
 
 def _chgnet() -> "Calculator":
-    try:
+    with _quiet("chgnet"):
         from chgnet.model.dynamics import CHGNetCalculator
         from chgnet.model.model import CHGNet
-    except ImportError as error:
-        raise _missing("chgnet") from error
-    # It prints what it was loaded with.
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):
-        warnings.simplefilter("ignore")
+
         model = CHGNet.load(model_name=_CHGNET_MODEL, use_device="cpu", verbose=False)
         return CHGNetCalculator(model, use_device="cpu", on_isolated_atoms="error")
 
 
 def _sevenn() -> "Calculator":
-    try:
+    with _quiet("sevenn"):
         from sevenn.calculator import SevenNetCalculator
-    except ImportError as error:
-        raise _missing("sevenn") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+
         return SevenNetCalculator(_SEVENN_MODEL, device="cpu")
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Neither what a library prints when it is loaded, nor warnings about its own libraries.
+
+    Args:
+        name: Of the potential, which is missing where an import fails.
+    """
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except ImportError as error:
+            raise _missing(name) from error
 
 
 POTENTIALS = {
