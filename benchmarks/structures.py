@@ -282,7 +282,7 @@ def main() -> None:
             for way, own in found.items()
             if way.endswith(": within")
         }
-        measured = {"options": options, "rows": len(rows), "cpu_seconds": context.seconds}
+        measured = {"options": options, "rows": len(context.rows), "cpu_seconds": context.seconds}
         write(args.out, {**measured, **results})
 
 
