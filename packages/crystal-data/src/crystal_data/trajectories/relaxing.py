@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
-from crystal_data.errors import InvalidArgumentError
+from crystal_data.errors import CrystalError, InvalidArgumentError
 from crystal_data.io.ase import to_ase
 from crystal_data.io.ase_results import row_major
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _VOLUME_RATIOS = (0.3, 3.0)
 
 
-class RelaxationError(Exception):
+class RelaxationError(CrystalError, RuntimeError):
     """A relaxation that came to no end; the message says why."""
 
 
