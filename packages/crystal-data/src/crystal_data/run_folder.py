@@ -238,8 +238,11 @@ class RunFolder:
 
     @property
     def has_training(self) -> bool:
-        """Whether a training has left something here that another one would replace."""
-        left = (self.checkpoint(LAST), self.checkpoint(BEST), self.artifact, self.results_file)
+        """Whether a training has left something here that another one would replace.
+
+        One that was killed before its first checkpoint was whole has left nothing to go on from.
+        """
+        left = (self.checkpoint(LAST), self.artifact, self.results_file)
         return any(path.exists() for path in left)
 
     @property
