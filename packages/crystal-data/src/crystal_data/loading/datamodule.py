@@ -15,14 +15,13 @@ from crystal_data.errors import InvalidArgumentError, OnInvalid
 from crystal_data.field import Field
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.graphs.spec import GraphSpec
-from crystal_data.io.files import write_text
 from crystal_data.io.options import DEFAULT, ReadOptions
 from crystal_data.io.record import SPLIT_NAMES, SplitName
-from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
 from crystal_data.lightning_internals import is_trial, uses_distributed_sampler
 from crystal_data.loading.collate import refuse_rejected, rejected_by
+from crystal_data.loading.data_tables import write_data_tables
 from crystal_data.loading.dataset import CrystalDataset
-from crystal_data.loading.domain import rejected_elements, training_domain, unsupported
+from crystal_data.loading.domain import training_domain, unsupported
 from crystal_data.loading.groups import RowGroups
 from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.loading.packing import Bound
@@ -35,7 +34,6 @@ from crystal_data.splits.exclusion import EvaluationSet, Excluded, Exclusion, ex
 from crystal_data.splits.split import Splitter
 from crystal_data.store.build import open_store, store_folder
 from crystal_data.store.edges import EdgeColumn
-from crystal_data.store.notes import write_notes
 from crystal_data.store.store import CrystalStore
 from crystal_data.transforms.base import Transform
 
@@ -194,7 +192,7 @@ class CrystalDataModule(LightningDataModule):
                 say(self._summary(chosen, self._exclusion))
         if self.trainer is not None and is_first and not is_trial(self.trainer):
             run = RunFolder(Path(self.trainer.default_root_dir))
-            self._write_reports(store, stage, run)
+            write_data_tables(run, store, self.needs, self._exclusion, stage)
         module = None if self.trainer is None else self.trainer.lightning_module
         if isinstance(module, NeedsBatches):
             module.take_fields(self.fields, is_fit=stage == "fit")
@@ -250,26 +248,6 @@ class CrystalDataModule(LightningDataModule):
         if exclusion.num_excluded:
             parts.append(f"{exclusion.num_excluded} left out of train, see excluded.csv")
         return "; ".join(parts)
-
-    def _write_reports(self, store: CrystalStore, stage: str | None, run: RunFolder) -> None:
-        # What is predicted may be other data than the run's own, whose tables have to stay.
-        tables = run.predicted_data_tables if stage == "predict" else run.data_tables
-        tables.folder.mkdir(parents=True, exist_ok=True)
-        if store.path is not None:
-            rejected = read_rejected(store.path / REJECTED)
-            rejected += rejected_by(store, self.needs.collator).values()
-            if stage == "predict":
-                rejected += rejected_elements(store, self.needs.supported_elements)
-            if rejected:
-                write_rejected(tables.rejected, rejected)
-            else:  # of earlier data
-                tables.rejected.unlink(missing_ok=True)
-        write_notes(tables.notes, store)
-        if self._exclusion is not None and self._exclusion.table:
-            write_text(tables.excluded, self._exclusion.table)
-        elif stage == "fit":
-            # An earlier training in the same folder may have left one.
-            tables.excluded.unlink(missing_ok=True)
 
     def sample_ids(self, split: str) -> NDArray[np.int64]:
         """Rows of ``train``, ``val``, ``test`` or ``predict``, in the order they are served in.
