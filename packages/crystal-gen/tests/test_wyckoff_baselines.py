@@ -9,7 +9,8 @@ from crystal_data.generation import GenerationRequest
 from crystal_data.store import CrystalStore
 from crystal_data.testing import perovskite, rock_salt
 from crystal_gen import TemplateLibrary
-from crystal_gen.wyckoff.baselines import FrequencyProposer, NearestProposer, assignment_of
+from crystal_gen.wyckoff.baselines import FrequencyProposer, NearestProposer
+from crystal_gen.wyckoff.neighbors import assignment_of
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from crystal_gen.wyckoff.assignment import WyckoffAssignment as WyckoffAssignment
     from crystal_gen.wyckoff.baselines import FrequencyProposer as FrequencyProposer
     from crystal_gen.wyckoff.baselines import NearestProposer as NearestProposer
+    from crystal_gen.wyckoff.mixture import MixedProposer as MixedProposer
     from crystal_gen.wyckoff.model import WyckoffTransformer as WyckoffTransformer
     from crystal_gen.wyckoff.module import WyckoffModule as WyckoffModule
     from crystal_gen.wyckoff.proposals import GroupProposal as GroupProposal
@@ -52,6 +53,7 @@ _EXPORTS = {
     "VolumeModel": "crystal_gen.templates.volume",
     "FrequencyProposer": "crystal_gen.wyckoff.baselines",
     "GroupProposal": "crystal_gen.wyckoff.proposals",
+    "MixedProposer": "crystal_gen.wyckoff.mixture",
     "ModelProposer": "crystal_gen.wyckoff.proposer",
     "NearestProposer": "crystal_gen.wyckoff.baselines",
     "Proposal": "crystal_gen.wyckoff.proposals",

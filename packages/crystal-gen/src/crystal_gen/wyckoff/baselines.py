@@ -13,6 +13,7 @@ from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.mendeleev import MENDELEEV_NUMBERS
 from crystal_gen.templates.search import TemplateSearch
 from crystal_gen.wyckoff.assignment import Places, WyckoffAssignment, canonical_places
+from crystal_gen.wyckoff.neighbors import assignment_of, neighbors_of
 from crystal_gen.wyckoff.proposals import (
     GroupProposal,
     Proposal,
@@ -129,40 +130,19 @@ class NearestProposer(SymmetryProposer):
     def _nearest(
         self, request: GenerationRequest, limit: int, z_values: Sequence[int] | None
     ) -> list[Proposal]:
-        check_formula(request)
-        composition = GenerationRequest(
-            formula=request.formula, z=request.z, properties=request.properties
-        )
-        found: dict[WyckoffAssignment, Proposal] = {}
         asked = limit
         while True:
-            candidates = self._search.find(composition, asked)
-            for each in candidates:
-                template = assignment_of(self._search.library, each.row)
-                if template is None:
-                    continue
-                assignment = template.exchanged(each.elements).canonical()
-                if assignment not in found and is_asked(request, assignment, z_values):
-                    name = self._search.library.identifiers[each.row]
-                    found[assignment] = Proposal(
-                        as_asked(request, assignment), -each.distance, name
-                    )
+            neighbors = neighbors_of(self._search, request, asked, z_values)
+            found: dict[WyckoffAssignment, Proposal] = {}
+            for each in neighbors.answers:
+                found.setdefault(
+                    each.assignment,
+                    Proposal(as_asked(request, each.assignment), -each.distance, each.identifier),
+                )
             # Many templates have one answer, so that more of them are needed than answers.
-            if len(found) >= limit or len(candidates) < asked:
+            if len(found) >= limit or neighbors.are_all:
                 return list(found.values())[:limit]
             asked *= 4
-
-
-def assignment_of(library: TemplateLibrary, row: int) -> WyckoffAssignment | None:
-    """The canonical assignment of a template; None without a space group."""
-    if not library.space_group_number[row]:
-        return None
-    orbits = library.orbits_of(row)
-    pairs = zip(
-        library.atomic_numbers[orbits].tolist(), library.wyckoff[orbits].tolist(), strict=True
-    )
-    group = int(library.space_group_number[row])
-    return WyckoffAssignment.from_orbits(group, list(pairs)).canonical()
 
 
 def _slots(cell: Mapping[int, int]) -> list[int]:
