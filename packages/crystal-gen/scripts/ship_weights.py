@@ -1,9 +1,10 @@
 """Puts the weights of a finished run into the package, in half precision, with measured rates.
 
-    python packages/crystal-gen/scripts/ship_weights.py runs/crystal-dit crystal-dit-mp20 \
-        --results benchmarks/results/structures.json --model a
+    python packages/crystal-gen/scripts/ship_weights.py runs/crystal-dit crystal-dit-joined \
+        --results benchmarks/results/structures-joined.json --model crystal-dit-joined
 
-The card gets the match rates of `benchmarks/structures.py`, so measure the artifact first.
+The card gets the rates of `benchmarks/structures.py` or `benchmarks/symmetry_model.py`, so measure
+the artifact first.
 """
 
 import argparse
@@ -24,7 +25,7 @@ def main() -> None:
     """Ships one model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run or an artifact")
-    parser.add_argument("name", help="such as crystal-dit-mp20")
+    parser.add_argument("name", help="such as crystal-dit-joined")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--model", required=True, help="its name in the results")
     arguments = parser.parse_args()
@@ -45,14 +46,21 @@ def main() -> None:
 
 
 def rates(results: dict[str, Any], model: str) -> dict[str, float]:
-    """Match rates and displacements of each way of a model, and of retrieval."""
-    found = {}
-    for way, numbers in results.items():
-        if way == "retrieval" or way.startswith(f"{model}: "):
-            name = way.removeprefix(f"{model}: ")
-            for metric in ("match_rate", "rmse"):
-                found[f"test/{metric}, {name}"] = round(numbers[metric]["value"], 4)
-    return found
+    """What was measured of a model and of what it is compared with, by name of the card."""
+    if "measured" in results:  # symmetries
+        return {
+            f"test/{metric}, {way}": round(value, 4)
+            for way, numbers in results["measured"].items()
+            for metric, value in numbers.items()
+            if metric.startswith(("group@", "exact@")) and isinstance(value, float)
+        }
+    return {
+        f"test/{metric}, {way.removeprefix(f'{model}: ')}": round(numbers[metric]["value"], 4)
+        for way, numbers in results.items()
+        if way == "retrieval" or way.startswith(f"{model}: ")
+        for metric in ("match_rate", "rmse")
+        if metric in numbers
+    }
 
 
 if __name__ == "__main__":
