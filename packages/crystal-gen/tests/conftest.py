@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from crystal_data.store import CrystalStore
 from crystal_data.symmetry import SymmetricCrystal
 from crystal_data.testing import ToyGenerator, face_centred, perovskite, rock_salt, toy_requests
 from crystal_gen import TemplateLibrary
+
+if TYPE_CHECKING:
+    from crystal_gen.language.cursor import PieceTokens
 
 # In place of the elements of the toy requests: other ones, of other Mendeleev numbers.
 _OTHERS = {26: 24, 8: 16, 3: 11, 12: 30, 13: 31, 22: 40, 56: 38, 20: 38, 30: 48, 16: 34, 11: 19}
@@ -85,3 +89,64 @@ def _take(batch: OrbitBatch, rows: Sequence[int]) -> OrbitBatch:
         **{name: getattr(batch, name)[list(rows), :width] for name in padded},
         **{name: getattr(batch, name)[list(rows)] for name in others},
     )
+
+
+@pytest.fixture(scope="session")
+def piece_tokens() -> Callable[[str], "PieceTokens"]:
+    """Tokenizers of our own words, and of bytes with pairs joined, as language models have."""
+    pytest.importorskip("transformers")
+    made: dict[str, PieceTokens] = {}
+
+    def of_kind(kind: str) -> "PieceTokens":
+        from crystal_gen.language.crystal_tokenizer import crystal_tokenizer
+        from crystal_gen.language.cursor import PieceTokens
+
+        if kind not in made:
+            made[kind] = PieceTokens(crystal_tokenizer() if kind == "words" else _byte_pairs())
+        return made[kind]
+
+    return of_kind
+
+
+def _byte_pairs() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<end>"],
+        show_progress=False,
+    )
+    texts = ["z 2\ngroup 227\npositions 8a 8b 16c 16d 32e\nLi 8a\nMn 16d\nO 32e\n"] * 20
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
+
+
+@pytest.fixture(scope="session")
+def untrained_glm() -> Callable[[int], Any]:
+    """A small model of the published kind with random weights, for a number of words."""
+    pytest.importorskip("transformers")
+
+    def with_words(num_words: int) -> Any:
+        import torch
+        from transformers import GlmConfig, GlmForCausalLM
+
+        torch.manual_seed(0)
+        config = GlmConfig(
+            vocab_size=num_words,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            pad_token_id=0,
+            eos_token_id=1,
+        )
+        return GlmForCausalLM(config).eval()
+
+    return with_words
