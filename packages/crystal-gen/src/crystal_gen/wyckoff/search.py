@@ -1,8 +1,9 @@
 """Answers of the compact model: the most probable ones, and random ones without repetition."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,15 +34,59 @@ def best_answers(
     found = []
     for first in range(0, len(questions), _QUESTIONS_AT_ONCE):
         tree = AnswerTree(model, questions[first : first + _QUESTIONS_AT_ONCE])
-        searches = [_Search(root, limit) for root in tree.roots()]
-        while nodes := [node for search in searches for node in search.next_nodes()]:
-            for child in tree.children(nodes):
-                searches[child.row].add(child)
-        found += [[Proposal(tree.answer(n), n.log) for n in each.found] for each in searches]
+        answers = most_probable(tree, limit)
+        found += [[Proposal(tree.answer(n), n.log) for n in nodes] for nodes in answers]
     return found
 
 
-class _Search:
+class PartOfAnswer(Protocol):
+    """What the search needs of a node."""
+
+    @property
+    def row(self) -> int:
+        """Of the question."""
+
+    @property
+    def log(self) -> float:
+        """Logarithm of its probability."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is an answer."""
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether canonical answers may begin with it."""
+
+
+Part = TypeVar("Part", bound=PartOfAnswer)
+
+
+class ChoiceTree(Protocol[Part]):
+    """The parts of all answers to some questions."""
+
+    def roots(self) -> list[Part]:
+        """The beginning of each question's answers."""
+
+    def children(self, nodes: Sequence[Part]) -> Iterator[Part]:
+        """All legal next choices of some nodes, none of them complete."""
+
+
+def most_probable(tree: ChoiceTree[Part], limit: int) -> list[list[Part]]:
+    """The most probable answers of each question of a tree, as :func:`best_answers` finds them.
+
+    Args:
+        tree: Of any model.
+        limit: Answers for each question.
+    """
+    searches = [_Search(root, limit) for root in tree.roots()]
+    while nodes := [node for search in searches for node in search.next_nodes()]:
+        for child in tree.children(nodes):
+            searches[child.row].add(child)
+    return [search.found for search in searches]
+
+
+class _Search(Generic[Part]):
     """The most probable answers of one question.
 
     Args:
@@ -49,17 +94,17 @@ class _Search:
         limit: How many are wanted.
     """
 
-    def __init__(self, root: Node, limit: int) -> None:
-        self.found: list[Node] = []
+    def __init__(self, root: Part, limit: int) -> None:
+        self.found: list[Part] = []
         self._limit = limit
         self._order = count()  # so that nodes are never compared
         self._heap = [(-root.log, next(self._order), root)]
         self._best: list[float] = []  # of the answers, found or not yet, the worst first
         self._nodes_left = _NODES_FOR_AN_ANSWER * limit
 
-    def next_nodes(self) -> list[Node]:
+    def next_nodes(self) -> list[Part]:
         """Parts that have to be completed next; none if all is found."""
-        nodes: list[Node] = []
+        nodes: list[Part] = []
         waiting = []
         while self._heap and len(self.found) < self._limit and len(nodes) < _NODES_AT_ONCE:
             entry = heapq.heappop(self._heap)
@@ -79,7 +124,7 @@ class _Search:
         self._nodes_left -= len(nodes)
         return nodes
 
-    def add(self, node: Node) -> None:
+    def add(self, node: Part) -> None:
         """Takes a child of one of the parts."""
         if len(self._best) == self._limit and node.log <= self._best[0]:
             return
