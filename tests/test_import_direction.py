@@ -64,7 +64,7 @@ STOREYS = {
         templates
         dit batches structure_model paths exchange
         crystal_dit published wyckoff
-        generator training random_crystals data_requests
+        generator training random_crystals data_requests language
         commands
         __main__
     """,
