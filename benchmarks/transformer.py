@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data import MP20, CrystalBatch, CrystalDataModule
+from crystal_data.layers import mean_over_atoms
 from crystal_data.loading import CrystalSampler
 from crystal_embed import CrystalTransformer
-from crystal_embed.layers.pooling import mean_over_atoms
 
 TARGET = "formation_energy_per_atom"
 

@@ -39,7 +39,7 @@ STOREYS = {
         crystal processes
         symmetry
         io graphs text
-        metrics artifacts transforms
+        metrics artifacts transforms layers
         sources run_folder
         store
         splits builtin

@@ -7,36 +7,10 @@ import torch
 from crystal_data.processes import GlobalBatchNorm1d
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, as_free_vectors
-from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.encoder import EncoderLayer, PaddedLayout
-from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.layers.rows import Rows, look_up
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.tables import ElementTable, load_table
-
-
-def test_gaussian_basis_golden():
-    values = GaussianBasis()(torch.tensor([2.0]))[0]
-    assert len(values) == GaussianBasis().num_features == 41
-    assert values.argmax() == 10
-    assert float(values[10]) == pytest.approx(1, abs=1e-6)
-    assert values[[9, 11]].tolist() == pytest.approx([math.exp(-1)] * 2, abs=1e-5)
-    assert GaussianBasis()(torch.tensor([30.0])).abs().max() < 1e-30
-
-
-def test_gaussian_basis_is_the_formula_without_subnormal_numbers():
-    distance = torch.linspace(0.0, 12.0, 2001)
-    basis = GaussianBasis()
-    values = basis(distance)
-    exact = ((distance[:, None] - basis.centers).double().square() / -(0.2**2)).exp()
-    torch.testing.assert_close(values.double(), exact, atol=1e-6, rtol=0)
-    assert values.min() >= torch.finfo(torch.float32).tiny
-
-
-def test_gaussian_basis_of_another_width():
-    basis = GaussianBasis(-1.0, 1.0, 0.5, width=0.25)
-    values = basis(torch.tensor([-1.0]))[0].tolist()
-    assert values[:3] == pytest.approx([1.0, math.exp(-4), math.exp(-16)], abs=1e-6)
 
 
 def test_batch_norm_is_torchs_where_torchs_is_defined():
@@ -87,14 +61,6 @@ def test_look_up_is_the_sum_of_rows(num_places):
     weights = torch.randn(num_places, 4, generator=generator)
     gradients = [torch.autograd.grad((out * weights).sum(), tables) for out in (found, expected)]
     torch.testing.assert_close(*gradients)
-
-
-def test_mean_over_atoms():
-    atoms = torch.arange(12.0).reshape(6, 2)
-    batch = torch.tensor([0, 0, 0, 1, 2, 2])
-    means = mean_over_atoms(atoms, batch, torch.tensor([3, 1, 2]))
-    expected = torch.stack([atoms[:3].mean(0), atoms[3], atoms[4:].mean(0)])
-    torch.testing.assert_close(means, expected)
 
 
 def small_table():
@@ -181,15 +147,6 @@ def test_free_vectors_keep_who_is_near_whom():
     torch.manual_seed(0)
     other = as_free_vectors(ElementTable("scaled", np.arange(1, 91), rows * 100 + 7), 64)
     np.testing.assert_allclose(other.vectors, free.vectors, atol=1e-4)
-
-
-def test_gaussians_may_be_wider_than_their_distance():
-    basis = GaussianBasis(0.0, 5.0, 5.0 / 99, width=0.5)
-    assert basis.num_features == 100
-    distance = torch.tensor([0.3, 2.0, 4.9])
-    centers = torch.linspace(0.0, 5.0, 100)
-    expected = torch.exp(-(((distance[:, None] - centers) / 0.5) ** 2))
-    torch.testing.assert_close(basis(distance), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_softplus2():

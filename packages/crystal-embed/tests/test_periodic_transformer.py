@@ -9,7 +9,6 @@ from crystal_data.crystal import Crystal
 from crystal_data.graphs import fold
 from crystal_data.testing import GraphModelContract, batch_for, random_crystals, rock_salt
 from crystal_embed import CrystalTransformer, load_table
-from crystal_embed.layers.basis import cosine_cutoff
 from crystal_embed.layers.encoder import PaddedLayout
 from crystal_embed.layers.periodic import PeriodicGeometry
 
@@ -88,14 +87,6 @@ def test_biases_are_the_formula():
                 expected[i - first[row], j - first[row]] += weight * fading
         torch.testing.assert_close(biases[layer][row, head, :n, :n].exp(), expected)
         assert (biases[layer][row, head, :, n:] == -torch.inf).all()
-
-
-def test_cutoff_is_smooth():
-    distance = torch.tensor([0.0, 3.0, 6.0, 7.0], dtype=torch.float64, requires_grad=True)
-    values = cosine_cutoff(distance, 6.0)
-    torch.testing.assert_close(values.detach(), torch.tensor([1.0, 0.5, 0.0, 0.0]).double())
-    slope = torch.autograd.grad(values.sum(), distance)[0]
-    torch.testing.assert_close(slope[[0, 2, 3]], torch.zeros(3).double())
 
 
 def test_nothing_jumps_where_a_neighbour_crosses_the_cutoff(model):

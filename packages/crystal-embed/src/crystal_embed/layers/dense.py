@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from crystal_data.layers import GaussianBasis
 from crystal_data.processes import GlobalBatchNorm1d
-from crystal_embed.layers.basis import GaussianBasis
 
 
 class DenseLayer(nn.Module):

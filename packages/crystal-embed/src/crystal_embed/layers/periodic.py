@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data.graphs import FoldedGraph
-from crystal_embed.layers.basis import GaussianBasis, cosine_cutoff
+from crystal_data.layers import GaussianBasis, cosine_cutoff
 from crystal_embed.layers.encoder import PaddedLayout
 
 

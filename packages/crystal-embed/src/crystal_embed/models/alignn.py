@@ -8,10 +8,10 @@ from typing_extensions import override
 from crystal_data import GraphSpec
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import FoldedGraph
+from crystal_data.layers import mean_over_atoms
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
 from crystal_embed.layers.dense import DenseLayer, ScalarEmbedding
 from crystal_embed.layers.edge_gated import EdgeGatedConv, GatedGraph
-from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table
 

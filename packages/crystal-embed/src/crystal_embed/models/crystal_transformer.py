@@ -13,10 +13,10 @@ from typing_extensions import override
 from crystal_data import SYMBOLS, CrystalBatch, GraphSpec
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import FoldedGraph
+from crystal_data.layers import mean_over_atoms
 from crystal_data.processes import world_size
 from crystal_embed.layers.encoder import EncoderLayer, PaddedLayout
 from crystal_embed.layers.periodic import PeriodicGeometry
-from crystal_embed.layers.pooling import mean_over_atoms
 from crystal_embed.models.base import FoldingModel
 from crystal_embed.tables.load import NUM_ELEMENTS
 from crystal_embed.tables.table import ElementTable

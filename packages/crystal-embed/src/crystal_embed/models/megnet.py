@@ -7,11 +7,10 @@ from typing_extensions import override
 
 from crystal_data import GraphSpec
 from crystal_data.graphs import FoldedGraph
+from crystal_data.layers import GaussianBasis, sum_over_atoms, sum_over_edges
 from crystal_embed.layers.activation import softplus2
 from crystal_embed.layers.atom_embedding import AtomEmbedding, MissingElements, as_free_vectors
-from crystal_embed.layers.basis import GaussianBasis
 from crystal_embed.layers.mlp import MLP
-from crystal_embed.layers.pooling import sum_over_atoms, sum_over_edges
 from crystal_embed.layers.set2set import Set2Set
 from crystal_embed.models.base import GraphModel
 from crystal_embed.tables.load import TableInput, as_table

@@ -14,8 +14,7 @@ from typing_extensions import override
 from crystal_data import SYMBOLS, CrystalBatch
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import edge_vectors
-from crystal_embed.layers.basis import GaussianBasis
-from crystal_embed.layers.pooling import mean_over_atoms
+from crystal_data.layers import GaussianBasis, mean_over_atoms
 
 # Logarithms of ratios of lengths and volumes are so small: outputs near 1 are what layers give.
 _SCALE = 0.05

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from crystal_data.graphs import FoldedGraph
+from crystal_data.graphs.folding import FoldedGraph
 
 
 def mean_over_atoms(
