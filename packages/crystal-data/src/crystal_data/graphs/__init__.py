@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crystal_data.graphs.folding import FoldedGraph as FoldedGraph
     from crystal_data.graphs.folding import fold as fold
     from crystal_data.graphs.geometry import edge_vectors as edge_vectors
+    from crystal_data.graphs.geometry import nearest_images as nearest_images
     from crystal_data.graphs.line_graph import bond_cosines as bond_cosines
     from crystal_data.graphs.line_graph import line_graph_index as line_graph_index
     from crystal_data.graphs.neighbors import NeighborList as NeighborList
@@ -29,6 +30,7 @@ _EXPORTS = {
     "edge_vectors": "crystal_data.graphs.geometry",
     "fold": "crystal_data.graphs.folding",
     "line_graph_index": "crystal_data.graphs.line_graph",
+    "nearest_images": "crystal_data.graphs.geometry",
     "neighbor_list": "crystal_data.graphs.neighbors",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

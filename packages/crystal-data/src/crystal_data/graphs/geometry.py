@@ -1,7 +1,9 @@
-"""Vectors along edges, differentiable with respect to cells and positions."""
+"""Vectors along edges, and vectors through the nearest image."""
 
 import torch
 from torch import Tensor
+
+from crystal_data.graphs.periodic_images import reduce_cells
 
 
 def edge_vectors(
@@ -31,3 +33,25 @@ def edge_vectors(
         raise ValueError("an edge joins atoms of two crystals")
     difference = frac_coords[neighbor] - frac_coords[centre] + edge_shift
     return torch.einsum("ei,eij->ej", difference, lattice[crystal])
+
+
+def nearest_images(vectors: Tensor, lattice: Tensor, batch: Tensor) -> Tensor:
+    """The shortest of each vector plus any lattice vector.
+
+    Args:
+        vectors: Cartesian; shape ``[num_atoms, 3]``, Å.
+        lattice: Rows are a, b, c; shape ``[num_crystals, 3, 3]``, Å.
+        batch: Crystal of each vector; int64 ``[num_atoms]``.
+
+    Returns:
+        Shape ``[num_atoms, 3]``, Å.
+    """
+    reduction = reduce_cells(lattice.double())
+    cells = lattice.double() if reduction is None else reduction.lattice
+    into_cell = torch.linalg.inv(cells)[batch]
+    frac = torch.einsum("ni,nij->nj", vectors.double(), into_cell)
+    step = torch.arange(-1, 2, device=lattice.device, dtype=torch.float64)
+    images = (frac - frac.round())[:, None] + torch.cartesian_prod(step, step, step)
+    cart = torch.einsum("nsi,nij->nsj", images, cells[batch])
+    nearest = cart.square().sum(2).argmin(1)
+    return cart[torch.arange(len(cart), device=cart.device), nearest].to(vectors)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from crystal_data.training.divergence import DivergedError as DivergedError
     from crystal_data.training.ema import EMA as EMA
     from crystal_data.training.freezing import Freeze as Freeze
+    from crystal_data.training.hidden import HiddenElementSums as HiddenElementSums
+    from crystal_data.training.hidden import hidden_elements as hidden_elements
     from crystal_data.training.masked import masked_loss as masked_loss
     from crystal_data.training.means import EpochMetric as EpochMetric
     from crystal_data.training.means import Measured as Measured
@@ -33,6 +35,7 @@ _EXPORTS = {
     "EMA": "crystal_data.training.ema",
     "EpochMetric": "crystal_data.training.means",
     "Freeze": "crystal_data.training.freezing",
+    "HiddenElementSums": "crystal_data.training.hidden",
     "Measured": "crystal_data.training.means",
     "NamedMeans": "crystal_data.training.means",
     "OneCycle": "crystal_data.training.schedules",
@@ -43,6 +46,7 @@ _EXPORTS = {
     "TargetErrors": "crystal_data.training.target_errors",
     "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",
+    "hidden_elements": "crystal_data.training.hidden",
     "masked_loss": "crystal_data.training.masked",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from typing_extensions import override
@@ -13,13 +12,19 @@ from crystal_data import CrystalBatch, GraphSpec
 from crystal_data.artifacts import ArtifactError, PretrainedModel, TargetScale
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import global_mean, without_statistics
-from crystal_data.training import CrystalModule, Measured, NamedMeans, Sums
+from crystal_data.training import (
+    CrystalModule,
+    HiddenElementSums,
+    Measured,
+    NamedMeans,
+    Sums,
+    hidden_elements,
+)
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, PerturbLattice, Transform
 from crystal_embed.training.repair import (
     ElementHead,
     LengthHead,
     VolumeHead,
-    hidden_elements,
     near_edges,
     true_log_lengths,
     true_log_volumes,
@@ -27,7 +32,6 @@ from crystal_embed.training.repair import (
 
 # Whose lengths are repaired, for a model that asks for no edges: the first shell of most atoms.
 _EDGES = GraphSpec(max_neighbors=8)
-_SOURCE = "source"
 _PARTS = ("element", "length", "volume")
 
 
@@ -96,8 +100,7 @@ class PretrainingModule(CrystalModule):
             # Data parallel would wait for the gradients of unused parameters.
             model.get_parameter(name).requires_grad_(False)
         self.heads = nn.ModuleDict(dict(_heads(self.corruptions, model.width)))
-        self._source_names: tuple[str, ...] = ()
-        self._source_of_row = torch.zeros(0, dtype=torch.int64)
+        self._element_sums = HiddenElementSums()
 
     @property
     @override
@@ -119,20 +122,15 @@ class PretrainingModule(CrystalModule):
 
     @override
     def setup(self, stage: str) -> None:
-        if self.datamodule is not None and _SOURCE in self.datamodule.store.properties:
-            groups = self.datamodule.groups(_SOURCE)
-            self._source_names = groups.names
-            self._source_of_row = torch.from_numpy(groups.of_row)
+        self._element_sums.take_sources(self.datamodule)
         super().setup(stage)
 
     @override
     def new_metric(self) -> NamedMeans:
-        names = [f"{part}_loss" for part in self.heads]
-        if "element" in self.heads:
-            names += ["masked_accuracy", *(f"masked_accuracy/{s}" for s in self._source_names)]
+        names = self._element_sums.names if "element" in self.heads else []
         for part in self.heads:
             if part != "element":
-                names += [f"{part}_mae", f"{part}_mae_unrepaired"]
+                names += [f"{part}_loss", f"{part}_mae", f"{part}_mae_unrepaired"]
         return NamedMeans(names)
 
     @override
@@ -176,7 +174,8 @@ class PretrainingModule(CrystalModule):
         atoms = self(batch)
         sums: dict[str, tuple[Tensor, Tensor]] = {}
         if "element" in self.heads:
-            sums |= self._element_sums(atoms, batch)
+            hidden, _ = hidden_elements(batch)
+            sums |= self._element_sums(self.heads["element"](atoms[hidden]), batch)
         if "length" in self.heads:
             near = near_edges(batch)
             guess, truth = self.heads["length"](atoms, near), true_log_lengths(near)
@@ -187,27 +186,6 @@ class PretrainingModule(CrystalModule):
         # The crystals of a filler are another process's.
         share = 0.0 if batch.is_filler else 1.0
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
-
-    def _element_sums(self, atoms: Tensor, batch: CrystalBatch) -> Sums:
-        hidden, numbers = hidden_elements(batch)
-        logits = self.heads["element"](atoms[hidden])
-        classes = numbers - 1
-        is_right = (logits.argmax(1) == classes).to(logits.dtype)
-        count = torch.ones_like(is_right).sum()
-        sums = {
-            "element_loss": (F.cross_entropy(logits, classes, reduction="sum"), count),
-            "masked_accuracy": (is_right.sum(), count),
-        }
-        if self._source_names:
-            # No buffer: it belongs to the data, and averages of the weights would copy it.
-            self._source_of_row = self._source_of_row.to(batch.sample_id.device)
-            source = self._source_of_row[batch.sample_id][batch.batch[hidden]]
-            zeros = is_right.new_zeros(len(self._source_names))
-            right = zeros.index_add(0, source, is_right)
-            counts = zeros.index_add(0, source, torch.ones_like(is_right))
-            for place, name in enumerate(self._source_names):
-                sums[f"masked_accuracy/{name}"] = right[place], counts[place]
-        return sums
 
     def _loss(self, parts: Mapping[str, Tensor]) -> Tensor:
         weighted = [

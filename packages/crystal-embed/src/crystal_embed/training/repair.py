@@ -120,19 +120,6 @@ def near_edges(batch: CrystalBatch) -> CrystalBatch:
     )
 
 
-def hidden_elements(batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-    """Which atoms are hidden, bool ``[num_atoms]``, and their elements, int64 ``[num_hidden]``.
-
-    Raises:
-        InvalidArgumentError: If the batch does not say which are hidden.
-    """
-    if batch.masked_sites is None or batch.true_atomic_numbers is None:
-        raise InvalidArgumentError(
-            "the batch has no hidden atoms; MaskAtoms must be among its transforms"
-        )
-    return batch.masked_sites, batch.true_atomic_numbers[batch.masked_sites]
-
-
 def true_log_lengths(batch: CrystalBatch) -> Tensor:
     """Logarithm of original over present length of each edge; shape ``[num_edges]``.
 
