@@ -40,6 +40,10 @@ PACKAGES = {
             "crystal-gen generate --templates my/ --formula KBr --z 1 --n 3 --out made",
         ],
     ),
+    "crystal-gan": (
+        {"crystal_data", "crystal_gan"},
+        ["crystal-gan --help", "crystal-gan configs pretrain-mp20", "crystal-gan vary --help"],
+    ),
     "crystal-relax": (
         {"crystal_data", "crystal_relax"},
         [
@@ -76,7 +80,14 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-OURS = {"crystal_data", "crystal_embed", "crystal_gen", "crystal_relax", "crystal_apps"}
+OURS = {
+    "crystal_data",
+    "crystal_embed",
+    "crystal_gen",
+    "crystal_gan",
+    "crystal_relax",
+    "crystal_apps",
+}
 
 
 def run(*command: str | Path, **options: object) -> str:

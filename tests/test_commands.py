@@ -23,7 +23,14 @@ CONFIGS = sorted(
     # Files of `trainer` are parts of a configuration.
     if path.parent.name not in {"trainer", *OF_PIPELINES}
 )
-COMMANDS = ["crystal_data", "crystal_embed", "crystal_gen", "crystal_relax", "crystal_apps"]
+COMMANDS = [
+    "crystal_data",
+    "crystal_embed",
+    "crystal_gen",
+    "crystal_gan",
+    "crystal_relax",
+    "crystal_apps",
+]
 
 
 @pytest.mark.parametrize("package", COMMANDS)

@@ -68,6 +68,14 @@ STOREYS = {
         commands
         __main__
     """,
+    "crystal_gan": """
+        registry shipped equiformer
+        models
+        training
+        generator
+        commands
+        __main__
+    """,
     "crystal_relax": """
         registry relaxer scoring pairs
         references graph text

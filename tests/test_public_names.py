@@ -13,6 +13,7 @@ PACKAGES = {
     "crystal_data": ROOT / "packages/crystal-data/src/crystal_data",
     "crystal_embed": ROOT / "packages/crystal-embed/src/crystal_embed",
     "crystal_gen": ROOT / "packages/crystal-gen/src/crystal_gen",
+    "crystal_gan": ROOT / "packages/crystal-gan/src/crystal_gan",
     "crystal_relax": ROOT / "packages/crystal-relax/src/crystal_relax",
 }
 

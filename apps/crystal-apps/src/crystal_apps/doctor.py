@@ -15,6 +15,7 @@ _PACKAGES = (
     "crystal-data",
     "crystal-embed",
     "crystal-gen",
+    "crystal-gan",
     "crystal-relax",
     "crystal-apps",
     "torch",
