@@ -1,0 +1,1 @@
+"""Models that can be saved: properties of crystals, and repair."""

@@ -1,0 +1,42 @@
+"""Properties of crystals by the equivariant network."""
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from crystal_data import CrystalBatch
+from crystal_gan.equiformer import EquiformerSizes
+from crystal_gan.models.base import BackboneModel
+
+
+class Equiformer(BackboneModel):
+    """Predicts properties of crystals from elements and positions alone.
+
+    The mean over atoms, so that a supercell has what its cell has, then two layers. No change of
+    description changes the prediction; a mirror image has the same.
+
+    Args:
+        num_outputs: Numbers predicted for each crystal.
+        sizes: Of the network; by default what trains on a CPU.
+    """
+
+    def __init__(self, num_outputs: int = 1, sizes: EquiformerSizes | None = None) -> None:
+        super().__init__(sizes)
+        width = self.sizes.num_channels
+        self.output = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, num_outputs)
+        )
+
+    @override
+    def forward(self, batch: CrystalBatch, species: Tensor | None = None) -> Tensor:
+        """Predicts; shape ``[num_crystals, num_outputs]``.
+
+        Args:
+            batch: With the edges of ``graph_spec``.
+            species: Shares of each species in each atom, in place of ``batch.atomic_numbers``;
+                ``[num_atoms, NUM_SPECIES]``.
+
+        Raises:
+            InvalidArgumentError: If the batch lacks the edges of ``graph_spec``.
+        """
+        prediction: Tensor = self.output(self.encode(batch, species))
+        return prediction
