@@ -1,0 +1,1 @@
+"""Subcommands of `crystal-gan` that are not the trainer's, one module each."""
