@@ -1,4 +1,4 @@
-"""What is not linear: products and functions of values on a sphere."""
+"""Nonlinear layers: products and pointwise functions of values on the sphere."""
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,8 @@ _S2_FINENESS = 1.8
 class SphereSwiGLU(nn.Module):
     """Gated products on the sphere: one half of the channels times the other.
 
-    A product of two functions on the sphere, gated by numbers; degree 0 also gets a SwiGLU of
-    numbers. Nothing but products touches values on the grid, so equivariance is exact.
+    A product of two functions on the sphere, gated by invariants; a SwiGLU of invariants is added
+    to degree 0. Values on the grid are only multiplied, so equivariance is exact.
 
     Args:
         coefficients: Which there are.
@@ -58,8 +58,8 @@ class SphereSwiGLU(nn.Module):
 class SphereSiLU(nn.Module):
     """SiLU of the values on a grid, and of numbers in place of degree 0.
 
-    A function of values has harmonics of all degrees, which a finite grid mixes into those that are
-    kept: results turn with the crystal only about.
+    A pointwise function has harmonics of all degrees, which a finite grid aliases into those that
+    are kept, so the result is only approximately equivariant.
 
     Args:
         coefficients: Which there are.

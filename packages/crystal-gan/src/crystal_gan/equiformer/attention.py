@@ -85,7 +85,7 @@ class GraphAttention(nn.Module):
         scores = (_smooth_leaky_relu(logits) * self.logit).sum(2)
         center = graph.center[:, None].expand(-1, self._num_heads)
         largest = scores.new_full((graph.num_atoms, self._num_heads), -torch.inf)
-        # Takes no part in the result, and so needs no gradient.
+        # Subtracting the maximum does not change the result, so it needs no gradient.
         largest = largest.scatter_reduce(0, center, scores.detach(), "amax")
         fading = graph.envelope[:, None]
         shares = fading * (scores - largest.index_select(0, graph.center)).exp()

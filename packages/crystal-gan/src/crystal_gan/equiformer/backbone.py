@@ -22,19 +22,19 @@ _NEIGHBORS = 32.0
 
 
 class AtomFeatures(NamedTuple):
-    """What the network says of each atom."""
+    """Output features of each atom."""
 
     scalars: Tensor  # [num_atoms, num_channels], the same in every orientation
-    vectors: Tensor  # [num_atoms, 3, num_channels], which turn with the crystal
+    vectors: Tensor  # [num_atoms, 3, num_channels], which rotate with the crystal
 
 
 class Backbone(nn.Module):
     """Equivariant graph attention on all images within a cutoff.
 
-    Features of atoms are coefficients of spherical harmonics that turn and are mirrored with the
-    crystal. They start from elements and from which neighbors are in which direction. Nothing
-    depends on origin, images, order of atoms, cell or supercell, and nothing jumps where an atom
-    crosses the cutoff.
+    Features of atoms are coefficients of spherical harmonics, which rotate and reflect with the
+    crystal. They start from the element and from the elements and directions of neighbors. They do
+    not depend on the choice of origin, images, order of atoms, cell or supercell, and change
+    smoothly where an atom crosses the cutoff.
 
     Args:
         sizes: Of the network.

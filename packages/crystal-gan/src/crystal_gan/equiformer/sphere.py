@@ -16,7 +16,7 @@ class SphereGrid(nn.Module):
     Latitudes are those of Gauss and Legendre, longitudes are even. There are as few as integrate
     any product of three functions exactly, two that are multiplied and one onto which the product
     is projected. So a product on the grid is equivariant up to rounding; another function of the
-    values is so only about.
+    values is only approximately equivariant.
 
     Args:
         coefficients: Which there are.

@@ -11,8 +11,8 @@ from crystal_gan.models.base import BackboneModel
 class Equiformer(BackboneModel):
     """Predicts properties of crystals from elements and positions alone.
 
-    The mean over atoms, so that a supercell has what its cell has, then two layers. No change of
-    description changes the prediction; a mirror image has the same.
+    The mean over atoms, then two layers. The prediction is the same for every description of the
+    crystal, its supercells and its mirror image.
 
     Args:
         num_outputs: Numbers predicted for each crystal.

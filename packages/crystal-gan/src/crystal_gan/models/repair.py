@@ -16,7 +16,7 @@ _SCALE = 0.2
 
 
 class Repair(NamedTuple):
-    """What a model would put in place of a corrupted crystal."""
+    """Prediction of what a corrupted crystal was."""
 
     logits: Tensor  # [num_atoms, 118], of the elements 1 to 118
     displacement: Tensor  # [num_atoms, 3], Å, how each atom had been moved
@@ -43,10 +43,10 @@ class VectorHead(nn.Module):
 
 
 class RepairModel(BackboneModel):
-    """Says of a corrupted crystal which elements are hidden and how atoms were moved.
+    """Predicts which elements are hidden in a corrupted crystal, and how atoms were displaced.
 
-    Elements do not depend on the description of the crystal; displacements turn and are mirrored
-    with it. These have no part that moves all atoms of a crystal alike, which nothing can tell.
+    Logits are invariant; displacements rotate and reflect with the crystal. The mean displacement
+    of a crystal is zero, since a common shift of all atoms cannot be seen.
 
     Args:
         sizes: Of the network; by default what trains on a CPU.

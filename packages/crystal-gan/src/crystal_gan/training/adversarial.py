@@ -1,4 +1,4 @@
-"""The LightningModule that trains a network that repairs against one that tells repairs apart."""
+"""The LightningModule of adversarial training: a generator of repairs and a discriminator."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,11 @@ _FAKE, _REAL = 0, 1
 class AdversarialModule(RepairModule):
     """Trains a generator, which repairs crystals, against a discriminator of two classes.
 
-    The generator's loss is that of ``RepairModule`` and ``adversarial_weight`` times the distance
+    The generator's loss is that of ``RepairModule`` plus ``adversarial_weight`` times the distance
     of the discriminator's answer from "real". The discriminator learns to answer "real" for
-    crystals, which get a tiny noise, and "fake" for repairs. The distance of an answer is the sum
-    of the absolute differences of both probabilities. Unlike in the published code, elements and
-    positions of repairs reach the discriminator with their gradients.
+    crystals, to which a small noise is added, and "fake" for repairs. The distance of an answer is
+    the sum of the absolute differences of both probabilities. Unlike in the published code,
+    elements and positions of repairs reach the discriminator with their gradients.
 
     Logs what ``RepairModule`` does, ``val/loss`` without the adversarial term, and
     ``adversarial_loss`` and ``discriminator_accuracy``. The artifact holds the generator.
@@ -148,6 +148,6 @@ class AdversarialModule(RepairModule):
 def _distance(answers: Tensor, wanted: int, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
     """Total over crystals of ``Σ |probability - wanted|``, and their count."""
     distance = 2.0 * (1.0 - answers[:, wanted])
-    # The crystals of a filler are another process's.
+    # A padding batch repeats crystals of another process and carries no loss.
     share = 0.0 if batch.is_filler else 1.0
     return share * distance.sum(), distance.new_tensor(share * len(distance))

@@ -148,7 +148,7 @@ class RepairModule(CrystalModule):
             sums |= self._element_sums(repair.logits[hidden], batch)
         if "displacement" in self._parts:
             sums |= displacement_sums(repair.displacement, batch)
-        # The crystals of a filler are another process's.
+        # A padding batch repeats crystals of another process and carries no loss.
         share = 0.0 if batch.is_filler else 1.0
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
 
