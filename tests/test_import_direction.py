@@ -77,7 +77,7 @@ STOREYS = {
         __main__
     """,
     "crystal_relax": """
-        registry relaxer scoring pairs
+        registry relaxer model scoring pairs
         references graph text
         training inference
         many

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crystal_data.training.cli import CrystalCLI
-from crystal_relax import RelaxationModule
+from crystal_relax.training.task import RelaxationTask
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted((CONFIGS / "relax").glob("*.yaml"))
@@ -19,5 +19,5 @@ def test_every_config_builds(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     arguments = ["--config", str(path), "--config", str(cpu)]
     arguments += ["--trainer.default_root_dir", str(tmp_path)]
     cli = CrystalCLI([*arguments, "--trainer.logger", "false"], run=False)
-    assert isinstance(cli.model, RelaxationModule)
+    assert isinstance(cli.model, RelaxationTask)
     assert list(tmp_path.iterdir()) == []

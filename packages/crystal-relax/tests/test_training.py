@@ -97,7 +97,7 @@ def test_it_learns(folder: Path) -> None:
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.005)
     before = errors(learner, val)
     for _ in range(80):
-        loss = learner._loss(train, learner.relaxer(train), *learner._true(train))
+        loss = learner.loss(train, *learner.true(train))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -130,7 +130,7 @@ def test_rows_without_labels_do_not_count() -> None:
     losses = []
     for one in (batch, few):
         geometries = learner.relaxer(one)
-        losses.append(learner._loss(one, geometries, *learner._true(one)))
+        losses.append(learner._of_layers(one, geometries, *learner.true(one)))
     torch.testing.assert_close(losses[0], losses[1])
 
 

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from crystal_relax.references import VolumeScaling as VolumeScaling
     from crystal_relax.scoring import RelaxationErrors as RelaxationErrors
     from crystal_relax.scoring import relaxation_errors as relaxation_errors
+    from crystal_relax.text.model import T5Relaxer as T5Relaxer
+    from crystal_relax.text.model import TextRelaxer as TextRelaxer
     from crystal_relax.training.module import RelaxationModule as RelaxationModule
+    from crystal_relax.training.text_module import TextRelaxationModule as TextRelaxationModule
 
 # Heavy parts load on first use, so that `crystal-relax --help` stays quick.
 _EXPORTS = {
@@ -18,6 +21,9 @@ _EXPORTS = {
     "RelaxationErrors": "crystal_relax.scoring",
     "RelaxationModule": "crystal_relax.training.module",
     "Relaxer": "crystal_relax.inference",
+    "T5Relaxer": "crystal_relax.text.model",
+    "TextRelaxationModule": "crystal_relax.training.text_module",
+    "TextRelaxer": "crystal_relax.text.model",
     "VolumeScaling": "crystal_relax.references",
     "relaxation_errors": "crystal_relax.scoring",
 }

@@ -4,20 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import torch
+import numpy as np
 from typing_extensions import override
 
 from crystal_data.artifacts import Artifact
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.graphs import CrystalBatch
 from crystal_data.io import CrystalInput, read_crystals
 from crystal_data.loading import beyond_training
 from crystal_data.store import CrystalStore
-from crystal_data.trajectories import Change, changed
-from crystal_relax.graph.geometry import displacements
-from crystal_relax.graph.model import GraphRelaxer
+from crystal_data.trajectories import Change, change_between
+from crystal_relax.model import Prediction, RelaxationModel
 from crystal_relax.relaxer import StructureRelaxer
+from crystal_relax.text.model import TextRelaxer
 
 
 class Relaxed(NamedTuple):
@@ -26,12 +25,18 @@ class Relaxed(NamedTuple):
     Args:
         crystal: With the start's axes, atoms, images and identifier.
         change: What was predicted.
-        note: What the model has never seen of the start; empty where there is nothing.
+        note: What the model has never seen of the start, or why it is kept; empty where there is
+            nothing.
+        spread: How far samples lie apart: root mean squared distance of their atoms from their
+            means, Å; NaN where there is one sample.
+        volume_spread: Standard deviation of the samples' volumes, as a share; NaN likewise.
     """
 
     crystal: Crystal
     change: Change
     note: str
+    spread: float = float("nan")
+    volume_spread: float = float("nan")
 
 
 class Relaxer(StructureRelaxer):
@@ -42,36 +47,59 @@ class Relaxer(StructureRelaxer):
         domain: What it was trained on, as artifacts keep it; an empty one flags nothing.
         batch_size: Structures at once.
         name: For tables.
+        num_samples: More than one writes as many changes at temperature 1 beside the likeliest,
+            which stays the prediction, and says how far they lie apart. For models that write text.
+        seed: Of samples.
 
     Raises:
-        InvalidArgumentError: If ``batch_size`` is too small.
+        InvalidArgumentError: If a number is out of its range, or the model writes no text.
     """
 
     def __init__(
         self,
-        model: GraphRelaxer,
+        model: RelaxationModel,
         *,
         domain: Mapping[str, Any] | None = None,
         batch_size: int = 64,
         name: str = "graph",
+        num_samples: int = 1,
+        seed: int = 0,
     ) -> None:
         if batch_size < 1:
             raise InvalidArgumentError(f"batch_size is {batch_size}; at least 1 is needed")
+        if num_samples < 1:
+            raise InvalidArgumentError(f"num_samples is {num_samples}; at least 1 is needed")
+        if num_samples > 1 and not (isinstance(model, TextRelaxer) and model.output == "text"):
+            raise InvalidArgumentError(
+                f"{type(model).__name__} gives one prediction of a structure, not {num_samples}",
+                "samples are drawn from models that write text",
+            )
         self.model = model.eval()
         self.domain = dict(domain or {})
         self.batch_size = batch_size
+        self.num_samples = num_samples
+        self.seed = seed
         self._name = name
 
     @classmethod
-    def from_pretrained(cls, path_or_hub_id: str | Path, *, batch_size: int = 64) -> Self:
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path, *, batch_size: int = 64, num_samples: int = 1
+    ) -> Self:
         """A model from the folder of a run or of an artifact, or from the hub.
 
         Raises:
             ArtifactError: If there is none, or it is of another kind.
+            InvalidArgumentError: As of the class.
         """
-        model = GraphRelaxer.from_pretrained(path_or_hub_id)
+        model = RelaxationModel.from_pretrained(path_or_hub_id)
         domain = Artifact.load(path_or_hub_id, kind="model").metadata.get("training", {})
-        return cls(model, domain=domain, batch_size=batch_size, name=str(path_or_hub_id))
+        return cls(
+            model,
+            domain=domain,
+            batch_size=batch_size,
+            name=str(path_or_hub_id),
+            num_samples=num_samples,
+        )
 
     @property
     @override
@@ -95,24 +123,42 @@ class Relaxer(StructureRelaxer):
 
     def predict(self, starts: Sequence[Crystal]) -> list[Relaxed]:
         """A relaxed structure of each crystal, with what was predicted and a flag."""
-        found: list[Relaxed] = []
-        for first in range(0, len(starts), self.batch_size):
-            found += self._of_block(starts[first : first + self.batch_size])
-        return found
-
-    @torch.no_grad()
-    def _of_block(self, starts: Sequence[Crystal]) -> list[Relaxed]:
         plain = [start.replace(properties={}) for start in starts]
-        spec = self.model.graph_spec
-        batch = CrystalBatch.from_crystals(plain)
-        batch = (batch if spec is None else batch.with_edges(spec)).float32()
-        batch = batch.to(next(self.model.parameters()).device)
-        last = self.model(batch)[-1]
-        strains = last.strain.double().cpu().numpy()
-        moved = displacements(batch, last).double().cpu().split(batch.num_atoms.tolist())
-        notes = beyond_training(CrystalStore.from_crystals(plain), self.domain)
-        found = []
-        for start, strain, motion, note in zip(plain, strains, moved, notes, strict=True):
-            change = Change(strain, motion.numpy())
-            found.append(Relaxed(changed(start, change), change, note))
-        return found
+        # Of about one size in a block, so that little is padded.
+        order = sorted(range(len(plain)), key=lambda place: plain[place].num_atoms)
+        found: dict[int, Relaxed] = {}
+        for first in range(0, len(order), self.batch_size):
+            places = order[first : first + self.batch_size]
+            block = self._of_block([plain[place] for place in places])
+            found.update(zip(places, block, strict=True))
+        return [found[place] for place in range(len(plain))]
+
+    def _of_block(self, starts: Sequence[Crystal]) -> list[Relaxed]:
+        predictions = self.model.relaxed(starts)
+        samples = self._samples(starts)
+        notes = beyond_training(CrystalStore.from_crystals(starts), self.domain)
+        return [
+            Relaxed(
+                one.crystal,
+                change_between(start, one.crystal),
+                "; ".join(filter(None, (note, one.note))),
+                *_spread(start, of_start),
+            )
+            for start, one, of_start, note in zip(starts, predictions, samples, notes, strict=True)
+        ]
+
+    def _samples(self, starts: Sequence[Crystal]) -> list[list[Prediction]]:
+        if self.num_samples == 1 or not isinstance(self.model, TextRelaxer):
+            return [[] for _ in starts]
+        return self.model.samples(starts, self.num_samples, temperature=1.0, seed=self.seed)
+
+
+def _spread(start: Crystal, samples: Sequence[Prediction]) -> tuple[float, float]:
+    """Of atoms (Å) and of the volume (a share)."""
+    if not samples:
+        return float("nan"), float("nan")
+    places = np.array([one.crystal.frac_coords for one in samples]) @ start.lattice
+    places -= places.mean(axis=1, keepdims=True)
+    distances = np.square(places - places.mean(axis=0)).sum(axis=2)
+    volumes = np.array([one.crystal.volume for one in samples])
+    return float(np.sqrt(distances.mean())), float(volumes.std() / volumes.mean())

@@ -2,4 +2,11 @@
 
 from crystal_data.artifacts import ModelRegistry
 
-MODELS = ModelRegistry("crystal_relax", {"GraphRelaxer": "crystal_relax.graph.model"})
+MODELS = ModelRegistry(
+    "crystal_relax",
+    {
+        "GraphRelaxer": "crystal_relax.graph.model",
+        "T5Relaxer": "crystal_relax.text.model",
+        "TextRelaxer": "crystal_relax.text.model",
+    },
+)

@@ -6,6 +6,7 @@ from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from crystal_data.processes.distributed import GlobalBatchNorm1d as GlobalBatchNorm1d
+    from crystal_data.processes.distributed import all_reduce_sum as all_reduce_sum
     from crystal_data.processes.distributed import global_mean as global_mean
     from crystal_data.processes.distributed import without_statistics as without_statistics
     from crystal_data.processes.distributed import world_size as world_size
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # torch takes seconds to import, so each part loads on first use.
 _EXPORTS = {
     "GlobalBatchNorm1d": "crystal_data.processes.distributed",
+    "all_reduce_sum": "crystal_data.processes.distributed",
     "as_parent": "crystal_data.processes.parent",
     "end_with_parent": "crystal_data.processes.parent",
     "global_mean": "crystal_data.processes.distributed",

@@ -1,16 +1,20 @@
 """An equivariant graph network that moves cell and atoms to the relaxed crystal."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from typing_extensions import override
 
-from crystal_data.artifacts import PretrainedModel
+from crystal_data.crystal import Crystal
 from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs import CrystalBatch, GraphSpec
+from crystal_data.trajectories import Change, changed
 from crystal_relax.graph.geometry import (
     Geometry,
     current_edges,
+    displacements,
     mean_of_crystals,
     strained,
     to_fractional,
@@ -22,11 +26,12 @@ from crystal_relax.graph.layer import (
     RelaxLayer,
     angular_features,
 )
+from crystal_relax.model import Prediction, RelaxationModel
 
 _MAX_STRAIN = 0.5  # of one layer; a cell that a layer would halve is a fault of the layer
 
 
-class GraphRelaxer(PretrainedModel):
+class GraphRelaxer(RelaxationModel):
     """Predicts the relaxed crystal in one pass; every layer moves cell and atoms on.
 
     Atoms have scalars and vectors, as in PaiNN. The lattice vectors of a crystal are a node too,
@@ -71,7 +76,7 @@ class GraphRelaxer(PretrainedModel):
         for name, value in (("width", width), ("num_layers", num_layers)):
             if value < 1:
                 raise InvalidArgumentError(f"{name} is {value}; at least 1 is needed")
-        self.graph_spec = GraphSpec(cutoff=cutoff, max_neighbors=max_neighbors)
+        self.graph_spec: GraphSpec = GraphSpec(cutoff=cutoff, max_neighbors=max_neighbors)
         self.num_tensors = num_tensors
         self.elements = nn.Embedding(len(SYMBOLS), width)
         self.cell = nn.Linear(1, width)
@@ -102,6 +107,19 @@ class GraphRelaxer(PretrainedModel):
             geometry = self._moved(batch, geometry, state, number)
             geometries.append(geometry)
         return geometries
+
+    @override
+    @torch.no_grad()
+    def relaxed(self, starts: Sequence[Crystal]) -> list[Prediction]:
+        batch = CrystalBatch.from_crystals(starts).with_edges(self.graph_spec).float32()
+        batch = batch.to(self.cell.weight.device)
+        last = self(batch)[-1]
+        strains = last.strain.double().cpu().numpy()
+        moved = displacements(batch, last).double().cpu().split(batch.num_atoms.tolist())
+        return [
+            Prediction(changed(start, Change(strain, motion.numpy())))
+            for start, strain, motion in zip(starts, strains, moved, strict=True)
+        ]
 
     def _first(self, batch: CrystalBatch) -> AtomState:
         scalars = self.elements(batch.atomic_numbers)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal, lattice_from_parameters
 from crystal_data.errors import InvalidArgumentError, InvalidCrystalError
-from crystal_data.trajectories import change_between, changed, oriented
+from crystal_data.trajectories import Change, change_between, changed, oriented
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,11 @@ def text_change(start: Crystal, end: Crystal) -> TextChange:
     Raises:
         InvalidArgumentError: If the atoms are others.
     """
-    change = change_between(start, end)
+    return numbers_of(start, change_between(start, end))
+
+
+def numbers_of(start: Crystal, change: Change) -> TextChange:
+    """A change as differences of the numbers of a text."""
     same = changed(start, change)
     cell = np.concatenate((same.lengths - start.lengths, same.angles - start.angles))
     return TextChange(cell, change.displacement @ np.linalg.inv(same.lattice))

@@ -46,13 +46,30 @@ class ChangeConstraint:
         for row, one in zip(kinds, rows, strict=True):
             row[: len(one)] = one
         self._kinds = torch.from_numpy(kinds).repeat_interleave(samples, dim=0)
-        self._forbidden = torch.from_numpy(~allowed_tokens())
+        allowed = torch.from_numpy(allowed_tokens())
+        self._forbidden = ~allowed
+        # Of elements, the end and padding one token alone may stand; else -1.
+        self._only = allowed.int().argmax(dim=1).masked_fill(allowed.sum(dim=1) != 1, -1)
         self._num_start_tokens = num_start_tokens
 
     @property
     def max_new_tokens(self) -> int:
         """Tokens that the longest crystal needs."""
         return self._kinds.shape[1]
+
+    @property
+    def num_rows(self) -> int:
+        """Sequences: crystals times samples."""
+        return len(self._kinds)
+
+    def forced(self, place: int) -> Tensor | None:
+        """The tokens at a place where no sequence has a choice; None where one has.
+
+        Returns:
+            int64 ``[num_rows]``.
+        """
+        tokens = self._only[self._kinds[:, place]]
+        return None if bool((tokens < 0).any()) else tokens
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores with minus infinity for what may not come next.
@@ -65,6 +82,7 @@ class ChangeConstraint:
         if self._kinds.device != scores.device:
             self._kinds = self._kinds.to(scores.device)
             self._forbidden = self._forbidden.to(scores.device)
+            self._only = self._only.to(scores.device)
         place = input_ids.shape[1] - self._num_start_tokens
         if place >= self.max_new_tokens:
             kinds = torch.full_like(self._kinds[:, 0], Kind.PAD)

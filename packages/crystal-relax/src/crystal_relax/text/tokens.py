@@ -71,7 +71,7 @@ class ChangeTokenizer:
 
     def length(self, num_atoms: int) -> int:
         """Tokens of a change, the end included."""
-        return len(self.kinds([1])) - self._site + num_atoms * self._site
+        return len(self.kinds([])) + num_atoms * self._site
 
     @property
     def _site(self) -> int:
@@ -85,12 +85,10 @@ class ChangeTokenizer:
     def kinds(self, atomic_numbers: Sequence[int] | Ints) -> Ints:
         """What stands at each place of the change of a crystal, the end included; ``[length]``."""
         length, angle, coordinate = ([Kind.SIGN, *[Kind.DIGIT] * n] for n in self.widths)
-        sites = [
-            kind
-            for number in atomic_numbers
-            for kind in (Kind.ELEMENT + int(number), *coordinate * _AXES)
-        ]
-        return np.array([*length * 3, *angle * 3, *sites, Kind.END], dtype=np.int64)
+        numbers = np.asarray(atomic_numbers, dtype=np.int64)
+        sites = np.tile([int(Kind.ELEMENT), *coordinate * _AXES], (len(numbers), 1))
+        sites[:, 0] += numbers
+        return np.array([*length * 3, *angle * 3, *sites.ravel(), Kind.END], dtype=np.int64)
 
     def place_values(self, num_atoms: int) -> Ints:
         """What a one counts at each place of digits, in units of the last decimal; else 0."""
@@ -99,6 +97,20 @@ class ChangeTokenizer:
         )
         sites = [0, *coordinate * _AXES] * num_atoms
         return np.array([*length * 3, *angle * 3, *sites, 0], dtype=np.int64)
+
+    @property
+    def num_slots(self) -> int:
+        """Different things that stand at places: digits of the cell, and those of a site."""
+        return len(self.kinds([])) - 1 + self._site
+
+    def slots(self, first: int, count: int) -> Ints:
+        """What stands before the token of each place, from 0, which is the start of the text.
+
+        The same number for the same digit of the same quantity, whatever the site; ``[count]``.
+        """
+        head = self.num_slots - self._site
+        places = np.arange(first, first + count)
+        return np.where(places <= head, places, head + 1 + (places - head - 1) % self._site)
 
     def encode(self, change: TextChange, atomic_numbers: Sequence[int] | Ints) -> Ints:
         """Tokens of a change; ``decode`` gives ``rounded(change)``.
@@ -163,6 +175,15 @@ class ChangeTokenizer:
         numbers[head[kinds == Kind.SIGN] == self.MINUS] *= -1
         scaled = numbers / 10**self.decimals
         return TextChange(scaled[:_NUM_CELL], scaled[_NUM_CELL:].reshape(-1, _AXES))
+
+    def cut(self, change: TextChange) -> TextChange:
+        """A change whose numbers are at most the largest that their digits hold."""
+        largest = (10.0 ** np.array(self.widths) - 1) / 10**self.decimals
+        cell = np.repeat(largest[:2], 3)
+        return TextChange(
+            np.clip(change.cell, -cell, cell),
+            np.clip(change.frac_coords, -largest[2], largest[2]),
+        )
 
     def rounded(self, change: TextChange) -> TextChange:
         """The nearest change that tokens can hold exactly."""

@@ -1,41 +1,24 @@
 """The LightningModule that trains the graph model."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
-from crystal_data.errors import InvalidArgumentError
-from crystal_data.field import Field
 from crystal_data.graphs import CrystalBatch
 from crystal_data.processes import global_mean
-from crystal_data.training import CrystalModule, Measured, NamedMeans, Sums
-from crystal_data.trajectories import DISPLACEMENT, STRAIN
-from crystal_relax.graph.geometry import Geometry, displacements, strained
+from crystal_relax.graph.geometry import Geometry
 from crystal_relax.graph.model import GraphRelaxer
-from crystal_relax.training.loss import (
-    TrueGeometry,
-    cell_parameters,
-    position_errors,
-    strain_errors,
-    true_geometry,
-)
-
-_TARGETS = (STRAIN, DISPLACEMENT)
+from crystal_relax.training.loss import TrueGeometry, position_errors, strain_errors
+from crystal_relax.training.task import RelaxationTask
 
 
-class RelaxationModule(CrystalModule):
+class RelaxationModule(RelaxationTask):
     """Trains a graph model on the first and last frames of relaxations.
 
     The loss is the mean over all layers of the distance of each atom from its true place, in Å,
-    plus ``cell_weight`` times the norm of the error of the strain.
-
-    Logs ``<stage>/loss`` and, of the last layer, ``positions`` (Å, mean over atoms), ``strain``,
-    ``lengths`` (Å, mean absolute error of a, b, c) and ``angles`` (degrees). ``val/error``, which
-    chooses the best checkpoint, is the loss of the last layer.
+    plus ``cell_weight`` times the norm of the error of the strain. What is logged is that of
+    :class:`RelaxationTask`, of the last layer.
 
     Args:
         model: What is trained.
@@ -47,8 +30,6 @@ class RelaxationModule(CrystalModule):
         InvalidArgumentError: If the weight is negative.
     """
 
-    monitor = "val/error"
-
     def __init__(
         self,
         model: GraphRelaxer,
@@ -57,79 +38,29 @@ class RelaxationModule(CrystalModule):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        if not cell_weight >= 0:
-            raise InvalidArgumentError(f"cell_weight is {cell_weight}; it is 0 or more")
+        super().__init__(
+            model, cell_weight=cell_weight, optimizer=optimizer, lr_scheduler=lr_scheduler
+        )
         self.relaxer = model
-        self.cell_weight = cell_weight
-
-    @property
-    @override
-    def targets(self) -> tuple[str, ...]:
-        return tuple(field.name for field in _TARGETS)
 
     @override
-    def take_fields(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
-        for expected in _TARGETS:
-            found = fields.get(expected.name)
-            if found is not None and not found.is_like(expected):
-                raise InvalidArgumentError(
-                    f"'{expected.name}' is {found.words}, expected {expected.words}",
-                    "RelaxationSource gives it",
-                )
-
-    @override
-    def new_metric(self) -> NamedMeans:
-        return NamedMeans(("layers", "positions", "strain", "lengths", "angles"))
-
-    @override
-    def epoch_metrics(self, measured: dict[str, Measured]) -> dict[str, Measured]:
-        found = {name: one for name, one in measured.items() if name != "layers"}
-        if "layers" in measured:
-            found["loss"] = Measured(measured["layers"].value)
-        if "positions" in measured and "strain" in measured:
-            last = measured["positions"].value + self.cell_weight * measured["strain"].value
-            found["error"] = Measured(last)
-        return found
+    def predicted(self, batch: CrystalBatch) -> Geometry:
+        last: Geometry = self.relaxer(batch)[-1]
+        return last
 
     @override
     def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
         geometries = self.relaxer(batch)
-        true, share = self._true(batch)
-        loss = self._loss(batch, geometries, true, share)
-        self.train_metric.update(self._sums(batch, geometries[-1], true, share, loss))
+        true, share = self.true(batch)
+        loss = self._of_layers(batch, geometries, true, share)
+        self.train_metric.update(self.sums(batch, geometries[-1], true, share, loss))
         return loss
 
     @override
-    def validation_step(self, batch: CrystalBatch, batch_idx: int) -> None:
-        self.val_metric.update(self._measured(batch)[0])
+    def loss(self, batch: CrystalBatch, true: TrueGeometry, share: Tensor) -> Tensor:
+        return self._of_layers(batch, self.relaxer(batch), true, share)
 
-    @override
-    def test_step(self, batch: CrystalBatch, batch_idx: int) -> dict[str, Any]:
-        sums, last = self._measured(batch)
-        self.test_metric.update(sums)
-        return self._rows(batch, last)
-
-    @override
-    def predict_step(self, batch: CrystalBatch, batch_idx: int) -> dict[str, Any]:
-        return self._rows(batch, self.relaxer(batch)[-1])
-
-    def _measured(self, batch: CrystalBatch) -> tuple[Sums, Geometry]:
-        geometries = self.relaxer(batch)
-        true, share = self._true(batch)
-        loss = self._loss(batch, geometries, true, share)
-        return self._sums(batch, geometries[-1], true, share, loss), geometries[-1]
-
-    def _true(self, batch: CrystalBatch) -> tuple[TrueGeometry, Tensor]:
-        """The relaxed crystals, and 0 for those without label or of another process, else 1."""
-        strain, moved = (batch.targets[field.name] for field in _TARGETS)
-        missing = torch.zeros(len(strain), device=strain.device)
-        missing.index_add_(0, batch.batch, moved.isnan().any(dim=1).to(missing.dtype))
-        is_known = (missing == 0) & ~strain.isnan().any(dim=1) & (not batch.is_filler)
-        share = is_known.to(strain.dtype)
-        return true_geometry(batch, strain.nan_to_num(), moved.nan_to_num()), share
-
-    def _loss(
+    def _of_layers(
         self, batch: CrystalBatch, geometries: list[Geometry], true: TrueGeometry, share: Tensor
     ) -> Tensor:
         of_atoms = share[batch.batch]
@@ -139,40 +70,3 @@ class RelaxationModule(CrystalModule):
             for one in geometries
         ]
         return torch.stack(layers).mean()
-
-    def _sums(
-        self,
-        batch: CrystalBatch,
-        last: Geometry,
-        true: TrueGeometry,
-        share: Tensor,
-        loss: Tensor,
-    ) -> Sums:
-        of_atoms, count = share[batch.batch], share.sum()
-        found = cell_parameters(strained(batch.lattice, last.strain))
-        errors = (found - cell_parameters(true.lattice)).abs() * share[:, None]
-        return {
-            "layers": (loss * count, count),
-            "positions": (
-                (of_atoms * position_errors(batch, last, true)).sum(),
-                of_atoms.sum(),
-            ),
-            "strain": ((share * strain_errors(last, true)).sum(), count),
-            "lengths": (errors[:, :3].sum(), 3 * count),
-            "angles": (errors[:, 3:].sum(), 3 * count),
-        }
-
-    def _rows(self, batch: CrystalBatch, last: Geometry) -> dict[str, Any]:
-        counts = batch.num_atoms.tolist()
-        moved = displacements(batch, last)
-        prediction = {STRAIN.name: last.strain.flatten(1), DISPLACEMENT.name: moved.split(counts)}
-        target = {
-            name: values.split(counts) if name == DISPLACEMENT.name else values
-            for name, values in batch.targets.items()
-        }
-        return {
-            "sample_id": batch.sample_id,
-            "identifier": batch.identifier,
-            "prediction": prediction,
-            "target": target,
-        }
