@@ -46,7 +46,7 @@ def published_t5(base: str | Path) -> PublishedT5:
         if config.model_type != "t5":
             raise ArtifactError(f"{base} is of the architecture {config.model_type}, not T5")
         tokenizer = AutoTokenizer.from_pretrained(base)
-        model = T5ForConditionalGeneration.from_pretrained(base)
+        model = T5ForConditionalGeneration.from_pretrained(base, use_safetensors=True)
     # Of the hub's client, of transformers, and of files that are damaged.
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
