@@ -19,6 +19,14 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[1]
 MY_RUN = "--data.source.path my/ --trainer.default_root_dir runs/x"
+OURS = {
+    "crystal_data",
+    "crystal_embed",
+    "crystal_gen",
+    "crystal_gan",
+    "crystal_relax",
+    "crystal_apps",
+}
 # Package → our packages it may bring along, and commands that do real work on my.cif and my/.
 PACKAGES = {
     "crystal-data": ({"crystal_data"}, ["crystal-data list"]),
@@ -55,7 +63,7 @@ PACKAGES = {
         ],
     ),
     "crystal-apps": (
-        {"crystal_data", "crystal_embed", "crystal_gen", "crystal_apps"},
+        OURS,
         # Listing the benchmarks reads all of them, their pipelines and where these find configs.
         ["crystal doctor", "crystal configs uae-mp20", "crystal benchmark list"],
     ),
@@ -80,14 +88,6 @@ _atom_site_fract_z
 Na Na 0 0 0
 Cl Cl 0.5 0.5 0.5
 """
-OURS = {
-    "crystal_data",
-    "crystal_embed",
-    "crystal_gen",
-    "crystal_gan",
-    "crystal_relax",
-    "crystal_apps",
-}
 
 
 def run(*command: str | Path, **options: object) -> str:
