@@ -50,7 +50,11 @@ PACKAGES = {
     ),
     "crystal-gan": (
         {"crystal_data", "crystal_gan"},
-        ["crystal-gan --help", "crystal-gan configs pretrain-mp20", "crystal-gan vary --help"],
+        [
+            "crystal-gan configs pretrain-mp20",
+            "crystal-gan repair my.cif --hide Cl --out repaired",
+            "crystal-gan vary my.cif --samples 4 --out varied",
+        ],
     ),
     "crystal-relax": (
         {"crystal_data", "crystal_relax"},

@@ -155,5 +155,5 @@ def test_commands_write_structures(model, judge, tmp_path, monkeypatch, capsys):
     assert all(symbol in ATOMIC_NUMBERS for symbol in exchanged)
     # Once more, with nothing left to do.
     assert main(["vary", *common, *ranked, "--out", "varied"]) == 0
-    assert main(["vary", *common, "--raise", ENERGY, "--out", "other"]) == 1
-    assert "nothing predicts formation_energy_per_atom" in capsys.readouterr().err
+    assert main(["vary", *common, "--raise", "bulk_modulus", "--out", "other"]) == 1
+    assert "no model of this package predicts bulk_modulus" in capsys.readouterr().err

@@ -17,6 +17,9 @@ COMMANDS = {
     "vary": Command(
         "make variants of crystals, ranked by a property", "crystal_gan.commands.vary:main"
     ),
+    "models": Command(
+        "list the trained models that come with the package", "crystal_gan.commands.models:main"
+    ),
 }
 
 

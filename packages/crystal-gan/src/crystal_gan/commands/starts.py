@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crystal_data.cli.command_parser import CommandParser
 from crystal_data.cli.inputs import add_input, open_input
-from crystal_gan.shipped import SHIPPED
+from crystal_gan.shipped import REPAIR, SHIPPED
 
 if TYPE_CHECKING:
     from crystal_data.generation import GenerationRequest
@@ -25,9 +25,10 @@ def add_start_options(parser: CommandParser | ArgumentParser, samples: int) -> N
     add_input(parser)
     parser.add_argument(
         "--model",
-        required=True,
-        metavar="FOLDER",
-        help="a model that repairs: the folder of a run of pretrain-mp20 or gan-mp20",
+        default=REPAIR,
+        metavar="MODEL",
+        help="a model that repairs: a name that `crystal-gan models` lists, or the folder of a run "
+        "of pretrain-mp20 or gan-mp20 (default: %(default)s)",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")
     parser.add_argument(

@@ -8,7 +8,7 @@ from crystal_data.cli.command_parser import CommandParser
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_gan.commands.starts import add_start_options, model_from, requests_of, run
-from crystal_gan.shipped import SHIPPED
+from crystal_gan.shipped import SHIPPED, predictors_of
 
 if TYPE_CHECKING:
     from crystal_gan.generator import Ranking
@@ -41,12 +41,19 @@ def _ranking(args: Namespace) -> "Ranking | None":
                 "--judge is given and nothing is to be ranked", "give --raise or --lower PROPERTY"
             )
         return None
-    if args.judge is None:
-        raise InvalidArgumentError(
-            f"nothing predicts {wanted}", "give --judge, the folder of a model that does"
-        )
-    predictor = Predictor.from_pretrained(SHIPPED.find(args.judge))
+    judge = args.judge or _shipped_judge(wanted)
+    predictor = Predictor.from_pretrained(SHIPPED.find(judge))
     return Ranking(predictor, wanted, raised=args.raised is not None)
+
+
+def _shipped_judge(target: str) -> str:
+    judges = predictors_of(target)
+    if not judges:
+        raise InvalidArgumentError(
+            f"no model of this package predicts {target}",
+            "give --judge, the folder of a model that does; `crystal-gan models` lists the others",
+        )
+    return judges[0]
 
 
 def _parser() -> CommandParser:
@@ -78,6 +85,9 @@ def _parser() -> CommandParser:
         "--lower", dest="lowered", metavar="PROPERTY", help="rank by it, smallest first"
     )
     parser.add_argument(
-        "--judge", metavar="FOLDER", help="a model that predicts the property: run or artifact"
+        "--judge",
+        metavar="MODEL",
+        help="a model that predicts the property: a name, or the folder of a run or an artifact "
+        "(default: the one that comes with the package)",
     )
     return parser
