@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = ("data", "embed", "gen", "gan")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -33,7 +34,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
         "load_average": os.getloadavg(),
         "versions": {
             name: version(name)
-            for name in ("crystal-data", "crystal-embed", "crystal-gen", "torch", "lightning")
+            for name in (*(f"crystal-{part}" for part in PARTS), "torch", "lightning")
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
