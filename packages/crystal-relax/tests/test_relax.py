@@ -12,7 +12,7 @@ from crystal_data import Crystal, to_ase
 from crystal_data.errors import InvalidArgumentError, InvalidCrystalError
 from crystal_data.io import read_crystals, to_cif
 from crystal_data.testing import random_crystals, rock_salt
-from crystal_relax import GraphRelaxer, Relaxer, many
+from crystal_relax import GraphRelaxer, Relaxer, TextRelaxer, many
 from crystal_relax.__main__ import main
 from crystal_relax.many import RelaxedFolderError, RelaxOptions, relax_all
 
@@ -93,6 +93,39 @@ def test_a_folder_goes_on_after_a_kill(
         relax_all(starts[:2], tmp_path / "cut", options)
     with pytest.raises(InvalidArgumentError, match="no structures"):
         relax_all([], tmp_path / "none", options)
+
+
+def test_samples_say_how_far_they_lie_apart(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    model = TextRelaxer(width=8, num_layers=1, num_heads=1, feedforward=8, decimals=1)
+    model.save_pretrained(tmp_path / "model", metadata={"training": {}})
+    starts = [rock_salt(), copper()]
+    relaxer = Relaxer.from_pretrained(tmp_path / "model", num_samples=16)
+    both = relaxer.predict(starts)
+    [alone] = relaxer.predict(starts[1:])
+    assert alone.spread == pytest.approx(both[1].spread)
+    assert all(one.spread > 0 for one in both)
+    # The prediction is the likeliest text, whatever is drawn.
+    [plain] = Relaxer.from_pretrained(tmp_path / "model").predict(starts[1:])
+    np.testing.assert_array_equal(plain.crystal.lattice, alone.crystal.lattice)
+    assert np.isnan(plain.spread)
+    path = tmp_path / "copper.cif"
+    path.write_text(to_cif(copper()), encoding="utf-8")
+    out = ["--out", str(tmp_path / "out"), "--samples", "16"]
+    assert main(["relax", str(path), "--model", str(tmp_path / "model"), *out]) == 0
+    with (tmp_path / "out" / "relaxed.csv").open(encoding="utf-8", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert float(row["spread"]) == pytest.approx(alone.spread, rel=0.01)
+    assert float(row["volume_spread"]) > 0
+    capsys.readouterr()
+    out[1] = str(tmp_path / "refused")
+    assert main(["relax", str(path), "--model", str(artifact), *out]) == 1
+    assert not Path(out[1]).exists()
+    assert "samples are drawn from models that write text" in capsys.readouterr().err
+    with pytest.raises(InvalidArgumentError, match="num_samples is 0"):
+        Relaxer.from_pretrained(tmp_path / "model", num_samples=0)
 
 
 def test_the_command(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

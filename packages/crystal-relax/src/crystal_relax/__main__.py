@@ -9,6 +9,9 @@ COMMANDS = {
     "relax": Command(
         "predict relaxed structures of files and folders", "crystal_relax.commands.relax:main"
     ),
+    "models": Command(
+        "list the trained models that come with the package", "crystal_relax.commands.models:main"
+    ),
     "evaluate": Command(
         "measure predicted relaxed structures on true ones, beside two references",
         "crystal_relax.commands.evaluate:main",

@@ -16,6 +16,7 @@ from crystal_data.store import CrystalStore
 from crystal_data.trajectories import Change, change_between
 from crystal_relax.model import Prediction, RelaxationModel
 from crystal_relax.relaxer import StructureRelaxer
+from crystal_relax.shipped import SHIPPED
 from crystal_relax.text.model import TextRelaxer
 
 
@@ -28,7 +29,7 @@ class Relaxed(NamedTuple):
         note: What the model has never seen of the start, or why it is kept; empty where there is
             nothing.
         spread: How far samples lie apart: root mean squared distance of their atoms from their
-            means, Å; NaN where there is one sample.
+            means, Å; NaN where there are fewer than two.
         volume_spread: Standard deviation of the samples' volumes, as a share; NaN likewise.
     """
 
@@ -83,21 +84,27 @@ class Relaxer(StructureRelaxer):
 
     @classmethod
     def from_pretrained(
-        cls, path_or_hub_id: str | Path, *, batch_size: int = 64, num_samples: int = 1
+        cls, name_or_folder: str | Path, *, batch_size: int = 64, num_samples: int = 1
     ) -> Self:
-        """A model from the folder of a run or of an artifact, or from the hub.
+        """A model that comes with the package, or one of a run or an artifact, or from the hub.
+
+        Args:
+            name_or_folder: ``graph`` or ``text``, a folder, or ``owner/name``.
+            batch_size: Structures at once.
+            num_samples: As of the class.
 
         Raises:
             ArtifactError: If there is none, or it is of another kind.
-            InvalidArgumentError: As of the class.
+            InvalidArgumentError: As of the class, or if no model is called so.
         """
-        model = RelaxationModel.from_pretrained(path_or_hub_id)
-        domain = Artifact.load(path_or_hub_id, kind="model").metadata.get("training", {})
+        place = SHIPPED.find(name_or_folder)
+        model = RelaxationModel.from_pretrained(place)
+        domain = Artifact.load(place, kind="model").metadata.get("training", {})
         return cls(
             model,
             domain=domain,
             batch_size=batch_size,
-            name=str(path_or_hub_id),
+            name=str(name_or_folder),
             num_samples=num_samples,
         )
 
@@ -154,11 +161,12 @@ class Relaxer(StructureRelaxer):
 
 
 def _spread(start: Crystal, samples: Sequence[Prediction]) -> tuple[float, float]:
-    """Of atoms (Å) and of the volume (a share)."""
-    if not samples:
+    """Of atoms (Å) and of the volume (a share); samples that are no cell do not count."""
+    crystals = [one.crystal for one in samples if not one.note]
+    if len(crystals) < 2:
         return float("nan"), float("nan")
-    places = np.array([one.crystal.frac_coords for one in samples]) @ start.lattice
+    places = np.array([one.frac_coords for one in crystals]) @ start.lattice
     places -= places.mean(axis=1, keepdims=True)
     distances = np.square(places - places.mean(axis=0)).sum(axis=2)
-    volumes = np.array([one.crystal.volume for one in samples])
+    volumes = np.array([one.volume for one in crystals])
     return float(np.sqrt(distances.mean())), float(volumes.std() / volumes.mean())

@@ -33,11 +33,12 @@ from crystal_data.trajectories import (
     relax,
 )
 from crystal_relax.inference import Relaxed, Relaxer
+from crystal_relax.shipped import SHIPPED
 
 TABLE, ABOUT = "relaxed.csv", "relaxed.json"
 COLUMNS = (
     "id", "volume_ratio", "mean_displacement", "steps", "converged", "energy_before",
-    "energy_after", "note",
+    "energy_after", "spread", "volume_spread", "note",
 )  # fmt: skip
 _SHARDS = "shards"
 
@@ -51,16 +52,20 @@ class RelaxOptions:
     """How structures are relaxed.
 
     Args:
-        model: Folder of a run or of an artifact, or a hub id.
+        model: Name of one that comes with the package, folder of a run or of an artifact, or a hub
+            id.
         refine: A potential that relaxes what is predicted: ``emt``, ``chgnet``, ``sevenn``; None
             for none.
         batch_size: Structures at once.
+        num_samples: Of a model that writes text; with more than one the table says how far they lie
+            apart.
         settings: When a relaxation by the potential ends.
     """
 
     model: str
     refine: str | None = None
     batch_size: int = 32
+    num_samples: int = 1
     settings: RelaxationSettings = field(default_factory=RelaxationSettings)
 
 
@@ -124,6 +129,8 @@ def relax_all(
         )
     if not known.is_file() and folder.is_dir() and any(folder.iterdir()):
         raise RelaxedFolderError(f"{folder} is not empty", "choose another folder")
+    # A model that cannot do what is asked says so before anything is written.
+    _relaxer(options.model, options.batch_size, options.num_samples)
     write_text(known, json.dumps(about, indent=2) + "\n")
     if not (folder / TABLE).is_file():
         size = options.batch_size
@@ -140,7 +147,9 @@ def relax_all(
 
 def _about(starts: Sequence[Crystal], options: RelaxOptions) -> dict[str, Any]:
     weights = hashlib.sha256()
-    for name, values in sorted(Artifact.load(options.model, kind="model").weights.items()):
+    for name, values in sorted(
+        Artifact.load(SHIPPED.find(options.model), kind="model").weights.items()
+    ):
         weights.update(name.encode() + values.cpu().numpy().tobytes())
     refined = {} if options.refine is None else potential(options.refine).provenance()
     settings = options.settings
@@ -149,6 +158,7 @@ def _about(starts: Sequence[Crystal], options: RelaxOptions) -> dict[str, Any]:
         "structures": hash_crystals(starts),
         "weights": weights.hexdigest(),
         "batch_size": options.batch_size,
+        "num_samples": options.num_samples,
         "refine": refined | {"max_force": settings.max_force, "max_steps": settings.max_steps}
         if refined
         else None,
@@ -179,14 +189,15 @@ def _lines(shards: Path) -> Iterator[dict[str, Any]]:
 
 
 @lru_cache(maxsize=1)
-def _relaxer(model: str, batch_size: int) -> Relaxer:
-    return Relaxer.from_pretrained(model, batch_size=batch_size)
+def _relaxer(model: str, batch_size: int, num_samples: int) -> Relaxer:
+    return Relaxer.from_pretrained(model, batch_size=batch_size, num_samples=num_samples)
 
 
 def _rows_of(block: _Block) -> list[dict[str, Any]]:
     """One block as plain values; runs in worker processes."""
     options = block.options
-    found = _relaxer(options.model, options.batch_size).predict(block.starts)
+    relaxer = _relaxer(options.model, options.batch_size, options.num_samples)
+    found = relaxer.predict(block.starts)
     return [_row(start, one, options) for start, one in zip(block.starts, found, strict=True)]
 
 
@@ -194,12 +205,14 @@ def _row(start: Crystal, one: Relaxed, options: RelaxOptions) -> dict[str, Any]:
     refined = _refined(one.crystal, options)
     crystal = refined.pop("crystal", one.crystal)
     notes = [note for note in (one.note, refined.pop("note", "")) if note]
+    spreads = {"spread": one.spread, "volume_spread": one.volume_spread}
     return {
         "lattice": crystal.lattice.tolist(),
         "frac_coords": crystal.frac_coords.tolist(),
         "volume_ratio": crystal.volume / start.volume,
         "mean_displacement": float(np.linalg.norm(one.change.displacement, axis=1).mean()),
         "note": "; ".join(notes),
+        **{name: value for name, value in spreads.items() if np.isfinite(value)},
         **refined,
     }
 

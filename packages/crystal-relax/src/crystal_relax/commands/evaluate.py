@@ -139,7 +139,7 @@ def _parser() -> CommandParser:
         "--split", choices=("train", "val", "test", "all"), default="test", help="default: test"
     )
     parser.add_argument(
-        "--model", nargs="+", default=[], metavar="FOLDER", help="trained models that predict"
+        "--model", nargs="+", default=[], metavar="NAME|FOLDER", help="trained models that predict"
     )
     parser.add_argument(
         "--predicted",

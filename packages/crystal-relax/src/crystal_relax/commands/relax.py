@@ -20,7 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.num_workers < 0:
         raise InvalidArgumentError(f"--num-workers {args.num_workers}: a number from 0 is needed")
     options = RelaxOptions(
-        args.model, args.refine, settings=RelaxationSettings(args.max_force, args.max_steps)
+        args.model,
+        args.refine,
+        num_samples=args.samples,
+        settings=RelaxationSettings(args.max_force, args.max_steps),
     )
     read = read_crystals(args.input, options=read_options(args))
     if not read.crystals:
@@ -47,7 +50,11 @@ def _parser() -> CommandParser:
         "input", nargs="+", metavar="INPUT", help="files, folders or patterns of structures"
     )
     parser.add_argument(
-        "--model", required=True, metavar="FOLDER", help="of a run or of an artifact"
+        "--model",
+        required=True,
+        metavar="NAME|FOLDER",
+        help="one that comes with the package (crystal-relax models), or the folder of a run or of "
+        "an artifact",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
@@ -68,6 +75,14 @@ def _parser() -> CommandParser:
         default=settings.max_steps,
         metavar="N",
         help="of --refine (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of a model that writes text: how far so many lie apart is in the table as spread (Å) "
+        "and volume_spread (default: 1, none)",
     )
     parser.add_argument(
         "--num-workers", type=int, default=0, metavar="N", help="processes (default: 0, this one)"
