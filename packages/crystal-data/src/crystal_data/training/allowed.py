@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from crystal_data.artifacts.registry import PACKAGES
 from crystal_data.training.allowed_paths import LIBRARIES, ROOTS, AllowedPaths, NotAllowedError
 from crystal_data.training.jsonargparse_internals import checked_imports
+from crystal_data.training.short_names import full_path
 
 # Options without a declared type take any class. Some classes of these libraries start processes
 # or read pickles when they are made, so only those are allowed that models and trainers consist of.
@@ -90,7 +91,7 @@ class Allowed(AllowedPaths):
 
     def in_force(self) -> AbstractContextManager[None]:
         """A block within which the parser imports nothing else."""
-        return checked_imports(self.check_path, self.check_object)
+        return checked_imports(full_path, self.check_path, self.check_object)
 
 
 def _is_published(found: Any) -> bool:

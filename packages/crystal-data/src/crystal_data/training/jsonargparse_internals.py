@@ -12,35 +12,47 @@ from jsonargparse import _actions, _typehints
 
 _MODULES = (_actions, _typehints)  # those that resolve class paths while a command line is parsed
 _IMPORT = "import_object"
+_RESOLVE = "resolve_class_path_by_name"
 
 
 @contextmanager
 def checked_imports(
-    check_path: Callable[[str], None], check_object: Callable[[str, Any], None]
+    full_path: Callable[[str], str],
+    check_path: Callable[[str], None],
+    check_object: Callable[[str, Any], None],
 ) -> Iterator[None]:
     """Within the block the parser imports nothing that a check refuses.
 
     Private: the function ``import_object``, by which the parser resolves the class paths of
-    configs and command lines. No public setting can tell a class from a function.
+    configs and command lines; no public setting can tell a class from a function. And
+    ``resolve_class_path_by_name``, which finds a class name without path among the classes that
+    happen to be imported.
 
     Args:
+        full_path: Called with what stands for a class path; gives the class path, if it knows one.
         check_path: Called with a class path before it is imported; raises to refuse it.
         check_object: Called with the path and what it led to; raises to refuse it.
     """
-    original = vars(_typehints)[_IMPORT]
+    original, resolve = vars(_typehints)[_IMPORT], vars(_typehints)[_RESOLVE]
 
     def import_object(path: Any, *args: Any, **options: Any) -> Any:
         if isinstance(path, str):
+            path = full_path(path)
             check_path(path)
         found = original(path, *args, **options)
         check_object(path, found)
         return found
 
+    def resolve_class_path_by_name(base: Any, name: str) -> Any:
+        return resolve(base, full_path(name))
+
     _set_import(import_object)
+    setattr(_typehints, _RESOLVE, resolve_class_path_by_name)
     try:
         yield
     finally:
         _set_import(original)
+        setattr(_typehints, _RESOLVE, resolve)
 
 
 def _set_import(function: Any) -> None:

@@ -12,13 +12,13 @@ Options replace single values of the config; one that is mistyped is answered wi
 what to learn
   --data.source.path PATH        folder, table or file of structures (with cgcnn-folder)
   --data_root FOLDER             where the public data sets lie
-  --model.targets NAME           column to learn; of several: '[a, b]'
+  --model.targets NAME           column to learn; of several: a,b
   --data.on_invalid skip         leave out what cannot be used, listed in rejected.csv
   --data.exclude '[val, test]'   keep out of training what these splits have in any guise
 
 which model
-  --model.model CLASS            such as crystal_embed.MEGNet; `--model.model.help CLASS` lists
-                                 what it takes, and --model.model.NAME VALUE sets it
+  --model.model CLASS            such as MEGNet; `--model.model.help CLASS` lists what it takes,
+                                 and --model.model.NAME VALUE sets it
   --init_from FOLDER             start from the weights of a run or artifact
   --freeze '[NAME.*]'            leave these parameters as they are
 

@@ -21,6 +21,7 @@ from crystal_data.io.yaml_text import NestingError, check_nesting, load_yaml
 from crystal_data.training.allowed_paths import OWN, AllowedPaths, NotAllowedError
 from crystal_data.training.config_arguments import TRAINER_COMMANDS, given_configs, is_content
 from crystal_data.training.options import ALIASES, option_names, trainer_arguments
+from crystal_data.training.short_names import AmbiguousNameError, full_path, nearest_name
 from crystal_data.training.source_arguments import (
     OBJECTS,
     Argument,
@@ -32,7 +33,7 @@ from crystal_data.training.source_arguments import (
 from crystal_data.training.source_names import Definition, find
 
 _CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
-_CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CONFIG_ENDINGS = (".yaml", ".yml", ".json")
 _OWN = tuple(f"{package}." for package in OWN)
 _MAX_CLASS_PATH = 250  # characters
@@ -51,14 +52,22 @@ class _Names:
         if len(class_path) > _MAX_CLASS_PATH or _CLASS_PATH.fullmatch(class_path) is None:
             return None
         try:
+            class_path = full_path(class_path)
             self.allowed.check_path(class_path)
-        except NotAllowedError as error:
+        except (AmbiguousNameError, NotAllowedError) as error:
             return str(error)
+        if "." not in class_path:
+            return self._unknown_name(class_path)
         found = find(class_path)
         # One module of a library may add names to another one as it runs; ours do not.
         if isinstance(found, str) and (self.refused or class_path.startswith(_OWN)):
             return found
         return found if isinstance(found, Definition) else None
+
+    def _unknown_name(self, name: str) -> str | None:
+        """What is wrong with a name that no crystal package exports; torch and Lightning may."""
+        near = nearest_name(name) if self.refused and name[0].isupper() else None
+        return near and f"there is no class '{name}'; did you mean '{near}'?"
 
 
 def explain(args: Sequence[str], allowed: AllowedPaths, *, refused: bool = False) -> str | None:
