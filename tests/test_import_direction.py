@@ -35,7 +35,7 @@ ENTRY_POINTS = {
 STOREYS = {
     "crystal_data": """
         errors
-        elements field versions lazy homes shipped_configs lightning_internals
+        elements field versions lazy homes remembered_arguments shipped_configs lightning_internals
         crystal processes
         symmetry
         io graphs text

@@ -10,6 +10,7 @@ from crystal_data.artifacts import ArtifactError
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
 from crystal_data.generation import GenerationRequest, RequestError, Task
+from crystal_data.testing import write_checkpoint
 from crystal_gen import CrystalDiT, Sampling, StructureGenerator, StructureModule
 from crystal_gen.wishes import _units_of
 
@@ -87,3 +88,14 @@ def test_a_wish_that_it_does_not_know_names_the_nearest() -> None:
         generator.check([salt(bandgap=1.0)])
     with pytest.raises(RequestError, match="it knows formation_energy_per_atom, band_gap"):
         generator.check([salt(xyz=1.0)])
+
+
+def test_a_module_comes_out_of_its_checkpoint(tmp_path: Path) -> None:
+    one = StructureModule(
+        learned(), sampling=Sampling(num_steps=3, guidance=2.0), max_val_samples=7
+    )
+    loaded = StructureModule.load_from_checkpoint(write_checkpoint(one, tmp_path / "a.ckpt"))
+    assert loaded._sampling == one._sampling
+    assert loaded.structure_model.property_units == {ENERGY: "eV/atom"}
+    state = one.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())

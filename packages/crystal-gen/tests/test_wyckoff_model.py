@@ -14,6 +14,7 @@ from crystal_data.field import Field
 from crystal_data.generation import GenerationRequest, RequestError
 from crystal_data.loading import BatchRequest, CrystalDataset
 from crystal_data.store import CrystalStore
+from crystal_data.testing import write_checkpoint
 from crystal_data.transforms import SampleRandom
 from crystal_gen import WyckoffAssignment, WyckoffModule, WyckoffTransformer
 from crystal_gen.wyckoff.batch import (
@@ -218,3 +219,11 @@ def test_a_spectrum_cannot_be_wished_for() -> None:
     module = WyckoffModule(small([ENERGY]))
     with pytest.raises(InvalidArgumentError, match="is a spectrum"):
         module.take_fields({ENERGY: Field(ENERGY, shape=(66,))}, is_fit=True)
+
+
+def test_a_module_comes_out_of_its_checkpoint(tmp_path: Path) -> None:
+    module = WyckoffModule(small([ENERGY]), uses_wishes=True)
+    loaded = WyckoffModule.load_from_checkpoint(write_checkpoint(module, tmp_path / "a.ckpt"))
+    assert loaded.targets == (ENERGY,)
+    state = module.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())

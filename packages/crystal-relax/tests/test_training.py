@@ -10,7 +10,7 @@ import torch
 
 from crystal_data import Crystal, CrystalBatch, open_store
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.testing import random_crystals
+from crystal_data.testing import random_crystals, write_checkpoint
 from crystal_data.trajectories import (
     DISPLACEMENT,
     STRAIN,
@@ -162,3 +162,11 @@ def test_fit_test_and_predict(
     assert {"test/positions", "test/lengths", "test/angles"} <= {one["metric"] for one in results}
     model = GraphRelaxer.from_pretrained("run")
     assert model.graph_spec is not None
+
+
+def test_a_module_comes_out_of_its_checkpoint(tmp_path: Path) -> None:
+    one = module(cell_weight=2.0)
+    loaded = RelaxationModule.load_from_checkpoint(write_checkpoint(one, tmp_path / "a.ckpt"))
+    assert loaded.cell_weight == 2.0
+    state = one.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())

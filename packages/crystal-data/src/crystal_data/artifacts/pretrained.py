@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, Self, get_args, get_origin
 
 from torch import nn
@@ -14,9 +15,10 @@ from crystal_data.artifacts.kinds import BaseModel
 from crystal_data.artifacts.registry import ArtifactError, ModelRegistry, registry_of
 from crystal_data.artifacts.size_limit import limited_by
 from crystal_data.graphs.spec import GraphSpec
+from crystal_data.remembered_arguments import RemembersArguments
 
 
-class PretrainedModel(nn.Module):
+class PretrainedModel(RemembersArguments, nn.Module):
     """An ``nn.Module`` with ``save_pretrained``, ``from_pretrained`` and ``push_to_hub``.
 
     A subclass is listed in its package's registry (``<package>.registry.MODELS``). The arguments
@@ -27,25 +29,30 @@ class PretrainedModel(nn.Module):
 
     #: Edges that it wants; None for a model without.
     graph_spec: GraphSpec | None = None
-    _arguments: dict[str, Any]
 
     @property
     def supported_elements(self) -> frozenset[int] | None:
         """Atomic numbers that it can take; None for all."""
         return None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remembers the arguments."""
-        model = super().__new__(cls)
-        try:
-            bound = signature(cls.__init__).bind(model, *args, **kwargs)
-        except TypeError:
-            # copy and pickle come without arguments; a wrong call is refused by __init__.
-            return model
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])
-        model.__dict__["_arguments"] = arguments
-        return model
+    def follow_targets(self, num_outputs: int) -> None:
+        """Takes as many outputs as its targets have numbers; whoever fits the model calls it.
+
+        A model that was given a number (``num_outputs``) keeps that one.
+
+        Args:
+            num_outputs: Numbers of all targets of a crystal or of an atom.
+        """
+        arguments = self._arguments
+        if arguments.get("num_outputs", num_outputs) is None:
+            self.set_num_outputs(num_outputs)
+
+    def set_num_outputs(self, num_outputs: int) -> None:
+        """Gets a fresh last layer where the number changes.
+
+        A model whose argument ``num_outputs`` may be None overrides it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a fixed number of outputs")
 
     @classmethod
     def registry(cls) -> ModelRegistry:
@@ -189,6 +196,25 @@ def model_from_artifact(artifact: Artifact, allow_package: str | None = None) ->
     Raises:
         ArtifactError: If the name is unknown, or arguments, weights or graph options do not fit.
     """
+    model = build_model(artifact, allow_package)
+    fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
+    try:
+        model.load_state_dict({**fresh, **artifact.weights}, strict=True)
+    except RuntimeError as error:
+        raise _not_as_saved(artifact, error) from error
+    return model
+
+
+def build_model(artifact: Artifact, allow_package: str | None = None) -> PretrainedModel:
+    """Builds the model that an artifact names, with fresh weights; nothing much larger is built.
+
+    Args:
+        artifact: Of the kind ``model``.
+        allow_package: As ``from_pretrained``.
+
+    Raises:
+        ArtifactError: If the name is unknown, or arguments or graph options do not fit.
+    """
     model_class = registry_of(artifact.package, allow_package).model_class(artifact.class_name)
     if not issubclass(model_class, PretrainedModel):
         raise ArtifactError(f"{artifact.package}.{artifact.class_name} is not a PretrainedModel")
@@ -196,14 +222,9 @@ def model_from_artifact(artifact: Artifact, allow_package: str | None = None) ->
         _check_arguments(model_class, artifact.arguments)
         with limited_by(artifact.weights, artifact.arguments):
             model = model_class.from_artifact(artifact)
-        fresh = {k: v for k, v in model.state_dict().items() if k in artifact.untrained}
-        model.load_state_dict({**fresh, **artifact.weights}, strict=True)
     # The arguments come from a file, and a constructor may stumble over a wrong one anywhere.
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        if not isinstance(error, ValueError):
-            reason = f"{type(error).__name__}: {reason}"
-        raise ArtifactError(f"{artifact.class_name} cannot be built as saved: {reason}") from error
+        raise _not_as_saved(artifact, error) from error
     rebuilt = None if model.graph_spec is None else model.graph_spec.to_dict()
     if rebuilt != artifact.graph_spec:
         raise ArtifactError(
@@ -211,6 +232,13 @@ def model_from_artifact(artifact: Artifact, allow_package: str | None = None) ->
             f"{rebuilt}; its predictions would be wrong"
         )
     return model
+
+
+def _not_as_saved(artifact: Artifact, error: Exception) -> ArtifactError:
+    reason = " ".join(str(error).split())[:300]
+    if not isinstance(error, ValueError):
+        reason = f"{type(error).__name__}: {reason}"
+    return ArtifactError(f"{artifact.class_name} cannot be built as saved: {reason}")
 
 
 def _check_arguments(model_class: type[PretrainedModel], arguments: Mapping[str, Any]) -> None:
@@ -223,6 +251,8 @@ def _check_arguments(model_class: type[PretrainedModel], arguments: Mapping[str,
         if name not in arguments:
             continue
         value, kind = arguments[name], parameter.annotation
+        if value is not None and len(kinds := {*get_args(kind)} - {NoneType}) == 1:
+            kind = kinds.pop() if NoneType in get_args(kind) else kind
         if get_origin(kind) is Literal:
             fits, expected = value in get_args(kind), " or ".join(get_args(kind))
         elif kind in (bool, int, float):

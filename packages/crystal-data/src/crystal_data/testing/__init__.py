@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from crystal_data.testing.builders import random_crystal as random_crystal
     from crystal_data.testing.builders import random_crystals as random_crystals
     from crystal_data.testing.builders import rock_salt as rock_salt
+    from crystal_data.testing.checkpoints import write_checkpoint as write_checkpoint
     from crystal_data.testing.contract import InvariantModelContract as InvariantModelContract
     from crystal_data.testing.equivariant_contract import (
         EquivariantModelContract as EquivariantModelContract,
@@ -68,6 +69,7 @@ _EXPORTS = {
     "rotate": "crystal_data.testing.moves",
     "shift_origin": "crystal_data.testing.moves",
     "turned": "crystal_data.testing.moves",
+    "write_checkpoint": "crystal_data.testing.checkpoints",
     "symmetry_error": "crystal_data.testing.generator_contract",
     "toy_requests": "crystal_data.testing.toy_generator",
     "ToyGenerator": "crystal_data.testing.toy_generator",

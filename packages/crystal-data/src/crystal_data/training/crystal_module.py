@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -25,8 +25,11 @@ from crystal_data.loading.collate import Collator
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.loading.needs import BatchNeeds, NeedsBatches
 from crystal_data.processes.distributed import average_over_processes
+from crystal_data.remembered_arguments import RemembersArguments
+from crystal_data.training.checkpoint_file import read_checkpoint
 from crystal_data.training.divergence import LossWatch
 from crystal_data.training.means import EpochMetric, Measured
+from crystal_data.training.module_description import arguments_for, describe
 from crystal_data.training.optimization import (
     OptimizerPlan,
     lightning_plan,
@@ -34,10 +37,11 @@ from crystal_data.training.optimization import (
 )
 from crystal_data.transforms.base import Transform
 
+_DESCRIPTION = "crystal_module"  # key of checkpoints: what the module was made with
 Stage = Literal["train", "val", "test"]
 
 
-class CrystalModule(LightningModule, NeedsBatches):
+class CrystalModule(RemembersArguments, LightningModule, NeedsBatches):
     """Trains a model; everything of these packages that handles a module asks for this class.
 
     A subclass gives :meth:`new_metric` and the steps, which update ``train_metric``, ``val_metric``
@@ -244,6 +248,41 @@ class CrystalModule(LightningModule, NeedsBatches):
         return metrics[name]
 
     @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_DESCRIPTION] = describe(self)
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override] # Lightning's options read pickles
+        cls,
+        checkpoint_path: str | Path,
+        map_location: torch.device | str = "cpu",
+        **arguments: Any,
+    ) -> Self:
+        """Makes the module of a checkpoint again, with its weights; no code in it is executed.
+
+        Optimizer and schedule are those of ``arguments``, or the defaults: a training goes on by
+        ``trainer.fit(..., ckpt_path=...)``, which has their state too.
+
+        Args:
+            checkpoint_path: File that a training wrote.
+            map_location: Device of the module.
+            arguments: Take the place of what the module was made with. A model that is in no
+                registry has to be given: ``model=...``.
+
+        Raises:
+            RunError: If the file is damaged or no checkpoint.
+            CheckpointError: If it is of another class, or does not say how the module is made.
+            ArtifactError: If its model cannot be built.
+            InvalidArgumentError: If the weights do not fit.
+        """
+        checkpoint = read_checkpoint(checkpoint_path, "cpu")
+        state = checkpoint["state_dict"]
+        module = cls(**arguments_for(cls, checkpoint.get(_DESCRIPTION), arguments, state))
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(state)
+        return module.to(map_location)
+
+    @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         _check_same_weights(checkpoint["state_dict"], self.state_dict())
 
@@ -283,11 +322,15 @@ class CrystalModule(LightningModule, NeedsBatches):
             ArtifactError: If nothing fits, or not all of it while ``strict``.
         """
         artifact = Artifact.load(path_or_hub_id, kind="model")
-        report = load_state_report(self.model, artifact.weights)
         if strict:
             self.take_scales(str(path_or_hub_id), artifact.targets)
-            if report.skipped or report.initialized:
-                raise ArtifactError(f"{path_or_hub_id} does not fit the model:\n{report}")
+        elif artifact.targets and tuple(artifact.targets) == self.targets:
+            # The last layer fits too, whatever the data will say that the targets are.
+            scales = artifact.targets.values()
+            self.model.follow_targets(sum(scale.field.width for scale in scales))
+        report = load_state_report(self.model, artifact.weights)
+        if strict and (report.skipped or report.initialized):
+            raise ArtifactError(f"{path_or_hub_id} does not fit the model:\n{report}")
         return str(report)
 
     def take_scales(self, name: str, scales: Mapping[str, TargetScale]) -> None:

@@ -45,7 +45,8 @@ class PropertyModule(CrystalModule):
     Args:
         model: Maps a batch to ``[num_crystals, width]``, normalized, or ``[num_atoms, width]``
             where targets are those of atoms; width is one for each number, nine for a tensor.
-        targets: Columns of the data set, in the order of the model's outputs; or the only one.
+        targets: Columns of the data set, in the order of the model's outputs; as one text too, with
+            commas between them.
         loss: Compared with normalized labels; missing labels do not count. A label counts once,
             however many numbers it has. Of vectors and tensors the root mean square of the
             components is compared.
@@ -69,7 +70,8 @@ class PropertyModule(CrystalModule):
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
-        targets = [targets] if isinstance(targets, str) else targets
+        if isinstance(targets, str):
+            targets = [name.strip() for name in targets.split(",")]
         _check_targets(targets)
         self._targets = tuple(targets)
         self.target_loss = target_loss(targets, loss, target_weights)
@@ -171,6 +173,7 @@ class PropertyModule(CrystalModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["fields"] = [field.to_dict() for field in self.fields]
 
     @override
@@ -217,6 +220,7 @@ class PropertyModule(CrystalModule):
 
     def _set_fields(self, fields: Sequence[Field]) -> None:
         self._columns = TargetColumns(fields)
+        self.model.follow_targets(self._columns.width)
         self.target_loss.take_columns(self._columns)
         self.units = {field.name: field.unit for field in fields if field.unit}
         self.normalizer = TargetNormalizer(fields)

@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from crystal_data.graphs.batch import CrystalBatch
+from crystal_data.remembered_arguments import RemembersArguments
 from crystal_data.transforms.random import SampleRandom
 
 
-class Transform(ABC):
+class Transform(RemembersArguments, ABC):
     """Changes a copy of a batch, before edges and ``float32()``.
 
     ``moves_atoms`` says that edges found earlier no longer hold; such a transform drops them.

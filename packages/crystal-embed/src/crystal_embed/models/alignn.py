@@ -35,7 +35,8 @@ class ALIGNN(GraphModel):
     what can be computed.
 
     Args:
-        num_outputs: Numbers predicted for each crystal.
+        num_outputs: Numbers predicted for each crystal; None follows the targets that it is trained
+            on, and is 1 without any.
         element_table: Name, path or table; see ``crystal_embed.load_table``.
         trainable_table: False sends the table's vectors through an input layer, which is trained.
             True projects them to ``width`` once and trains one vector for each element from there.
@@ -61,7 +62,7 @@ class ALIGNN(GraphModel):
 
     def __init__(
         self,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
@@ -104,12 +105,12 @@ class ALIGNN(GraphModel):
             EdgeGatedConv(width, updates_edges=layer < num_gcn_layers - 1)
             for layer in range(num_gcn_layers)
         )
-        self.output = nn.Linear(width, num_outputs)
+        self.output = nn.Linear(width, num_outputs or 1)
 
     @classmethod
     def published(
         cls,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",

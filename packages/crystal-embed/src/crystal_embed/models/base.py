@@ -99,7 +99,7 @@ class GraphModel(FoldingModel):
 
     atom_embedding: AtomEmbedding
     input: nn.Module
-    output: nn.Module
+    output: nn.Linear
     graph_spec: GraphSpec
 
     @override
@@ -113,6 +113,12 @@ class GraphModel(FoldingModel):
         prediction: Tensor = self.output(self.encode(batch))
         return prediction
 
+    @override
+    def set_num_outputs(self, num_outputs: int) -> None:
+        if num_outputs != self.output.out_features:
+            fresh = nn.Linear(self.output.in_features, num_outputs)
+            self.output = fresh.to(self.output.weight)
+
     @property
     @override
     def supported_elements(self) -> frozenset[int]:
@@ -124,6 +130,7 @@ class GraphModel(FoldingModel):
         embedding = self.atom_embedding
         return {
             **self._arguments,
+            "num_outputs": self.output.out_features,
             "element_table": {
                 "name": embedding.name,
                 "atomic_numbers": embedding.atomic_numbers.tolist(),

@@ -80,7 +80,8 @@ class CGCNN(GraphModel):
     edges than its cell.
 
     Args:
-        num_outputs: Numbers predicted for each crystal.
+        num_outputs: Numbers predicted for each crystal; None follows the targets that it is trained
+            on, and is 1 without any.
         element_table: Name, path or table; see ``crystal_embed.load_table``.
         trainable_table: False multiplies the table's vectors by an input layer, which is trained.
             True projects them to ``width`` once and trains one vector for each element from there.
@@ -107,7 +108,7 @@ class CGCNN(GraphModel):
 
     def __init__(
         self,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
@@ -137,12 +138,12 @@ class CGCNN(GraphModel):
         )
         widths = [width, *[hidden_width] * num_hidden_layers]
         self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
-        self.output = nn.Linear(widths[-1], num_outputs)
+        self.output = nn.Linear(widths[-1], num_outputs or 1)
 
     @classmethod
     def published(
         cls,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",

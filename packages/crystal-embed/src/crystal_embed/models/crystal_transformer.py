@@ -1,6 +1,6 @@
 """The crystal transformer, from which universal atomic embeddings are taken."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -90,7 +90,8 @@ class CrystalTransformer(FoldingModel):
     description changes the prediction, supercells included, and it needs no augmentation.
 
     Args:
-        num_outputs: Numbers predicted for each crystal.
+        num_outputs: Numbers predicted for each crystal; None follows the targets that it is trained
+            on, and is 1 without any.
         element_width: Length of an element's vector: the width of the table.
         num_layers: Encoder layers.
         num_heads: Attention heads.
@@ -109,7 +110,7 @@ class CrystalTransformer(FoldingModel):
 
     def __init__(
         self,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_width: int = 128,
         num_layers: int = 8,
         num_heads: int = 8,
@@ -134,10 +135,10 @@ class CrystalTransformer(FoldingModel):
         self.layers = nn.ModuleList(
             EncoderLayer(width, num_heads, feedforward_width, dropout) for _ in range(num_layers)
         )
-        self.heads = nn.ModuleList(self._build_heads(width, num_outputs))
+        self.heads = nn.ModuleList(self._build_heads(num_outputs or 1))
 
     @classmethod
-    def published(cls, num_outputs: int = 1) -> "CrystalTransformer":
+    def published(cls, num_outputs: int | None = None) -> "CrystalTransformer":
         """As the paper's public code: the crystal's vector is that of the file's first atom."""
         return cls(num_outputs, readout="first")
 
@@ -218,7 +219,18 @@ class CrystalTransformer(FoldingModel):
         rows = [self.position.weight.T, self.position.bias[None]]
         return torch.cat(rows).detach().cpu().float().numpy()
 
-    def _build_heads(self, width: int, num_outputs: int) -> list[nn.Module]:
+    @override
+    def set_num_outputs(self, num_outputs: int) -> None:
+        if num_outputs != len(self.heads):
+            heads = self._build_heads(num_outputs)
+            self.heads = nn.ModuleList(heads).to(self.species.weight)
+
+    @override
+    def artifact_arguments(self) -> dict[str, Any]:
+        return {**self._arguments, "num_outputs": len(self.heads)}
+
+    def _build_heads(self, num_outputs: int) -> list[nn.Module]:
+        width = self.width
         if num_outputs == 1:
             # Published without anything non-linear in between.
             middle = nn.Identity() if self._readout == "first" else nn.ReLU()

@@ -136,7 +136,8 @@ class MEGNet(GraphModel):
     that vector, which is trained.
 
     Args:
-        num_outputs: Numbers predicted for each crystal.
+        num_outputs: Numbers predicted for each crystal; None follows the targets that it is trained
+            on, and is 1 without any.
         element_table: Name, path or table; see ``crystal_embed.load_table``.
         trainable_table: False passes the table's vectors through two dense layers, which are
             trained. True projects them to ``width`` once and trains one vector for each element
@@ -159,7 +160,7 @@ class MEGNet(GraphModel):
 
     def __init__(
         self,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "atom_init",
         trainable_table: bool = False,
         missing_elements: MissingElements = "error",
@@ -192,13 +193,13 @@ class MEGNet(GraphModel):
         self.read_atoms = Set2Set(width, readout_width, readout_steps)
         self.read_edges = Set2Set(width, readout_width, readout_steps)
         self.hidden = MLP([2 * self.read_atoms.num_features + width, width, width // 2])
-        self.output = nn.Linear(width // 2, num_outputs)
+        self.output = nn.Linear(width // 2, num_outputs or 1)
         self.apply(_initialize)
 
     @classmethod
     def published(
         cls,
-        num_outputs: int = 1,
+        num_outputs: int | None = None,
         element_table: TableInput = "random:16",
         trainable_table: bool = True,
         missing_elements: MissingElements = "error",
@@ -214,6 +215,13 @@ class MEGNet(GraphModel):
             gaussian_width=0.5,
             graph_spec=GraphSpec(cutoff=4.0, max_neighbors=None),
         )
+
+    @override
+    def set_num_outputs(self, num_outputs: int) -> None:
+        before = self.output
+        super().set_num_outputs(num_outputs)
+        if self.output is not before:
+            _initialize(self.output)
 
     @property
     @override
