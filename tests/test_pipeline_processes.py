@@ -73,7 +73,8 @@ def assert_like(out, alone):
         found, expected = rows(out, stage), rows(alone, stage)
         assert [row["id"] for row in found] == [row["id"] for row in expected]
         values, others = (
-            np.array([float(row["prediction"]) for row in table]) for table in (found, expected)
+            np.array([float(row["formation_energy_per_atom [eV/atom]"]) for row in table])
+            for table in (found, expected)
         )
         assert np.sqrt(np.square(values - others).mean()) < tolerance * others.std(), stage
     records = [json.loads(path.read_text()) for path in out.rglob("stage.json")]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,24 @@ def test_a_broken_part_is_named(folder, file, content):
         (folder / file).write_bytes(content)
     with pytest.raises(ArtifactError, match=file):
         Artifact.load(folder)
+
+
+def test_the_minimum_of_a_target_is_kept(model, tmp_path):
+    names = list(SCALES)
+    scales = {**SCALES, names[0]: replace(SCALES[names[0]], minimum=0.0)}
+    spread = {"min": 0.0, "max": 2.0, "mean_absolute_deviation": 1.0, "num_labels": 3}
+    targets = {names[0]: {**spread, "min": -1.0}, names[1]: spread}
+    training = {"num_crystals": 3, "elements": ["H"], "max_atoms": 4, "targets": targets}
+    folder = model.save_pretrained(tmp_path / "a", targets=scales, metadata={"training": training})
+    found = Artifact.load(folder).targets
+    # Of the second one, as of artifacts that are older than the minimum, the labels tell it.
+    assert [found[name].minimum for name in names] == [0.0, 0.0]
+    assert f"No label of {names[0]} in training is below 0" in (folder / "README.md").read_text()
+    again = Artifact.load(model.save_pretrained(tmp_path / "b", targets=SCALES)).targets
+    assert [scale.minimum for scale in again.values()] == [None] * len(names)
+    for minimum in (float("nan"), "0", True):
+        with pytest.raises(ArtifactError):
+            replace(SCALES[names[0]], minimum=minimum)
 
 
 def test_weights_that_do_not_fit_are_refused(folder):

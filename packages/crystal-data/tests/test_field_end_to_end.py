@@ -24,6 +24,7 @@ from crystal_data.inference.prediction_table import NamedEnsemble, prediction_co
 from crystal_data.io import to_extxyz
 from crystal_data.io.poscar import to_poscar
 from crystal_data.io.read import read_crystals
+from crystal_data.run_folder import prediction_columns as columns_of
 from crystal_data.sources import PathsSource
 from crystal_data.testing import (
     MOVES,
@@ -236,6 +237,7 @@ def test_from_a_file_to_a_prediction_file_and_back(tmp_path, field, model, write
     crystals = crystals_with_values(5, count=30)
     matrix = -np.linalg.qr(np.random.default_rng(8).normal(size=(3, 3)))[0]
     results, tables = [], []
+    of_labels, of_predictions = columns_of(field.name, field.unit)
     for name, given_crystals in (
         ("as-is", crystals),
         ("turned", [turned_by_hand(one, matrix) for one in crystals]),
@@ -255,15 +257,15 @@ def test_from_a_file_to_a_prediction_file_and_back(tmp_path, field, model, write
             batch = batch.float32()
             predicted = module(batch).numpy()
         assert tables[-1].num_atoms.tolist() == data.store.num_atoms[rows].tolist()
-        assert tables[-1].field("prediction").is_like(field)
-        read = np.asarray(tables[-1].column("prediction"), dtype=np.float32)
+        assert tables[-1].field(of_predictions).is_like(field)
+        read = np.asarray(tables[-1].column(of_predictions), dtype=np.float32)
         np.testing.assert_array_equal(read, predicted.reshape(read.shape))
-        labels = np.asarray(tables[-1].column("target"), dtype=np.float32)
+        labels = np.asarray(tables[-1].column(of_labels), dtype=np.float32)
         np.testing.assert_array_equal(labels, batch.targets[field.name].numpy())
     for name, value in results[0].items():
         assert results[1][name] == pytest.approx(value, rel=2e-3), name
     # Predictions for the turned file are the turned predictions.
-    for column in ("prediction", "target"):
+    for column in (of_predictions, of_labels):
         before, after = (np.asarray(one.column(column)) for one in tables)
         np.testing.assert_allclose(field.turn(before, matrix), after, atol=1e-4)
 
@@ -275,7 +277,7 @@ def read_back(folder: Path, crystals, field: Field) -> CrystalStore:
     for one in crystals:
         (place / f"{one.identifier}.vasp").write_text(to_poscar(one), encoding="utf-8")
     shutil.copy(folder / "predictions" / "test.csv", place / "id_prop.csv")
-    columns = ("target", "prediction")
+    columns = columns_of(field.name, field.unit)
     source = FolderSource(
         place,
         columns=dict.fromkeys(columns, "per_atom") if field.per == "atom" else None,

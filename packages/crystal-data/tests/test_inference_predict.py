@@ -12,7 +12,9 @@ from crystal_data.artifacts import TargetScale
 from crystal_data.errors import Reason
 from crystal_data.field import Field
 from crystal_data.inference import Ensemble, Predictor, predict_source
+from crystal_data.inference.description import decimals_for
 from crystal_data.io.cif import to_cif
+from crystal_data.io.value_cells import value_cells
 from crystal_data.sources import PathsSource
 from crystal_data.testing import random_crystals, rock_salt
 from crystal_data.transforms import TargetNormalizer
@@ -45,6 +47,40 @@ def source(tmp_path):
     (tmp_path / "c3-gold.cif").write_text(to_cif(rock_salt(79)), encoding="utf-8")
     (tmp_path / "bad.cif").write_text("data_bad\n", encoding="utf-8")
     return PathsSource([tmp_path])
+
+
+def test_no_prediction_is_below_the_minimum():
+    torch.manual_seed(0)
+    crystals = random_crystals(20, seed=1)
+    free = Predictor(ElementSum(hidden_size=5, num_outputs=2), SCALES)
+    bounded = {**SCALES, "gap": TargetScale(1.0, 0.5, Field("gap", "eV"), 0.9)}
+    members = [Predictor(free.model, bounded) for _ in range(2)]
+    expected, found = free.predict(crystals), members[0].predict(crystals)
+    assert (expected["gap"] < 0.9).any()
+    np.testing.assert_allclose(found["gap"], np.maximum(expected["gap"], 0.9))
+    np.testing.assert_array_equal(found["energy"], expected["energy"])
+    other = Predictor(ElementSum(hidden_size=5, num_outputs=2), bounded)
+    columns = Ensemble([members[0], other], {"gap": 3.0, "energy": 3.0}).predict(crystals)
+    assert columns["gap:low90"].min() == 0.9
+    assert (columns["energy:low90"] < columns["energy"]).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "decimals"),
+    [(0.0557, 3), (0.1, 2), (0.2465, 2), (1.0, 1), (12.0, 0), (250.0, -1), (0.0, None)],
+)
+def test_digits_that_an_error_allows(error, decimals):
+    row = {"target": "gap", "data": "x", "num_crystals": 1, "mae": error}
+    assert decimals_for({"evaluations": [row]}, "gap") == decimals
+    assert decimals_for({"metrics": {"val/mae/gap": error}}, "gap") == decimals
+    assert decimals_for({}, "gap") is None
+
+
+def test_rounded_cells():
+    values = [np.array(1234.5678), np.array(-0.0001), np.array([1.26, np.nan])]
+    assert value_cells(values, 1) == ["1234.6", "0.0", "[1.3, null]"]
+    assert value_cells(values[:1], -2) == ["1200"]
+    assert value_cells([np.array(np.nan)], 2) == [""]
 
 
 def test_a_source_is_predicted_in_its_order(source, capsys):

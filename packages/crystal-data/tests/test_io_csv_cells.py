@@ -129,9 +129,10 @@ def test_predictions_keep_identifiers(tmp_path):
             "identifier": names[rank::2],
             "prediction": {"=gap": torch.tensor([-1.0, 2.0]), "b": torch.zeros(2)},
         }
-        write_rows(tmp_path / f"{rank}.csv", outputs)
+        write_rows(tmp_path / f"{rank}.csv", outputs, {"b": "eV"})
     table = merge_shards(sorted(tmp_path.glob("*.csv")), range(4))
     rows = list(read_csv(io.StringIO(table, newline="")))
     assert [row["id"] for row in rows] == names
-    assert [row["=gap:prediction"] for row in rows] == ["-1", "-1", "2", "2"]
+    assert [row["=gap"] for row in rows] == ["-1", "-1", "2", "2"]
+    assert list(rows[0]) == ["id", "=gap", "b [eV]"]
     assert not re.search(r"(^|,)\"?=", table)

@@ -99,14 +99,24 @@ def test_predictions_of_one_target_and_of_several(tmp_path):
     assert table.identifiers == ("a", "b")
     np.testing.assert_array_equal(table.prediction, [1.5, 2])
     np.testing.assert_array_equal(table.target, [1, np.nan])
-    names = [name for target in ("x", "y:z") for name in prediction_columns(target, is_only=False)]
-    path.write_text(f"id,{','.join(names)},w:prediction\na,1,2,3,4,5\n")
+    names = [*prediction_columns("x", "eV"), *prediction_columns("y:z")]
+    assert names == ["x:label [eV]", "x [eV]", "y:z:label", "y:z"]
+    path.write_text(f"id,{','.join(names)},w [K],x:std [eV],note\na,1,2,3,4,5,6,none\n")
     tables = run.predictions("test")
     found = {
         name: (None if one.target is None else float(one.target[0]), float(one.prediction[0]))
         for name, one in tables.items()
     }
     assert found == {"x": (1, 2), "y:z": (3, 4), "w": (None, 5)}
+    # Tables of earlier versions, and one of a target that is called so.
+    path.write_text("id,x:target,x:prediction,w:prediction\na,1,2,5\n")
+    assert {name: one.target is None for name, one in run.predictions("test").items()} == {
+        "x": False,
+        "w": True,
+    }
+    path.write_text("id,target:label,target\na,1,2\n")
+    (table,) = run.predictions("test").values()
+    assert (float(table.target[0]), float(table.prediction[0])) == (1, 2)
     path.write_text("id,target,prediction\na,1,high\n")
     with pytest.raises(DamagedFileError, match="column prediction holds 'high', not a number"):
         run.predictions("test")

@@ -54,3 +54,27 @@ def test_targets_without_labels_are_refused():
         TargetNormalizer(numbers("gapp")).fit({"gap": np.ones(3)})
     with pytest.raises(ValueError, match="no label"):
         TargetNormalizer(numbers("gap")).fit({"gap": np.full(3, np.nan)})
+
+
+def test_labels_that_begin_at_zero_bound_the_predictions():
+    train = {
+        "gap": np.array([0.0, np.nan, 4.0, 0.0]),
+        "energy": np.array([-1.0, 0.0, 2.0, np.nan]),
+        "modulus": np.array([3.0, 9.0, 5.0, 1.0]),
+        "dos": np.array([[0.0, 2.0], [1.0, 3.0], [4.0, np.nan], [1.0, 1.0]]),
+    }
+    fields = [*numbers("gap", "energy", "modulus"), Field("dos", shape=(2,))]
+    scale = TargetNormalizer(fields).fit(train)
+    assert scale.minimum == (0.0, None, None, 0.0)
+    low = scale.denormalize(torch.full((1, 5), -9.0))[0]
+    assert low[[0, 3, 4]].tolist() == [0.0, 0.0, 0.0]
+    assert (low[[1, 2]] < -1).all()
+    # What is above stays as it was.
+    values = torch.tensor([[1.0, -0.5, 3.0, 2.0, 0.5]])
+    torch.testing.assert_close(scale.denormalize(scale.normalize(values)), values)
+
+
+def test_vectors_have_no_minimum():
+    field = Field("force", shape=(3,), turns_as="vector")
+    scale = TargetNormalizer([field]).fit({"force": np.abs(np.eye(3))})
+    assert scale.minimum == (None,)

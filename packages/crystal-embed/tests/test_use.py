@@ -92,7 +92,7 @@ def rows_of(path):
 
 
 def test_command_python_and_test_say_the_same(place, capsys):
-    tested = {row["id"]: float(row["prediction"]) for row in rows_of("run/predictions/test.csv")}
+    tested = {row["id"]: float(row[COLUMN]) for row in rows_of("run/predictions/test.csv")}
     assert main(["predict", "--model", "run", "--input", "mine", "--output", "out/all.csv"]) == 0
     assert "trained on mine, 31 crystals" in capsys.readouterr().err
     rows = rows_of("out/all.csv")
@@ -104,7 +104,12 @@ def test_command_python_and_test_say_the_same(place, capsys):
     by_python = crystal_embed.load("run").predict(paths)[TARGET]
     assert len(tested) == 4
     np.testing.assert_allclose(by_python, list(tested.values()), atol=1e-6)
-    np.testing.assert_allclose([by_command[name] for name in tested], by_python, atol=1e-6)
+    # The command writes the digits that the error allows.
+    metadata = json.loads(Path("run/artifact/metadata.json").read_text(encoding="utf-8"))
+    error = metadata["metrics"]["val/mae"]
+    rounded = [by_command[name] for name in tested]
+    np.testing.assert_allclose(rounded, by_python, atol=0.05 * error)
+    assert max(abs(rounded - by_python)) > 1e-6
 
 
 def test_shipped_weights_say_the_same_everywhere(capsys):
@@ -115,15 +120,14 @@ def test_shipped_weights_say_the_same_everywhere(capsys):
     source = str(SHIPPED.artifacts()[name])
     options = ["--init_from", source, "--trainer.default_root_dir", "shipped"]
     assert trainer(["test", "--config", "shipped.yaml", *options]) == 0
-    tested = {
-        row["id"]: float(row["prediction"]) for row in rows_of("shipped/predictions/test.csv")
-    }
+    tested = {row["id"]: float(row[COLUMN]) for row in rows_of("shipped/predictions/test.csv")}
     paths = [f"mine/{one}.cif" for one in tested]
     assert main(["predict", *paths, "--output", "shipped.csv"]) == 0
     rows = rows_of("shipped.csv")
     assert list(rows[0]) == ["id", COLUMN, "band_gap [eV]", "note"]
     by_python = crystal_embed.load(name).predict(paths)[TARGET]
-    np.testing.assert_allclose([float(row[COLUMN]) for row in rows], by_python, atol=1e-6)
+    assert all(len(row[COLUMN].partition(".")[2]) == 3 for row in rows)  # the error is 0.0557
+    np.testing.assert_allclose([float(row[COLUMN]) for row in rows], by_python, atol=5.01e-4)
     np.testing.assert_allclose(list(tested.values()), by_python, atol=1e-6)
 
 
@@ -229,7 +233,7 @@ def test_ensemble_there_and_back(others, capsys):
     rows = rows_of("trio.csv")
     for name, values in columns.items():
         np.testing.assert_allclose(
-            [float(row[f"{name} [eV/atom]"]) for row in rows], values, atol=1e-6
+            [float(row[f"{name} [eV/atom]"]) for row in rows], values, atol=0.005001
         )
     assert list(columns) == [TARGET, *(f"{TARGET}:{x}" for x in ("std", "low90", "high90"))]
     singles = [crystal_embed.load(model).predict("mine/*F*.cif")[TARGET] for model in models]
@@ -334,7 +338,7 @@ def test_an_element_that_no_model_knows_stops_nothing_else(tmp_path, capsys):
     rows = rows_of(output)
     assert [row["id"] for row in rows] == ["a", "z"]
     alone = crystal_embed.load(SHIPPED.default[0]).predict([rock_salt(), rock_salt(19)])
-    np.testing.assert_allclose([float(row[COLUMN]) for row in rows], alone[TARGET], atol=1e-6)
+    np.testing.assert_allclose([float(row[COLUMN]) for row in rows], alone[TARGET], atol=5.01e-4)
     (rejected,) = rows_of(output.parent / "rejected.csv")
     assert (rejected["id"], rejected["stage"]) == ("og", "predict")
     assert rejected["reason"] == "unsupported_element"

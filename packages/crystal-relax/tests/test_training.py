@@ -157,7 +157,7 @@ def test_fit_test_and_predict(
     with Path("run/predictions/test.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    assert len(json.loads(rows[0][f"{DISPLACEMENT.name}:prediction"])) == 4
+    assert len(json.loads(rows[0][DISPLACEMENT.name])) == 4
     results = json.loads(Path("run/results.json").read_text(encoding="utf-8"))["results"]
     assert {"test/positions", "test/lengths", "test/angles"} <= {one["metric"] for one in results}
     model = GraphRelaxer.from_pretrained("run")

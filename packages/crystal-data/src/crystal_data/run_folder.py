@@ -27,6 +27,7 @@ from crystal_data.io.own_files import (
     read_yaml,
 )
 from crystal_data.io.rejected import REJECTED
+from crystal_data.io.value_cells import with_unit, without_unit
 from crystal_data.metrics.result import MetricResult, read_results, write_results
 
 RUNS = Path("runs")
@@ -35,7 +36,9 @@ NOTES = "notes.csv"
 EPOCH, STEP = "epoch", "step"  # columns of metrics.csv
 SAMPLE_ID, IDENTIFIER = "sample_id", "id"  # columns of predictions; the first in parts alone
 
-_TARGET, _PREDICTION = "target", "prediction"
+_NOTE = "note"  # a column that is no target
+_LABEL = "label"  # what stands behind the name of a target
+_TARGET, _PREDICTION = "target", "prediction"  # in tables of earlier versions
 
 
 class RunError(CrystalError, ValueError):
@@ -55,6 +58,23 @@ class TargetPredictions:
     identifiers: tuple[str, ...]
     prediction: NDArray[np.float64]
     target: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StructureOfTest:
+    """What a row of the test's predictions is of.
+
+    Args:
+        identifier: As in the predictions.
+        elements: Symbols.
+        num_atoms: Of the cell.
+        cif: The structure; empty but for those with the largest errors.
+    """
+
+    identifier: str
+    elements: tuple[str, ...]
+    num_atoms: int
+    cif: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +171,32 @@ class RunFolder:
         """Folder of what each process has predicted, until all is merged."""
         return self._predictions / f".{split}"
 
+    @property
+    def tested_structures_file(self) -> Path:
+        """What the rows of the test's predictions are of."""
+        return self._predictions / "test-structures.csv"
+
+    def tested_structures(self) -> list[StructureOfTest]:
+        """Structures of the test, in the order of its predictions."""
+        path = self.tested_structures_file
+        return [
+            StructureOfTest(
+                row[IDENTIFIER],
+                tuple(row["elements"].split()),
+                int(read_number(path, "num_atoms", row["num_atoms"])),
+                row["cif"],
+            )
+            for row in _rows(path, IDENTIFIER, "elements", "num_atoms", "cif")
+        ]
+
+    def write_tested_structures(self, structures: Iterable[StructureOfTest]) -> None:
+        """Writes what :meth:`tested_structures` reads."""
+        rows = [
+            (one.identifier, " ".join(one.elements), one.num_atoms, one.cif) for one in structures
+        ]
+        header = (IDENTIFIER, "elements", "num_atoms", "cif")
+        write_text(self.tested_structures_file, csv_text(header, rows))
+
     def config(self) -> Any:
         """Content of the training's config."""
         path = self.config_file()
@@ -175,7 +221,7 @@ class RunFolder:
         write_results(self.results_file, results)
 
     def predictions(self, split: str) -> dict[str, TargetPredictions]:
-        """Target to its predictions; a table of one target does not name it, so its key is empty.
+        """Target to its predictions, as :func:`columns_of_predictions` finds them.
 
         Spectra, vectors, tensors and values of atoms, whose cells are lists, are passed over.
 
@@ -186,15 +232,13 @@ class RunFolder:
         rows = _rows(path, IDENTIFIER)
         identifiers = tuple(row[IDENTIFIER] for row in rows)
         found = {}
-        for column in rows[0] if rows else ():
-            name, colon, last = column.rpartition(":")
-            if last != _PREDICTION or any(row[column].startswith("[") for row in rows):
+        for name, (label, column) in columns_of_predictions(list(rows[0]) if rows else []).items():
+            if any(row[column].startswith("[") for row in rows):
                 continue
-            label = f"{name}{colon}{_TARGET}"
             found[name] = TargetPredictions(
                 identifiers,
                 _numbers(path, rows, column),
-                _numbers(path, rows, label) if label in rows[0] else None,
+                None if label is None else _numbers(path, rows, label),
             )
         return found
 
@@ -264,16 +308,49 @@ class RunFolder:
         remove_unfinished(self.checkpoints)
 
 
-def prediction_columns(target: str, *, is_only: bool) -> tuple[str, str]:
-    """Columns of a target's labels and predictions.
+def prediction_columns(target: str, unit: str = "") -> tuple[str, str]:
+    """Columns of a target's labels and predictions: ``band_gap:label [eV]``, ``band_gap [eV]``.
+
+    Tables of predictions have the same names wherever they are written.
 
     Args:
         target: Its name.
-        is_only: There are no other targets, so that the columns have the plain names that
-            published tables use.
+        unit: Empty where it is not known.
     """
-    prefix = "" if is_only else f"{target}:"
-    return prefix + _TARGET, prefix + _PREDICTION
+    return with_unit(f"{target}:{_LABEL}", unit), with_unit(target, unit)
+
+
+def columns_of_predictions(header: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+    """Target to the columns of its labels, if there are any, and of its predictions.
+
+    Tables of earlier versions name them ``target`` and ``prediction``, or ``gap:target`` and
+    ``gap:prediction``; where there is one target it has no name in them, so its key is empty.
+
+    Args:
+        header: Of a table of predictions.
+    """
+    names = {column: without_unit(column)[0] for column in header}
+    earlier = [column for column in header if column.rpartition(":")[2] == _PREDICTION]
+    labels = {column for column, name in names.items() if name.endswith(f":{_LABEL}")}
+    if earlier and not labels:
+        prefixes = {column: column.removesuffix(_PREDICTION) for column in earlier}
+        return {
+            prefix.removesuffix(":"): (
+                f"{prefix}{_TARGET}" if f"{prefix}{_TARGET}" in header else None,
+                column,
+            )
+            for column, prefix in prefixes.items()
+        }
+    of_label = {names[column].removesuffix(f":{_LABEL}"): column for column in labels}
+    return {
+        name: (of_label.get(name), column)
+        for column, name in names.items()
+        if column not in labels and (name in of_label or _is_target(name))
+    }
+
+
+def _is_target(name: str) -> bool:
+    return ":" not in name and name not in {IDENTIFIER, _NOTE}
 
 
 def run_group(configs: Sequence[Path]) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crystal_data.artifacts.card import can_be_shown, model_card
+from crystal_data.artifacts.card import can_be_shown, minimum_in, model_card
 from crystal_data.artifacts.files import CARD, CONFIG, METADATA, WEIGHTS
 from crystal_data.artifacts.find import find_artifact
 from crystal_data.artifacts.formats import FORMAT_VERSION, verified_config
@@ -42,30 +42,38 @@ class TargetScale:
         mean: A number, or for fields with a shape the number of each component, row after row.
         std: One number for all components.
         field: What the property is.
+        minimum: What no value of the property is below, such as 0 eV of a band gap; None where
+            nothing of the kind is known.
 
     Raises:
-        ArtifactError: If a mean is not finite, or the deviation is not above zero, or there are
-            more or fewer means than components.
+        ArtifactError: If a mean or the minimum is not finite, or the deviation is not above zero,
+            or there are more or fewer means than components.
     """
 
     mean: float | Sequence[float]
     std: float
     field: Field
+    minimum: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.field, Field):
             raise ArtifactError(f"a target has a field, not {self.field!r:.100}")
         is_list = isinstance(self.mean, list | tuple)
         means = list(self.mean) if isinstance(self.mean, list | tuple) else [self.mean]
-        for value in (*means, self.std):
+        bounds = [] if self.minimum is None else [self.minimum]
+        for value in (*means, self.std, *bounds):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ArtifactError(f"a mean or deviation is {value!r:.100}, not a number")
+                raise ArtifactError(f"a mean, deviation or minimum is {value!r:.100}, not a number")
         # As the normalizer keeps them: in 32 bits.
         *rounded, std = torch.tensor([*means, self.std], dtype=torch.float32).tolist()
         if not all(map(math.isfinite, rounded)) or not 0 < std < math.inf:
             raise ArtifactError(
                 f"mean {self.mean!r:.100} and deviation {self.std} are no scale: both are finite, "
                 "and the deviation is above 0"
+            )
+        if not all(map(math.isfinite, bounds)) or (bounds and self.field.turns):
+            raise ArtifactError(
+                f"'{self.field.name}' is {self.field.words}; {self.minimum} is no minimum of it"
             )
         if is_list != bool(self.field.shape) or len(means) != self.field.width:
             raise ArtifactError(
@@ -80,7 +88,8 @@ class TargetScale:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         mean = self.mean if isinstance(self.mean, int | float) else list(self.mean)
-        return {"mean": mean, "std": self.std, "field": self.field.to_dict()}
+        values = {"mean": mean, "std": self.std, "field": self.field.to_dict()}
+        return values if self.minimum is None else {**values, "minimum": self.minimum}
 
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> "TargetScale":
@@ -88,7 +97,7 @@ class TargetScale:
 
         Args:
             name: Under which it stands.
-            values: Mean, deviation and field.
+            values: Mean, deviation and field, and the minimum if there is one.
 
         Raises:
             ArtifactError: If it is something else, or the field has another name.
@@ -263,7 +272,7 @@ class Artifact:
                 weights=weights,
                 graph_spec=config["graph_spec"],
                 targets={
-                    name: TargetScale.from_dict(name, scale)
+                    name: TargetScale.from_dict(name, {**minimum_in(metadata, name), **scale})
                     for name, scale in config["targets"].items()
                 },
                 metadata=metadata,

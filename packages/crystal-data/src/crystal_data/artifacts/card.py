@@ -44,6 +44,24 @@ def model_card(
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def minimum_in(metadata: Mapping[str, Any], target: str) -> dict[str, float]:
+    """What the range of the training labels says a target is never below.
+
+    Artifacts that were written before scales had a minimum tell it in this way alone.
+
+    Args:
+        metadata: Content of ``metadata.json``.
+        target: Its name.
+
+    Returns:
+        The argument ``minimum`` of a scale, or none.
+    """
+    if not can_be_shown(metadata):
+        return {}
+    spread = metadata.get("training", {}).get("targets", {}).get(target)
+    return {"minimum": 0.0} if spread is not None and spread["min"] == 0 else {}
+
+
 def can_be_shown(metadata: Mapping[str, Any]) -> bool:
     """Whether metadata can be shown: what they say at all, they say in the usual form."""
     parts = [metadata.get(name, {}) for name in ("data", "training", "metrics", "versions")]
@@ -95,7 +113,12 @@ def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     fields = [Field.from_dict(scale["field"]) for scale in targets.values()]
     rows = [f"| {_cell(_described(field))} | {_cell(field.unit or '–')} |" for field in fields]
-    return "\n".join(["## Predicts", "", "| property | unit |", "| --- | --- |", *rows])
+    lines = ["## Predicts", "", "| property | unit |", "| --- | --- |", *rows]
+    for name, scale in targets.items():
+        if (minimum := scale.get("minimum")) is not None:
+            lines += ["", f"No label of {_cell(name)} in training is below {minimum:g}, so no "]
+            lines[-1] += "prediction is: what comes out lower is set to that."
+    return "\n".join(lines)
 
 
 def _described(field: Field) -> str:

@@ -58,8 +58,8 @@ def _write(
 ) -> None:
     from crystal_data.inference.calibration import calibrate
     from crystal_data.inference.calibration_report import coverage_cells
-    from crystal_data.inference.description import with_unit
     from crystal_data.inference.ensemble import Ensemble, load_members, save_ensemble
+    from crystal_data.io.value_cells import with_unit
 
     ensemble = Ensemble(load_members(places, allow_package))
     tables: dict[str, list[CoverageRow]] = {}

@@ -46,7 +46,8 @@ def kilobytes(size: int) -> str:
 
 def _models(shipped: ShippedModels) -> Table:
     from crystal_data.artifacts.artifact import Artifact
-    from crystal_data.inference.description import model_facts, with_unit
+    from crystal_data.inference.description import model_facts
+    from crystal_data.io.value_cells import with_unit
 
     rows = [("model", "predicts", "training set", "labels", "error", "size")]
     for name, folder in shipped.artifacts().items():

@@ -1,7 +1,10 @@
 """What has to be known of a model before its predictions are trusted, from its metadata."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from crystal_data.io.value_cells import with_unit
 
 
 class ModelFacts(NamedTuple):
@@ -41,17 +44,33 @@ def summary_line(name: str, metadata: Mapping[str, Any], target: str, unit: str)
     return f"{name}: {with_unit(target, unit)}; {'; '.join(parts)}"
 
 
-def with_unit(name: str, unit: str) -> str:
-    """A column's name with its unit."""
-    return f"{name} [{unit}]" if unit else name
+def decimals_for(metadata: Mapping[str, Any], target: str) -> int | None:
+    """Digits behind the point that the error of a model leaves to its predictions.
+
+    The last one is worth at most a tenth of the mean absolute error: 3 for an error of 0.056, 0 for
+    one of 12. None where the error is not known.
+    """
+    found = _mean_absolute_error(metadata, target)
+    if found is None or not 0 < found[0] < math.inf:
+        return None
+    return 1 - math.floor(math.log10(found[0]))
 
 
 def _error(metadata: Mapping[str, Any], target: str, unit: str) -> str:
-    """The first evaluation of a model; without one, the error of its own test or validation."""
+    found = _mean_absolute_error(metadata, target)
+    return "" if found is None else f"{found[0]:.4g} {unit}".strip() + f" ({found[1]})"
+
+
+def _mean_absolute_error(metadata: Mapping[str, Any], target: str) -> tuple[float, str] | None:
+    """The first evaluation of a model; without one, the error of its own test or validation.
+
+    Returns:
+        The error, and what it was measured on.
+    """
     for row in metadata.get("evaluations", ()):
         if row["target"] == target:
             count = "" if row["num_crystals"] is None else f" of {row['num_crystals']} crystals"
-            return f"{row['mae']:.4g} {unit}".strip() + f" (MAE{count}, {row['data']})"
+            return row["mae"], f"MAE{count}, {row['data']}"
     metrics = metadata.get("metrics", {})
     # Over several targets the mean is that of scaled errors, which have no unit.
     is_only = list(metadata.get("training", {}).get("targets", ())) == [target]
@@ -59,5 +78,5 @@ def _error(metadata: Mapping[str, Any], target: str, unit: str) -> str:
         overall = metrics.get(f"{split}/mae") if is_only else None
         value = metrics.get(f"{split}/mae/{target}", overall)
         if value is not None:
-            return f"{value:.3g} {unit}".strip() + f" ({split} MAE)"
-    return ""
+            return value, f"{split} MAE"
+    return None

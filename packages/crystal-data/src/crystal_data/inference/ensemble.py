@@ -101,7 +101,12 @@ class Ensemble:
             if name in self.scale:
                 width = half_width(std, self.scale[name], COVERAGE)
                 percent = f"{100 * COVERAGE:.0f}"
-                columns[f"{name}:low{percent}"] = mean - width
+                low = mean - width
+                bounds = [one.minimum[name] for one in self.members]
+                known = [bound for bound in bounds if bound is not None]
+                if len(known) == len(bounds):
+                    low = np.maximum(low, min(known))
+                columns[f"{name}:low{percent}"] = low
                 columns[f"{name}:high{percent}"] = mean + width
         return columns
 

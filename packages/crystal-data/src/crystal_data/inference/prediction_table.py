@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.inference.description import summary_line, with_unit
+from crystal_data.inference.description import decimals_for, summary_line
 from crystal_data.inference.ensemble import Ensemble
 from crystal_data.inference.predict import SourcePredictions
 from crystal_data.inference.predictor import Predictor
 from crystal_data.inference.shipped import ShippedModels
-from crystal_data.io.value_cells import atom_value_cells, value_cells
+from crystal_data.io.value_cells import atom_value_cells, value_cells, with_unit
 from crystal_data.loading.domain import beyond_training
 
 
@@ -75,6 +75,8 @@ def prediction_columns(
 ) -> dict[str, list[str]]:
     """Columns of the table: ``id``, each target with its unit, and ``note``.
 
+    Numbers have as many digits as the error of the model allows.
+
     Args:
         predictions: Of the members of all ensembles, one after the other.
         ensembles: Whose members have predicted.
@@ -88,10 +90,11 @@ def prediction_columns(
         of_members, left = left[:size], left[size:]
         for name, values in ensemble.combine(of_members).items():
             field = ensemble.fields[name.partition(":")[0]]
+            decimals = decimals_for(ensemble.members[0].metadata, field.name)
             columns[with_unit(name, field.unit)] = (
-                atom_value_cells(np.split(values, np.cumsum(num_atoms)[:-1]))
+                atom_value_cells(np.split(values, np.cumsum(num_atoms)[:-1]), decimals)
                 if field.per == "atom"
-                else value_cells(values)
+                else value_cells(values, decimals)
             )
         for member in ensemble.members:
             noted = beyond_training(predictions.store, member.metadata.get("training", {}))

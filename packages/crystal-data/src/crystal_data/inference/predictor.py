@@ -44,11 +44,13 @@ class Predictor:
         self.targets = tuple(scales)
         self.fields = {name: scale.field for name, scale in scales.items()}
         self.units = {name: scale.unit for name, scale in scales.items()}
+        self.minimum = {name: scale.minimum for name, scale in scales.items()}
         self.metadata = dict(metadata or {})
         self._columns = TargetColumns(list(self.fields.values()))
         self._normalizer = TargetNormalizer(self._columns.fields).take(
             [np.array(scale.mean) for scale in scales.values()],
             [scale.std for scale in scales.values()],
+            [scale.minimum for scale in scales.values()],
         )
 
     @classmethod

@@ -25,6 +25,7 @@ from crystal_data.training.target_loss import UncertaintyLoss, target_loss
 from crystal_data.transforms.normalize import TargetNormalizer
 from crystal_data.transforms.target_columns import TargetColumns
 
+_MINIMUM = "minimum"  # key of checkpoints
 _SCALE_RATE = 10.0  # learning rate of the scales of errors, in that of the model
 
 
@@ -175,6 +176,7 @@ class PropertyModule(CrystalModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["fields"] = [field.to_dict() for field in self.fields]
+        checkpoint[_MINIMUM] = list(self.normalizer.minimum)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -194,14 +196,16 @@ class PropertyModule(CrystalModule):
             _check_alike(saved, self.fields, "the checkpoint")
         else:
             self._set_fields(saved)
+        # Checkpoints of an earlier version have none.
+        self.normalizer.minimum = tuple(checkpoint.get(_MINIMUM, [None] * len(saved)))
         super().on_load_checkpoint(checkpoint)
 
     @override
     def scales(self) -> dict[str, TargetScale]:
         means, stds = self._columns.split(self.normalizer.mean[None]), self._stds.tolist()
         return {
-            field.name: TargetScale(means[field.name][0].tolist(), std, field)
-            for field, std in zip(self.fields, stds, strict=True)
+            field.name: TargetScale(means[field.name][0].tolist(), std, field, minimum)
+            for field, std, minimum in zip(self.fields, stds, self.normalizer.minimum, strict=True)
         }
 
     @override
@@ -216,6 +220,7 @@ class PropertyModule(CrystalModule):
         self.normalizer.take(
             [np.array(scale.mean) for scale in scales.values()],
             [scale.std for scale in scales.values()],
+            [scale.minimum for scale in scales.values()],
         )
 
     def _set_fields(self, fields: Sequence[Field]) -> None:

@@ -16,6 +16,8 @@ from crystal_data.io.value_cells import atom_value_cells, value_cells
 from crystal_data.lightning_internals import attached_data_module, is_trial
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.run_folder import IDENTIFIER, SAMPLE_ID, RunFolder, prediction_columns
+from crystal_data.training.crystal_module import CrystalModule
+from crystal_data.training.tested_structures import write_tested_structures
 from crystal_data.training.trainer_run import run_of
 
 Split = Literal["test", "predict"]
@@ -32,14 +34,15 @@ class PredictionWriter(Callback):
     def __init__(self) -> None:
         self._run = RunFolder(Path())
         self._shards = Path()
+        self._units: Mapping[str, str] = {}
 
     @override
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start(trainer, "test")
+        self._start(trainer, pl_module, "test")
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start(trainer, "predict")
+        self._start(trainer, pl_module, "predict")
 
     @override
     def on_test_batch_end(
@@ -69,8 +72,9 @@ class PredictionWriter(Callback):
         if isinstance(exception, OSError | KeyboardInterrupt | SystemExit) and self._shards.name:
             shutil.rmtree(self._shards, ignore_errors=True)
 
-    def _start(self, trainer: Trainer, split: Split) -> None:
+    def _start(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
         self._run = run_of(trainer)
+        self._units = pl_module.units if isinstance(pl_module, CrystalModule) else {}
         self._shards = self._run.prediction_parts(split)
         if trainer.is_global_zero:
             shutil.rmtree(self._shards, ignore_errors=True)
@@ -81,7 +85,7 @@ class PredictionWriter(Callback):
         if isinstance(outputs, Mapping) and "prediction" in outputs:
             shard = self._shards / f"{trainer.global_rank}.csv"
             with errors_named(shard):
-                write_rows(shard, outputs)
+                write_rows(shard, outputs, self._units)
 
     def _finish(self, trainer: Trainer, split: Split) -> None:
         trainer.strategy.barrier()
@@ -97,17 +101,20 @@ class PredictionWriter(Callback):
                 path = self._run.predictions_file(split)
                 write_text(path, table)
                 print(f"predictions: {path}", flush=True)
+                if split == "test" and ids is not None and isinstance(data, CrystalDataModule):
+                    write_tested_structures(self._run, data.store, ids)
             shutil.rmtree(self._shards)
         trainer.strategy.barrier()
 
 
-def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
+def write_rows(shard: Path, outputs: Mapping[str, Any], units: Mapping[str, str]) -> None:
     """Appends the rows of one batch, with a header if the file is new.
 
     Args:
         shard: File of this process.
         outputs: What ``predict_step`` returns: ``sample_id``, ``identifier``, ``prediction`` and
             perhaps ``target``.
+        units: Of targets, as far as they are known.
     """
     columns: dict[str, Sequence[Any]] = {
         SAMPLE_ID: torch.as_tensor(outputs["sample_id"]).tolist(),
@@ -115,9 +122,9 @@ def write_rows(shard: Path, outputs: Mapping[str, Any]) -> None:
     }
     predictions, labels = outputs["prediction"], outputs.get("target", {})
     for name, values in predictions.items():
-        target, prediction = prediction_columns(name, is_only=len(predictions) == 1)
+        label, prediction = prediction_columns(name, units.get(name, ""))
         if name in labels:
-            columns[target] = _cells(labels[name])
+            columns[label] = _cells(labels[name])
         columns[prediction] = _cells(values)
     is_new = not shard.exists()
     with shard.open("a", encoding="utf-8", newline="") as file:

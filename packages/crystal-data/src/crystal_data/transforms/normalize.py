@@ -1,5 +1,6 @@
 """Targets to mean 0 and deviation 1, by statistics of the training split alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -23,8 +24,14 @@ class TargetNormalizer(nn.Module):
 
     Means and deviations are buffers, so a checkpoint keeps them. Until ``fit`` they are 0 and 1.
 
+    Targets whose smallest label is exactly 0, such as band gaps, distances above a hull or
+    densities, are taken for never negative: predictions below are set to 0.
+
     Args:
         fields: Targets, in the order of the columns.
+
+    Attributes:
+        minimum: What no value of each target is below; None where nothing of the kind is known.
     """
 
     mean: Tensor  # [width], of each column
@@ -33,6 +40,7 @@ class TargetNormalizer(nn.Module):
     def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__()
         self.fields = tuple(fields)
+        self.minimum: tuple[float | None, ...] = (None,) * len(self.fields)
         width = sum(field.width for field in self.fields)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
@@ -49,15 +57,27 @@ class TargetNormalizer(nn.Module):
             InvalidArgumentError: If a target is missing, or has no label at all.
         """
         scales = [self._fitted(field, train_targets) for field in self.fields]
-        return self.take([mean for mean, _ in scales], [std for _, std in scales])
+        labels = [np.asarray(train_targets[field.name]) for field in self.fields]
+        minimum = [
+            0.0 if not field.turns and np.nanmin(values) == 0 else None
+            for field, values in zip(self.fields, labels, strict=True)
+        ]
+        return self.take([mean for mean, _ in scales], [std for _, std in scales], minimum)
 
-    def take(self, means: Sequence[NDArray[np.float64]], stds: Sequence[float]) -> Self:
+    def take(
+        self,
+        means: Sequence[NDArray[np.float64]],
+        stds: Sequence[float],
+        minimum: Sequence[float | None] | None = None,
+    ) -> Self:
         """Takes mean and deviation of each target.
 
         Args:
             means: For each target one number, or one for each of its columns.
             stds: For each target one number.
+            minimum: For each target one number or None; by default None for all.
         """
+        self.minimum = (None,) * len(self.fields) if minimum is None else tuple(minimum)
         end = 0
         for field, mean, std in zip(self.fields, means, stds, strict=True):
             place = slice(end, end + field.width)
@@ -97,7 +117,15 @@ class TargetNormalizer(nn.Module):
 
     def denormalize(self, values: Tensor) -> Tensor:
         """Back to the targets' own units; shape ``[..., width]``."""
-        return values * self.std + self.mean
+        values = values * self.std + self.mean
+        if all(bound is None for bound in self.minimum):
+            return values
+        bounds = [
+            -math.inf if bound is None else bound
+            for field, bound in zip(self.fields, self.minimum, strict=True)
+            for _ in range(field.width)
+        ]
+        return values.clamp(min=values.new_tensor(bounds))
 
 
 def _mean(field: Field, rows: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

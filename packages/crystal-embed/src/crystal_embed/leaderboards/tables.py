@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crystal_data.errors import SourceError
 from crystal_data.io import read_cell
+from crystal_data.run_folder import IDENTIFIER, columns_of_predictions
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Predictions:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Reads ``predictions/test.csv`` of a run, or any table with ``id`` and ``prediction``.
+    """Reads ``predictions/test.csv`` of a run, or any table with ``id`` and one other column.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -39,19 +40,21 @@ def read_predictions(path: str | Path) -> Predictions:
             names, rows = reader.fieldnames or [], list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: not a table: {error}") from error
-    if not {"id", "prediction"} <= set(names):
+    targets = columns_of_predictions(names)
+    if IDENTIFIER not in names or len(targets) != 1:
         raise SourceError(
-            f"{path}: expected the columns id and prediction, and perhaps target; the columns "
-            f"are {', '.join(names) or 'none'}"
+            f"{path}: expected the column id and predictions of one target, and perhaps its "
+            f"labels; the columns are {', '.join(names) or 'none'}"
         )
+    [(of_labels, of_predictions)] = targets.values()
     prediction, label = {}, {}
     for line, row in enumerate(rows, start=2):
         identifier = read_cell(row["id"])
         if identifier in prediction:
             raise SourceError(f"{path}, line {line}: {identifier} is there twice")
-        prediction[identifier] = _number(row["prediction"], path, line)
-        if row.get("target"):
-            label[identifier] = _number(row["target"], path, line)
+        prediction[identifier] = _number(row[of_predictions], path, line)
+        if of_labels is not None and row[of_labels]:
+            label[identifier] = _number(row[of_labels], path, line)
     return Predictions(path, prediction, label)
 
 
