@@ -1,5 +1,6 @@
 """The report, from run folders written by hand to the page."""
 
+import base64
 import csv
 import json
 import re
@@ -9,11 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystal_apps.report.figures import Axis, Series, line_chart
+from crystal_apps.report.errors import (
+    download_of,
+    element_cells,
+    error_histogram,
+    size_chart,
+    worst_of,
+)
+from crystal_apps.report.figures import Axis, Series, line_chart, parity
 from crystal_apps.report.page import main, write_report
 from crystal_apps.report.runs import read_run
-from crystal_data import SYMBOLS
-from crystal_data.run_folder import RunError
+from crystal_data import SYMBOLS, Crystal, to_cif
+from crystal_data.run_folder import RunError, RunFolder, StructureOfTest
+from crystal_data.testing import perovskite, rock_salt
 
 TARGET = "formation_energy_per_atom"
 
@@ -90,15 +99,16 @@ def test_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert page.links == []
+    assert len(page.links) == 3
+    assert all(link.startswith("data:text/csv;base64,") for link in page.links)
     assert "http://" not in text
     assert "https://" not in text
     assert "url(" not in text
     assert len(text) < 8_000_000
     assert "A &amp; B" in text
     assert "Mind &lt;this&gt;." in text
-    # One chart, three parity plots, one element map.
-    assert page.tags.count("svg") == 5
+    # One chart, three parity plots, three histograms of errors, one element map.
+    assert page.tags.count("svg") == 8
     assert page.tags.count("script") == 1
     assert "&lt;script&gt;alert(1)" in text
     assert "c: &lt;b&gt;stale&lt;/b&gt; formula" in text
@@ -107,6 +117,91 @@ def test_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
     assert "disordered 1, no cell 1" in text
     assert text.count('class="element ') == 118
     assert sorted(path.name for path in out.parent.iterdir()) == ["report.html"]
+
+
+def with_structures(run: Path, count: int = 50) -> Path:
+    """The same run, with what its test rows are of: rock salt, or perovskite with 5 atoms."""
+    crystals = [rock_salt(), perovskite()]
+    RunFolder(run).write_tested_structures(
+        StructureOfTest(
+            f"row-{row}",
+            tuple(sorted(crystals[row % 2].composition)),
+            crystals[row % 2].num_atoms,
+            to_cif(crystals[row % 2]) if row < 4 else "",
+        )
+        for row in range(count)
+    )
+    return run
+
+
+def test_where_errors_lie(tmp_path: Path) -> None:
+    run = with_structures(write_run(tmp_path / "run", 0.25))
+    test = read_run(run).predictions[TARGET]
+    pictures: list[Crystal] = []
+    worst = worst_of(test, pictures)
+    assert len(worst) == 10
+    assert [abs(one.prediction - one.target) for one in worst] == pytest.approx([0.25] * 10)
+    assert len(pictures) == sum(one.place is not None for one in worst) > 0
+    cells = {cell.symbol: cell for cell in element_cells(test, "eV")}
+    assert cells["Na"].title == "Na: 25 structures, MAE 0.25 eV"
+    assert cells["Fe"].share is None
+    chart = size_chart(test, "eV")
+    assert chart is not None
+    assert [tick.label for tick in chart.x_ticks] == ["2", "5"]
+    assert [bar.label for bar in chart.bars] == ["25", "25"]
+    histogram = error_histogram(test, "eV")
+    counts = [int(bar.title.partition(" eV: ")[2].partition(" ")[0]) for bar in histogram.bars]
+    assert sum(counts) == 50
+    assert {place for place, count in enumerate(counts) if count} == {0, len(counts) - 1}
+    link = download_of(test, TARGET, "eV").partition(",")[2]
+    header, *rows = base64.b64decode(link).decode().splitlines()
+    assert header == f"id,{TARGET}:label [eV],{TARGET} [eV]"
+    assert len(rows) == 50
+
+    text = write_report([run], tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count("<canvas data-crystal=") == len(pictures)
+    assert text.count('class="element error') == 118
+    assert 'download="run-formation_energy_per_atom.csv"' in text
+
+
+def test_structures_of_another_test_are_left_aside(tmp_path: Path) -> None:
+    run = with_structures(write_run(tmp_path / "run", 0.25), count=49)
+    test = read_run(run).predictions[TARGET]
+    assert test.structures == ()
+    assert size_chart(test, "eV") is None
+    assert element_cells(test, "eV") == ()
+    assert worst_of(test, [])[0].place is None
+
+
+def test_runs_without_a_test_are_named(tmp_path: Path) -> None:
+    untested = write_run(tmp_path / "untested", 0.2)
+    (untested / "predictions" / "test.csv").unlink()
+    for runs in ([untested], [write_run(tmp_path / "tested", 0.2), untested]):
+        text = write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
+        assert "<td>untested</td><td" in text
+        assert "not tested" in text
+
+
+def test_what_repeats_a_run_leaves_it_alone(tmp_path: Path) -> None:
+    named = read_run(write_run(tmp_path / "my run", 0.2))
+    config = f"{named.folder}/config.yaml"
+    assert named.repeat_command == (
+        f"crystal fit --config '{config}' --trainer.default_root_dir '{named.folder}-again'"
+    )
+    numbered = read_run(write_run(tmp_path / "003", 0.2))
+    assert numbered.repeat_command == f"crystal fit --config {numbered.folder}/config.yaml"
+
+
+def test_crowded_points_are_drawn_last() -> None:
+    rng = np.random.default_rng(0)
+    target = np.concatenate([np.zeros(400), rng.uniform(-9, 9, 20)])
+    plot = parity(
+        title="", caption="", color=0, unit="", target=target, prediction=target,
+        identifiers=[""] * 420, limits=(-10, 10),
+    )  # fmt: skip
+    assert sum(layer.count("M") for layer in plot.layers) == 420
+    assert plot.layers[-1].count("M") >= 400
+    assert plot.layers[0].count("M") > 10
 
 
 def test_errors_are_those_of_the_predictions(tmp_path: Path) -> None:

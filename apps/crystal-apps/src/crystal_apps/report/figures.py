@@ -11,6 +11,8 @@ from crystal_embed.analysis import pushed_apart
 Values = NDArray[np.float64]
 
 NUM_COLORS = 8  # of the style sheet's palette
+NUM_LAYERS = 4  # of points, by how dense they are; the next one has four times as many
+_DENSITY_BINS = 60  # along each axis
 _MARKED = 12  # points of a parity plot that say what they are
 
 
@@ -109,7 +111,7 @@ class Scatter:
     title: str
     caption: str
     color: int
-    path: str
+    layers: tuple[str, ...]  # of points, from where there are few to where there are many
     marks: tuple[Mark, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -173,7 +175,7 @@ def parity(
         for row in worst
     )
     return Scatter(
-        title, caption, color, _dots(px, py), tuple(marks), x.ticks(7), y.ticks(7), size, size,
+        title, caption, color, _layers(px, py), tuple(marks), x.ticks(7), y.ticks(7), size, size,
         (left, top, right, bottom), unit,
     )  # fmt: skip
 
@@ -194,7 +196,7 @@ def element_map(
         for (a, b), title, label, color in zip(places, titles, labels, colors, strict=True)
     )
     box = (0.0, 0.0, float(width), float(height))
-    return Scatter("", "", 0, "", tuple(marks), (), (), width, height, box, "")
+    return Scatter("", "", 0, (), tuple(marks), (), (), width, height, box, "")
 
 
 def parity_limits(columns: Sequence[Values]) -> tuple[float, float]:
@@ -212,6 +214,16 @@ def _path(px: Values, py: Values) -> str:
 def _dots(px: Values, py: Values) -> str:
     # Strokes of no length with round ends are the shortest way to write many dots.
     return "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(px, py, strict=True))
+
+
+def _layers(px: Values, py: Values) -> tuple[str, ...]:
+    """Points by how many others lie around them, so that those in crowds are drawn last."""
+    counts, x_edges, y_edges = np.histogram2d(px, py, bins=_DENSITY_BINS)
+    column = np.clip(np.searchsorted(x_edges, px, side="right") - 1, 0, _DENSITY_BINS - 1)
+    row = np.clip(np.searchsorted(y_edges, py, side="right") - 1, 0, _DENSITY_BINS - 1)
+    crowd = counts[column, row]
+    level = np.clip(np.log2(crowd).astype(np.int64) // 2, 0, NUM_LAYERS - 1)
+    return tuple(_dots(px[level == one], py[level == one]) for one in range(NUM_LAYERS))
 
 
 def _ticks(low: float, high: float, most: int) -> Values:

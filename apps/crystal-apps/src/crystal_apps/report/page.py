@@ -9,6 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from crystal_apps.report.element_tables import element_table
+from crystal_apps.report.errors import (
+    BarChart,
+    ElementCell,
+    Worst,
+    download_of,
+    element_cells,
+    error_histogram,
+    size_chart,
+    worst_of,
+)
 from crystal_apps.report.figures import (
     NUM_COLORS,
     LineChart,
@@ -20,7 +30,8 @@ from crystal_apps.report.figures import (
     parity_limits,
 )
 from crystal_apps.report.runs import Predictions, Run, read_run
-from crystal_data import SYMBOLS
+from crystal_data import SYMBOLS, Crystal
+from crystal_data.cli.show import viewer
 from crystal_data.io import write_text
 from crystal_data.processes import report_errors
 from crystal_embed.analysis import Clusters, Projection, k_means, nearest, project, table_position
@@ -42,6 +53,17 @@ class ResultRow:
     test: Predictions
     gain: float
     best: bool
+
+
+@dataclass(frozen=True)
+class ErrorDetails:
+    """Where the errors of a line of the result table lie."""
+
+    row: ResultRow
+    charts: tuple[BarChart, ...]
+    elements: tuple[ElementCell, ...]
+    worst: tuple[Worst, ...]
+    download: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,7 @@ def write_report(
         RunError: If a folder is not that of a run.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     runs = _named_apart([read_run(folder) for folder in folders])
     environment = Environment(
@@ -94,6 +117,8 @@ def write_report(
         lstrip_blocks=True,
     )
     rows = _result_rows(runs)
+    pictures: list[Crystal] = []
+    details = [_error_details(row, pictures) for row in rows]
     page = environment.get_template("report.html").render(
         title=title or f"{len(runs)} run{'s' if len(runs) > 1 else ''}",
         note=note,
@@ -101,6 +126,9 @@ def write_report(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=runs,
         rows=rows,
+        untested=[run for run in runs if not run.is_tested],
+        details=details,
+        viewer=Markup(viewer(pictures)) if pictures else "",
         charts=_charts(runs),
         parities=_parities(rows),
         embeddings=[shown for run in runs if (shown := _embedding(run))],
@@ -142,6 +170,17 @@ def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
                 )
             )
     return sorted(rows, key=lambda row: (row.target, row.test.mae))
+
+
+def _error_details(row: ResultRow, pictures: list[Crystal]) -> ErrorDetails:
+    charts = (error_histogram(row.test, row.unit), size_chart(row.test, row.unit))
+    return ErrorDetails(
+        row=row,
+        charts=tuple(chart for chart in charts if chart is not None),
+        elements=element_cells(row.test, row.unit),
+        worst=worst_of(row.test, pictures),
+        download=download_of(row.test, row.target, row.unit),
+    )
 
 
 def _charts(runs: Sequence[Run]) -> list[LineChart]:

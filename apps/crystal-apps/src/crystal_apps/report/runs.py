@@ -1,5 +1,6 @@
 """What a finished run's folder says about itself."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from crystal_apps.pipeline.task import run_title
 from crystal_data.io import read_number
 from crystal_data.metrics import MetricResult
-from crystal_data.run_folder import EPOCH, STEP, RunError, RunFolder
+from crystal_data.run_folder import EPOCH, STEP, RunError, RunFolder, StructureOfTest
 
 Values = NDArray[np.float64]
 
@@ -33,11 +34,18 @@ class Predictions:
         identifiers: One for each row.
         target: Labels, those that are missing left out; shape ``[num_rows]``.
         prediction: Shape ``[num_rows]``.
+        structures: One for each row; empty where the run does not tell.
     """
 
     identifiers: tuple[str, ...]
     target: Values
     prediction: Values
+    structures: tuple[StructureOfTest, ...] = ()
+
+    @property
+    def errors(self) -> Values:
+        """Prediction minus label; shape ``[num_rows]``."""
+        return self.prediction - self.target
 
     @property
     def mae(self) -> float:
@@ -105,6 +113,20 @@ class Run:
         """Fingerprint of the data set, as the first result states, or else the artifact."""
         stated = [*(result.data_hash for result in self.results), self._data().get("fingerprint")]
         return next((str(value) for value in stated if value), "")
+
+    @property
+    def repeat_command(self) -> str:
+        """What trains it again, into a folder beside it; from the folder it was started in."""
+        words = ["crystal", "fit", "--config", str(RunFolder(self.folder).config_file())]
+        if not self.folder.resolve().name.isdigit():
+            # A numbered run is followed by the next number, any other would be followed by 001.
+            words += ["--trainer.default_root_dir", f"{self.folder}-again"]
+        return shlex.join(words)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there are predictions of its test with labels."""
+        return bool(self.predictions)
 
     @property
     def source(self) -> str:
@@ -187,8 +209,9 @@ def _curves(files: RunFolder) -> dict[str, Curve]:
 def _predictions(files: RunFolder, artifact: Mapping[str, Any]) -> dict[str, Predictions]:
     # A table of one target has plain column names; the artifact knows the target's.
     only = next(iter(_mapping(artifact.get("targets"))), "target")
-    found = {}
+    found, structures = {}, files.tested_structures()
     for name, table in files.predictions("test").items():
+        are_known = [one.identifier for one in structures] == list(table.identifiers)
         if table.target is None:
             continue  # predictions without labels have nothing to be compared with
         labelled = np.isfinite(table.target) & np.isfinite(table.prediction)
@@ -196,6 +219,9 @@ def _predictions(files: RunFolder, artifact: Mapping[str, Any]) -> dict[str, Pre
             pairs = zip(table.identifiers, labelled, strict=True)
             identifiers = tuple(identifier for identifier, keep in pairs if keep)
             found[name or only] = Predictions(
-                identifiers, table.target[labelled], table.prediction[labelled]
+                identifiers,
+                table.target[labelled],
+                table.prediction[labelled],
+                tuple(structures[row] for row in np.flatnonzero(labelled)) if are_known else (),
             )
     return found

@@ -56,8 +56,6 @@ def crystal_page(
     """
     pages = files("crystal_data.cli.pages")
     cards = [_card(place, crystal, units or {}) for place, crystal in enumerate(crystals)]
-    # A "<" within a string could end the script element.
-    data = json.dumps([_drawing(crystal) for crystal in crystals]).replace("<", "\\u003c")
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -67,10 +65,23 @@ def crystal_page(
             f"</head>\n<body>\n<h1>{escape(title)}</h1>",
             f'<p class="note">{escape(note)}</p>\n<main>',
             *cards,
-            f'</main>\n<script type="application/json" id="crystals">{data}</script>',
-            f"<script>\n{(pages / 'viewer.js').read_text(encoding='utf-8')}</script>",
+            f"</main>\n{viewer(crystals)}",
             "</body>\n</html>\n",
         ]
+    )
+
+
+def viewer(crystals: "Sequence[Crystal]") -> str:
+    """The script elements that draw crystals on a page, at its end.
+
+    They draw the crystal of place N on each ``<canvas data-crystal="N">``.
+    """
+    script = files("crystal_data.cli.pages") / "viewer.js"
+    # A "<" within a string could end the script element.
+    data = json.dumps([_drawing(crystal) for crystal in crystals]).replace("<", "\\u003c")
+    return (
+        f'<script type="application/json" id="crystals">{data}</script>\n'
+        f"<script>\n{script.read_text(encoding='utf-8')}</script>"
     )
 
 
