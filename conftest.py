@@ -13,6 +13,14 @@ os.environ.pop("PYTHONUNBUFFERED", None)
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _no_signs_of_life() -> None:
+    """What tests read of standard error does not depend on how fast the machine is."""
+    from crystal_data.processes import progress
+
+    progress.FIRST_SIGN = 3600.0
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Stores go to a folder of this run, never to the user's cache.
 

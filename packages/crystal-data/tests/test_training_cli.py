@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,7 +22,7 @@ from crystal_data.inference import Predictor
 from crystal_data.io.cif import to_cif
 from crystal_data.io.read import read_crystals
 from crystal_data.metrics.result import read_results
-from crystal_data.run_folder import run_group
+from crystal_data.run_folder import prediction_columns, run_group
 from crystal_data.training.cli import CrystalCLI, run_command
 from crystal_data.training.config_arguments import config_files
 from crystal_data.training.module import PropertyModule
@@ -92,6 +93,11 @@ def test_fit_then_test_then_predict(capsys):
     run = Path("runs/toy/001")
     printed = capsys.readouterr().out
     assert "epoch 12/12" in printed
+    size, labels = printed.splitlines()[1:3]
+    assert re.fullmatch(r"ElementSum: [\d,]+ parameters; 12 epochs of \d+ steps on cpu", size)
+    assert re.fullmatch(
+        r"energy \[eV/atom\]: \d+ labels from \S+ to \S+, mean absolute deviation \S+", labels
+    )
     names = {path.name for path in run.iterdir()}
     assert {"config.yaml", "metrics.csv", "checkpoints", "artifact"} <= names
     checkpoints = {path.name for path in (run / "checkpoints").iterdir()}
@@ -108,14 +114,15 @@ def test_fit_then_test_then_predict(capsys):
         assert main(["test", "--config", "toy.yaml", *extra]) == 0
         table = rows_of(run / "predictions/test.csv")
         assert [row["id"] for row in table] == [f"toy-{i}" for i in range(120, 140)]
-        assert set(table[0]) == {"id", "target", "prediction"}
+        assert set(table[0]) == {"id", "energy:label [eV/atom]", "energy [eV/atom]"}
         (run / "predictions/test.csv").unlink()
     results = {result.metric: result for result in read_results(run / "results.json")}
     assert set(results) == {"val/mae", "val/mae/energy", "test/mae", "test/mae/energy"}
     assert results["test/mae/energy"].num_samples == 20
     assert results["test/mae/energy"].parameters["unit"] == "eV/atom"
     assert results["test/mae/energy"].data_hash == "0" * 64
-    errors = [abs(float(row["target"]) - float(row["prediction"])) for row in table]
+    label, prediction = prediction_columns("energy", "eV/atom")
+    errors = [abs(float(row[label]) - float(row[prediction])) for row in table]
     assert results["test/mae"].value == pytest.approx(sum(errors) / 20, rel=1e-5)
     best = min(float(row["val/mae"]) for row in rows)
     assert results["val/mae/energy"].value == pytest.approx(best, rel=1e-6)
@@ -523,7 +530,7 @@ def test_own_folder_through_the_data_module(monkeypatch, capsys):
         zip([c.identifier for c in crystals], predictor.predict(crystals)["target"], strict=True)
     )
     for row in table:
-        assert float(row["prediction"]) == pytest.approx(by_name[row["id"]], rel=1e-5)
+        assert float(row["target [eV]"]) == pytest.approx(by_name[row["id"]], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from textwrap import fill
+from types import ModuleType
 
+from typing_extensions import override
+
+from crystal_data.processes.launched import is_launched_first
 from crystal_data.processes.parent import end_with_parent
+from crystal_data.processes.progress import say
 from crystal_data.processes.signals import until_signal
 
 _TRAINER = "crystal_data.training.command:main"
+_SLOW = "torch"  # whose import takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ def dispatch(
         143 after SIGTERM.
     """
     end_with_parent()
+    _announce_torch()
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def run() -> int:
@@ -91,6 +100,25 @@ def dispatch(
         return status
 
     return until_signal(program, run)
+
+
+class _TorchFinder(MetaPathFinder):
+    """Says that torch is being imported, which takes seconds; it finds nothing."""
+
+    @override
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == _SLOW:
+            sys.meta_path.remove(self)
+            say(f"loading {_SLOW} …")
+        return None
+
+
+def _announce_torch() -> None:
+    is_told = any(isinstance(finder, _TorchFinder) for finder in sys.meta_path)
+    if _SLOW not in sys.modules and not is_told and is_launched_first():
+        sys.meta_path.insert(0, _TorchFinder())
 
 
 def _run(

@@ -18,6 +18,7 @@ from crystal_data.lightning_internals import (
 )
 from crystal_data.loading.datamodule import CrystalDataModule
 from crystal_data.metrics.result import MetricResult
+from crystal_data.processes.progress import Pace
 from crystal_data.processes.signals import Terminated
 from crystal_data.run_folder import LAST, RunFolder
 from crystal_data.training.checkpoint_file import read_checkpoint
@@ -31,12 +32,35 @@ class EpochPrinter(Callback):
 
     def __init__(self) -> None:
         self._started = 0.0
+        self._pace = Pace()
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Only now are all numbers of the epoch before there, those of training included.
         self._report(trainer, trainer.current_epoch)
+        if not self._started:
+            self._pace = Pace()
         self._started = time.perf_counter()
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._sign_of_life(trainer, "step", batch_idx + 1, trainer.num_training_batches)
+
+    @override
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **options: Any
+    ) -> None:
+        if not trainer.sanity_checking:
+            total = sum(trainer.num_val_batches)
+            self._sign_of_life(trainer, "validation batch", args[2] + 1, total)
+
+    def _sign_of_life(self, trainer: Trainer, what: str, done: int, total: float) -> None:
+        # Epochs that end soon say enough by themselves.
+        if trainer.is_global_zero and self._pace.is_due() and done < total:
+            epoch = f"epoch {trainer.current_epoch + 1}/{_number_of_epochs(trainer)}"
+            print(f"in {epoch}: {what} {done} of {total:g}", flush=True)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -51,8 +75,44 @@ class EpochPrinter(Callback):
         parts = [
             f"{name} {float(value):.4g}" for name, value in values.items() if value is not None
         ]
-        total = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else "?"
-        print(f"epoch {finished}/{total}  {'  '.join(parts)}  {seconds:.1f} s", flush=True)
+        epoch = f"epoch {finished}/{_number_of_epochs(trainer)}"
+        print(f"{epoch}  {'  '.join(parts)}  {seconds:.1f} s", flush=True)
+
+
+class FitSummary(Callback):
+    """Says what is about to be trained on what: size of the model, steps, units, labels."""
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        module = crystal_module(pl_module)
+        print("\n".join(_summary_lines(trainer, module)), flush=True)
+
+
+def _summary_lines(trainer: Trainer, module: CrystalModule) -> list[str]:
+    counts = [(one.numel(), one.requires_grad) for one in module.parameters()]
+    total, trained = sum(n for n, _ in counts), sum(n for n, is_trained in counts if is_trained)
+    frozen = f", {total - trained:,} of them frozen" if trained < total else ""
+    lines = [
+        f"{type(module.model).__name__}: {total:,} parameters{frozen}; "
+        f"{_number_of_epochs(trainer)} epochs of {trainer.num_training_batches:g} steps on "
+        f"{module.device.type}"
+    ]
+    data = module.datamodule
+    labels = {} if data is None else data.training_domain()["targets"]
+    for name, spread in labels.items():
+        unit = f" [{module.units[name]}]" if module.units.get(name, "1") != "1" else ""
+        lines.append(
+            f"{name}{unit}: {spread['num_labels']:,} labels from {spread['min']:.4g} to "
+            f"{spread['max']:.4g}, mean absolute deviation {spread['mean_absolute_deviation']:.3g}"
+        )
+    return lines
+
+
+def _number_of_epochs(trainer: Trainer) -> int | str:
+    most = trainer.max_epochs or -1
+    return most if most > 0 else "?"
 
 
 class InterruptNote(Callback):

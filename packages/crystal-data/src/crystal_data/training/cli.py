@@ -41,6 +41,7 @@ from crystal_data.training.allowed_paths import OPTION, NotAllowedError
 from crystal_data.training.callbacks import (
     ArtifactExport,
     EpochPrinter,
+    FitSummary,
     InterruptNote,
     LearningRate,
     ResultsFile,
@@ -268,6 +269,7 @@ class CrystalCLI(LightningCLI):
         if self.subcommand != "fit":
             return [PredictionWriter(), ResultsFile()]
         callbacks: list[Callback] = [
+            FitSummary(),
             InterruptNote(),
             EpochSeed(),
             LearningRate(),
