@@ -55,6 +55,7 @@ from crystal_data.training.config_arguments import (
 )
 from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.freezing import Freeze
+from crystal_data.training.loggers import missing_logger
 from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.metrics_table import MetricsTable
 from crystal_data.training.predictions import PredictionWriter
@@ -217,6 +218,8 @@ class CrystalCLI(LightningCLI):
                 "trainer.use_distributed_sampler: true would deal samples out a second time; the "
                 "data module's own sampler already gives each process its share; leave it out"
             )
+        if missing := missing_logger(config.get("trainer.logger")):
+            _refuse(f"trainer.logger: {missing}")
         if config.get("data_root"):
             set_data_home(config["data_root"])
         if self.subcommand is not None:
