@@ -10,7 +10,7 @@ from rich.console import Console
 
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.quickstart import command
-from crystal_data import ATOMIC_NUMBERS
+from crystal_data import ATOMIC_NUMBERS, read_crystals
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,8 @@ def test_all_stages_then_none_again(tmp_path: Path) -> None:
     config = yaml.safe_load((universal / "config.yaml").read_text(encoding="utf-8"))
     arguments = config["model"]["init_args"]["model"]["init_args"]
     assert arguments["element_table"] == str(transformer)
+
+    assert len(read_crystals(out / command.CRYSTALS).crystals) >= 8
 
     predictions = universal / "predictions" / "test.csv"
     written = predictions.stat().st_mtime_ns

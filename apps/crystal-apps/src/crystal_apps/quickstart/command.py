@@ -21,6 +21,8 @@ PIPELINE = QUICKSTART
 TARGET = "formation_energy_per_atom"
 _NUM_LABELLED = 200  # train_size in cgcnn.yaml
 _MARK = "quickstart.txt"
+CRYSTALS = "crystals"  # folder of CIFs
+_NUM_CRYSTALS = 8
 _WHAT = {
     "one-hot": "each element for itself",
     "random": "as wide, without meaning",
@@ -76,6 +78,7 @@ def run(out: Path, *, fresh: bool, console: "Console") -> Path:
         command=f"crystal quickstart --out {out} --fresh",
     )
     _print_table(console, arms)
+    write_crystals(out / CRYSTALS)
     console.print(f"[dim]{time.perf_counter() - started:.0f} s[/]")
     return page
 
@@ -96,6 +99,17 @@ def export_elements(folder: Path) -> None:
     trained = ElementTable("universal", table.atomic_numbers[seen], table.vectors[seen])
     for path in (RunFolder(folder).elements_file, folder / "atom_init.json"):
         save_table(trained, path)
+
+
+def write_crystals(folder: Path) -> None:
+    """Writes some of the built-in crystals as CIFs, to try predictions on."""
+    from crystal_data import BuiltinSource, open_store, to_cif
+    from crystal_data.io import write_text
+
+    store = open_store(BuiltinSource())
+    for row in range(0, len(store), len(store) // _NUM_CRYSTALS):
+        crystal = store.crystal(row)
+        write_text(folder / f"{crystal.formula}-{row}.cif", to_cif(crystal))
 
 
 def _clear(out: Path) -> None:
@@ -154,5 +168,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     console = Console()
     page = run(options.out, fresh=options.fresh, console=console)
-    console.print(f"\n{NOTE}\n\nReport: [bold]{page}[/]", soft_wrap=True)
+    crystals = options.out / CRYSTALS
+    console.print(
+        f"\n{NOTE}\n\nReport: [bold]{page}[/]\n"
+        "Next, properties by models that come with crystal-embed: "
+        f"[bold]crystal predict {crystals}[/]",
+        soft_wrap=True,
+    )
     return 0
