@@ -28,6 +28,7 @@ INTERNAL = {
     "GiveUpError",
     "WorkerLostError",
     "WorkerTracebackError",
+    "_NotPlainError",
     "_UnreadableError",
 }
 # Constructors that take something else than a message and a remedy.

@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = csv.writer(file)
         table.writerow(["id", "cif", "gap", "split"])
         for number, crystal in enumerate(random_crystals(len(SPLITS), seed=3)):
-            table.writerow([f"c{number}", to_cif(crystal), 0.5 * number, SPLITS[number]])
+            table.writerow([f"c{number}", to_cif(crystal), 1.0 + number, SPLITS[number]])
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
     for devices in (1, 2):
         common = ["--config", "config.yaml", "--trainer.devices", str(devices)]

@@ -26,6 +26,7 @@ ENTRY_POINTS = {
     "crystal_data.cli.text_table",
     "crystal_data.cli.models",
     "crystal_data.cli.predict",
+    "crystal_data.cli.show",
     "crystal_data.processes.progress",
     "crystal_data.training.allowed",
     "crystal_data.training.cli",

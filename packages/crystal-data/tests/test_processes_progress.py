@@ -45,9 +45,12 @@ def test_short_work_says_nothing(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("loads", "expected"), [("import torch", ["loading torch …"]), ("", [])])
-def test_commands_say_that_torch_is_loaded(tmp_path, loads, expected):
-    (tmp_path / "own.py").write_text(f"def main(args):\n    {loads or 'pass'}\n    return 0\n")
+@pytest.mark.parametrize(
+    ("loads", "expected"),
+    [("import numpy, torch, pymatgen.core", ["loading torch …"]), ("import numpy", [])],
+)
+def test_commands_say_what_they_load(tmp_path, loads, expected):
+    (tmp_path / "own.py").write_text(f"def main(args):\n    {loads}\n    return 0\n")
     code = (
         "from crystal_data.cli.lazy import Command, dispatch\n"
         "raise SystemExit(dispatch('own', 'x', {'run': Command('x', 'own:main')}, ['run']))"

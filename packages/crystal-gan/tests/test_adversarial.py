@@ -10,7 +10,8 @@ import yaml
 
 from crystal_data import CrystalBatch
 from crystal_data.artifacts.artifact import Artifact
-from crystal_data.testing import random_crystals
+from crystal_data.testing import random_crystals, write_checkpoint
+from crystal_data.training import PropertyModule
 from crystal_data.training.command import main
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, SampleRandom
 from crystal_gan import AdversarialModule, Equiformer, EquiformerSizes, RepairModel
@@ -176,3 +177,21 @@ def test_a_resumed_training_ends_the_same(workplace):
         for name, values in whole["state_dict"].items():
             assert torch.equal(values, parts["state_dict"][name]), name
         assert str(whole["optimizer_states"]) == str(parts["optimizer_states"])
+
+
+def test_a_module_comes_out_of_its_checkpoint(tmp_path):
+    module = made()
+    path = write_checkpoint(module, tmp_path / "a.ckpt")
+    loaded = AdversarialModule.load_from_checkpoint(path, discriminator_every=3)
+    assert loaded.discriminator is not loaded.model
+    assert loaded._discriminator_every == 3
+    assert [type(one) for one in loaded.corruptions] == [type(one) for one in CORRUPTIONS]
+    state = module.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())
+
+
+def test_the_outputs_follow_the_targets(tmp_path):
+    module = PropertyModule(Equiformer(sizes=EquiformerSizes(**SIZES)), "a,b")
+    assert module.model.output[-1].out_features == 2
+    model = Equiformer.from_pretrained(module.save_pretrained(tmp_path / "artifact"))
+    assert model.artifact_arguments()["num_outputs"] == 2

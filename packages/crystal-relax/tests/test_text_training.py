@@ -9,7 +9,7 @@ import torch
 
 from crystal_data import Crystal, CrystalBatch, open_store
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.testing import random_crystals
+from crystal_data.testing import random_crystals, write_checkpoint
 from crystal_data.trajectories import DISPLACEMENT, STRAIN, Change, RelaxationSource, changed
 from crystal_relax import TextRelaxationModule, TextRelaxer
 from crystal_relax.__main__ import main
@@ -141,3 +141,10 @@ def test_fit_test_and_predict(
     results = json.loads(Path("run/results.json").read_text(encoding="utf-8"))["results"]
     assert {"test/positions", "test/lengths", "test/angles"} <= {one["metric"] for one in results}
     TextRelaxer.from_pretrained("run")
+
+
+def test_a_module_comes_out_of_its_checkpoint(tmp_path: Path) -> None:
+    one = module("numbers", 0.5)
+    loaded = TextRelaxationModule.load_from_checkpoint(write_checkpoint(one, tmp_path / "a.ckpt"))
+    state = one.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())

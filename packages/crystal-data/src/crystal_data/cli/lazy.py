@@ -19,7 +19,7 @@ from crystal_data.processes.progress import say
 from crystal_data.processes.signals import until_signal
 
 _TRAINER = "crystal_data.training.command:main"
-_SLOW = "torch"  # whose import takes seconds
+_SLOW = ("torch", "pymatgen")  # whose import takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def dispatch(
         143 after SIGTERM.
     """
     end_with_parent()
-    _announce_torch()
+    _announce_slow_imports()
     arguments = list(sys.argv[1:] if argv is None else argv)
 
     def run() -> int:
@@ -102,23 +102,23 @@ def dispatch(
     return until_signal(program, run)
 
 
-class _TorchFinder(MetaPathFinder):
-    """Says that torch is being imported, which takes seconds; it finds nothing."""
+class _SlowFinder(MetaPathFinder):
+    """Says that a slow library is being imported, the first one alone; it finds nothing."""
 
     @override
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == _SLOW:
+        if fullname in _SLOW:
             sys.meta_path.remove(self)
-            say(f"loading {_SLOW} …")
+            say(f"loading {fullname} …")
         return None
 
 
-def _announce_torch() -> None:
-    is_told = any(isinstance(finder, _TorchFinder) for finder in sys.meta_path)
-    if _SLOW not in sys.modules and not is_told and is_launched_first():
-        sys.meta_path.insert(0, _TorchFinder())
+def _announce_slow_imports() -> None:
+    is_told = any(isinstance(finder, _SlowFinder) for finder in sys.meta_path)
+    if not is_told and is_launched_first() and sys.modules.keys().isdisjoint(_SLOW):
+        sys.meta_path.insert(0, _SlowFinder())
 
 
 def _run(

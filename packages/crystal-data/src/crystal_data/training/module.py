@@ -43,6 +43,8 @@ class PropertyModule(CrystalModule):
     differ, it is the mean over targets of the error divided by the target's standard deviation in
     training.
 
+    A target whose smallest training label is exactly 0 is never predicted below 0.
+
     Args:
         model: Maps a batch to ``[num_crystals, width]``, normalized, or ``[num_atoms, width]``
             where targets are those of atoms; width is one for each number, nine for a tensor.

@@ -1,5 +1,7 @@
 """Properties of crystals by the equivariant network."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -15,16 +17,29 @@ class Equiformer(BackboneModel):
     crystal, its supercells and its mirror image.
 
     Args:
-        num_outputs: Numbers predicted for each crystal.
+        num_outputs: Numbers predicted for each crystal; None follows the targets that it is trained
+            on, and is 1 without any.
         sizes: Of the network; by default what trains on a CPU.
     """
 
-    def __init__(self, num_outputs: int = 1, sizes: EquiformerSizes | None = None) -> None:
+    def __init__(
+        self, num_outputs: int | None = None, sizes: EquiformerSizes | None = None
+    ) -> None:
         super().__init__(sizes)
         width = self.sizes.num_channels
         self.output = nn.Sequential(
-            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, num_outputs)
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, num_outputs or 1)
         )
+
+    @override
+    def set_num_outputs(self, num_outputs: int) -> None:
+        last = self.output[-1]
+        if num_outputs != last.out_features:
+            self.output[-1] = nn.Linear(last.in_features, num_outputs).to(last.weight)
+
+    @override
+    def artifact_arguments(self) -> dict[str, Any]:
+        return {**super().artifact_arguments(), "num_outputs": self.output[-1].out_features}
 
     @override
     def forward(self, batch: CrystalBatch, species: Tensor | None = None) -> Tensor:
