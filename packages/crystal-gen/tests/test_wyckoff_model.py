@@ -25,7 +25,7 @@ from crystal_gen.wyckoff.batch import (
 )
 from crystal_gen.wyckoff.elements import element_features, period_and_group
 from crystal_gen.wyckoff.measures import exact_at, groups_at
-from crystal_gen.wyckoff.model import _with_elements
+from crystal_gen.wyckoff.symmetry_model import with_elements
 
 ENERGY = "formation_energy_per_atom"
 KNOWN = (
@@ -145,10 +145,10 @@ def test_exchanged_elements_bring_canonical_letters(known: list[WyckoffAssignmen
 
 def test_another_order_of_elements_brings_other_letters() -> None:
     oxide = assigned(225, "Sr:8c O:4a")
-    flipped = _with_elements(oxide, [8, 38])  # O on 8c, Sr on 4a
+    flipped = with_elements(oxide, [8, 38])  # O on 8c, Sr on 4a
     assert str(flipped) == "Fm-3m Sr:4a O:8c"
     titanate = assigned(221, "Sr:1a Ti:1b O:3c")
-    exchanged = _with_elements(titanate, [22, 38, 8])
+    exchanged = with_elements(titanate, [22, 38, 8])
     assert exchanged == exchanged.canonical() == assigned(221, "Ti:1a Sr:1b O:3c")
 
 

@@ -1,24 +1,21 @@
 """The compact model of symmetry: a transformer on Wyckoff positions."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
-from crystal_gen.exchange import ElementExchange
-from crystal_gen.wishes import WishModel
-from crystal_gen.wyckoff.assignment import WyckoffAssignment, element_order
-from crystal_gen.wyckoff.batch import WyckoffBatch, assignments_in, wyckoff_batch
+from crystal_gen.wyckoff.batch import WyckoffBatch
 from crystal_gen.wyckoff.network import GROUP, MAX_Z, PLACE, Known, Questions, WyckoffNetwork, Z
+from crystal_gen.wyckoff.proposals import Proposal, SymmetryProposer
+from crystal_gen.wyckoff.questions import SymmetryQuestion
+from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
-#: Parts of the loss: the number of formula units, the space group, the positions.
-PARTS = ("z", "group", "positions")
-_FORGOTTEN = 0.5  # share of the wishes that are hidden in training
 
-
-class WyckoffTransformer(WishModel):
+class WyckoffTransformer(SymmetryModel):
     """Answers a composition with the number of formula units, a space group, and positions.
 
     The answer is a chain of choices: z, the group, then for each element, the least electronegative
@@ -56,7 +53,7 @@ class WyckoffTransformer(WishModel):
         exchange: float = 0.5,
         learns_legal: bool = True,
     ) -> None:
-        super().__init__(properties)
+        super().__init__(properties, exchange=exchange)
         self.learns_legal = learns_legal
         self.network = WyckoffNetwork(
             width,
@@ -66,32 +63,12 @@ class WyckoffTransformer(WishModel):
             dropout=dropout,
             uses_element_properties=uses_element_properties,
         )
-        self.exchange = ElementExchange(exchange)
 
-    def fit_scales(self, batch: WyckoffBatch) -> None:
-        """Learns means and deviations of properties, and which elements there are.
-
-        Args:
-            batch: All training crystals.
-        """
-        self.fit_properties(batch.targets)
-        known = torch.zeros(batch.num_crystals, len(self.exchange.is_known))
-        self.exchange.fit(known.scatter(1, batch.elements.cpu(), 1.0))
-
-    def losses(self, batch: WyckoffBatch, random: SampleRandom) -> dict[str, tuple[Tensor, Tensor]]:
-        """Negative logarithms of the probabilities of true answers, summed, and crystals.
-
-        Args:
-            batch: True crystals.
-            random: For what is forgotten and exchanged in training.
-        """
-        if self.training and self.exchange.share > 0:
-            batch = self._exchanged(batch, random)
-        wishes = self.normalized(batch.targets, batch.num_crystals)
+    @override
+    def losses(self, batch: WyckoffBatch, random: SampleRandom) -> Sums:
         if self.training:
-            is_forgotten = random.uniform("forgotten", len(self.properties) or 1) < _FORGOTTEN
-            is_forgotten = is_forgotten[:, : len(self.properties)].to(wishes.device)
-            wishes = wishes.masked_fill(is_forgotten, torch.nan)
+            batch = self.varied(batch, random)
+        wishes = self.normalized(batch.targets, batch.num_crystals)
         logs = self.log_probabilities(batch, wishes)
         count = logs["z"].new_tensor(batch.num_crystals)
         return {name: (-values.sum(), count) for name, values in logs.items()}
@@ -127,45 +104,38 @@ class WyckoffTransformer(WishModel):
             return scores
         return scores.masked_fill(~batch.legal_groups, -torch.inf)
 
+    @override
     def group_logs(self, batch: WyckoffBatch) -> Tensor:
-        """Logarithms of the probabilities of groups for compositions and z; ``[n, 231]``.
-
-        Args:
-            batch: Groups and positions are not read.
-        """
         wishes = self.normalized(batch.targets, batch.num_crystals)
         hidden = self._hidden(batch, wishes)[:, :2]
         scores = self.network.group_scores(hidden[:, 1])
         return scores.masked_fill(~batch.legal_groups, -torch.inf).log_softmax(-1)
+
+    @override
+    def best_answers(
+        self, questions: Sequence[SymmetryQuestion], limit: int
+    ) -> list[list[Proposal]]:
+        from crystal_gen.wyckoff.search import best_answers
+
+        return best_answers(self, questions, limit)
+
+    @override
+    def free_walks(self, questions: Sequence[SymmetryQuestion], seeds: Sequence[int]) -> list[bool]:
+        from crystal_gen.wyckoff.search import free_walks
+
+        return free_walks(self, questions, seeds)
+
+    @override
+    def proposer(self) -> SymmetryProposer:
+        from crystal_gen.wyckoff.proposer import ModelProposer
+
+        return ModelProposer(self)
 
     def _hidden(self, batch: WyckoffBatch, wishes: Tensor) -> Tensor:
         """Hidden states of all choices; ``[num_crystals, 2 + max_orbits, width]``."""
         memory, mask = self.network.read(Known(batch.elements, batch.counts, wishes))
         hidden, _ = self.network.answer(questions_of(batch), memory, mask)
         return hidden
-
-    def _exchanged(self, batch: WyckoffBatch, random: SampleRandom) -> WyckoffBatch:
-        """The batch with other elements in some crystals, in the order and letters for these."""
-        numbers = self.exchange.exchanged(batch.elements, batch.elements > 0, random)
-        is_changed = (numbers != batch.elements).any(1)
-        assignments = [
-            _with_elements(each, new) if changed else each
-            for each, new, changed in zip(
-                assignments_in(batch), numbers.tolist(), is_changed.tolist(), strict=True
-            )
-        ]
-        targets = {
-            name: values.masked_fill(is_changed, torch.nan)
-            for name, values in batch.targets.items()
-        }
-        made = wyckoff_batch(
-            assignments,
-            sample_id=batch.sample_id.cpu(),
-            identifier=batch.identifier,
-            targets={},
-            is_filler=batch.is_filler,
-        )
-        return replace(made.to(batch.elements.device), targets=targets)
 
 
 def questions_of(batch: WyckoffBatch) -> Questions:
@@ -188,11 +158,3 @@ def questions_of(batch: WyckoffBatch) -> Questions:
 
 def _taken(scores: Tensor, chosen: Tensor) -> Tensor:
     return scores.log_softmax(-1).gather(1, chosen[:, None])[:, 0]
-
-
-def _with_elements(assignment: WyckoffAssignment, numbers: Sequence[int]) -> WyckoffAssignment:
-    elements = dict(zip(assignment.elements, numbers, strict=False))
-    exchanged = assignment.exchanged(elements)
-    # In another order of elements other letters may come first.
-    in_order = sorted(assignment.elements, key=lambda number: element_order(elements[number]))
-    return exchanged if in_order == list(assignment.elements) else exchanged.canonical()

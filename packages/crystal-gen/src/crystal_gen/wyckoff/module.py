@@ -1,4 +1,4 @@
-"""The LightningModule that trains the compact model of symmetry."""
+"""The LightningModule that trains the models of symmetry."""
 
 from collections.abc import Mapping
 
@@ -15,9 +15,8 @@ from crystal_data.training import CrystalModule, Measured, NamedMeans, Sums
 from crystal_data.transforms import SampleRandom
 from crystal_gen.wyckoff.batch import WyckoffBatch, WyckoffCollator, assignments_in
 from crystal_gen.wyckoff.measures import EXACT_AT, GROUP_AT, exact_at, groups_at
-from crystal_gen.wyckoff.model import PARTS, WyckoffTransformer
 from crystal_gen.wyckoff.questions import SymmetryQuestion
-from crystal_gen.wyckoff.search import best_answers, free_walks
+from crystal_gen.wyckoff.symmetry_model import PARTS, SymmetryModel
 
 
 class WyckoffModule(CrystalModule):
@@ -42,7 +41,7 @@ class WyckoffModule(CrystalModule):
 
     def __init__(
         self,
-        model: WyckoffTransformer,
+        model: SymmetryModel,
         *,
         symprec: float = 0.1,
         uses_wishes: bool = False,
@@ -100,6 +99,10 @@ class WyckoffModule(CrystalModule):
         self.symmetry_model.fit_scales(data.train_batch())
 
     @override
+    def configure_model(self) -> None:
+        self.symmetry_model.load_base()
+
+    @override
     def training_step(self, batch: WyckoffBatch, batch_idx: int) -> Tensor:
         random = SampleRandom(self._seed, self.current_epoch, batch.sample_id)
         sums = self._share(batch, self.symmetry_model.losses(batch, random))
@@ -121,9 +124,9 @@ class WyckoffModule(CrystalModule):
             SymmetryQuestion.from_batch(asked, row, model.properties)
             for row in range(batch.num_crystals)
         ]
-        answers = best_answers(model, questions, max(EXACT_AT))
+        answers = model.best_answers(questions, max(EXACT_AT))
         ranked = [[each.assignment for each in found] for found in answers]
-        walked = free_walks(model, questions, seeds=batch.sample_id.tolist())
+        walked = model.free_walks(questions, seeds=batch.sample_id.tolist())
         sums = exact_at(ranked, truths) | {"legal_when_free": (sum(walked), len(walked))}
         self.test_metric.update(
             {

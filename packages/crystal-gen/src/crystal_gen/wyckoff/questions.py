@@ -1,4 +1,4 @@
-"""What the compact model is asked."""
+"""What a model of symmetry is asked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
