@@ -98,11 +98,13 @@ def piece_tokens() -> Callable[[str], "PieceTokens"]:
     made: dict[str, PieceTokens] = {}
 
     def of_kind(kind: str) -> "PieceTokens":
-        from crystal_gen.language.crystal_tokenizer import crystal_tokenizer
+        from crystal_gen.language.crystal_tokenizer import crystal_tokenizer, crystal_words
         from crystal_gen.language.cursor import PieceTokens
 
         if kind not in made:
-            made[kind] = PieceTokens(crystal_tokenizer() if kind == "words" else _byte_pairs())
+            made[kind] = PieceTokens(
+                crystal_tokenizer(crystal_words()) if kind == "words" else _byte_pairs()
+            )
         return made[kind]
 
     return of_kind

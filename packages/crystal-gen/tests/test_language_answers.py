@@ -72,7 +72,7 @@ def test_the_text_is_the_chain() -> None:
         f"Li 8a\nMn 16{spinel.sites[1].letter}\nO 32e\n"
     )
     short = "".join(AnswerGrammar(lists_positions=False).pieces(question_of(spinel), spinel))
-    assert short == f"group 227\nLi 8a\nMn 16{spinel.sites[1].letter}\nO 32e\n"
+    assert short == f"z 2\ngroup 227\nLi 8a\nMn 16{spinel.sites[1].letter}\nO 32e\n"
 
 
 def test_what_is_no_answer_is_refused() -> None:
@@ -95,10 +95,10 @@ def test_a_prompt_says_what_is_asked(piece_tokens: Callable[[str], PieceTokens])
     assert prompt.text(question) == (
         f"Fe 2 period 4 group 8 electronegativity 1.83 Mendeleev {iron}\n"
         f"O 3 period 2 group 16 electronegativity 3.44 Mendeleev {oxygen}\n"
-        "z 2\ngroup 167\nformation_energy_per_atom -1.66 eV/atom\n"
+        "formation_energy_per_atom -1.66 eV/atom\n"
         "Space group and Wyckoff positions:\n"
     )
-    assert Prompt(uses_element_properties=False).text(question).startswith("Fe 2\nO 3\nz 2\n")
+    assert Prompt(uses_element_properties=False).text(question).startswith("Fe 2\nO 3\nSpace")
     spoken = piece_tokens("words")
     text = prompt.text(question)
     assert spoken.decode(spoken.encode(text)) == text

@@ -1,6 +1,6 @@
 """A tokenizer for prompts and answers alone: almost every piece is one token."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from math import isnan
 from typing import TYPE_CHECKING
@@ -19,21 +19,26 @@ _NUMBERS = 231
 _WORD = r" ?[^\s]+\n?|\s"
 
 
-def crystal_tokenizer(properties: Mapping[str, str] | None = None) -> "PreTrainedTokenizerBase":
-    """A tokenizer of transformers.
-
-    Words that it does not know are spelled letter by letter.
+def crystal_words(properties: Sequence[str] = ()) -> tuple[str, ...]:
+    """The words of prompts and answers, and all letters, of which other words are spelled.
 
     Args:
-        properties: Names and units that prompts have.
+        properties: Names that prompts have.
+    """
+    words = dict.fromkeys((_PAD, _END, _UNKNOWN, *_letters(), *_words(), *properties))
+    return tuple(words)
+
+
+def crystal_tokenizer(words: Sequence[str]) -> "PreTrainedTokenizerBase":
+    """A tokenizer of transformers.
+
+    Args:
+        words: As :func:`crystal_words` gives them; the place of a word is its token.
 
     Raises:
         InvalidArgumentError: If transformers is not installed.
     """
     tokenizers, transformers = optional_library("tokenizers"), optional_library("transformers")
-    words = dict.fromkeys((_PAD, _END, _UNKNOWN, *_letters(), *_words()))
-    for name, unit in (properties or {}).items():
-        words |= dict.fromkeys((*name, *unit, name, f" {unit}\n"))
     vocabulary = {word: number for number, word in enumerate(words)}
     # The longest known beginning of a word, then that of the rest: letters at last.
     model = tokenizers.models.WordPiece(

@@ -128,6 +128,13 @@ class Cursor:
         _, grammar, question = self.shared
         return grammar.assignment(question, self.part)
 
+    def choice(self, token: int) -> int | None:
+        """What a legal token chooses; None if it is forced, or the piece goes on after it."""
+        if self._forced or self._trie is None:
+            return None
+        chosen = self._trie.after[token]
+        return None if isinstance(chosen, Trie) else self._choices[chosen]
+
     def after(self, token: int) -> "Cursor":
         """The cursor behind one more token; of an answer that has ended the same.
 

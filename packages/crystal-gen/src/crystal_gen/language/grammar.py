@@ -10,8 +10,10 @@ a line for each element with the positions that are chosen for it::
     Mn 16d
     O 32e
 
-A choice is one piece. No piece that may be chosen is the beginning of another one, so that a text
-is read in one way only, also token by token with a tokenizer that splits pieces.
+A choice is one piece. What the question fixes, z or the group, stands in the answer all the same,
+as a choice of one: so a model that has learned answers with everything open can be asked any
+question. No piece that may be chosen is the beginning of another one, so that a text is read in one
+way only, also token by token with a tokenizer that splits pieces.
 """
 
 from collections.abc import Mapping
@@ -66,20 +68,19 @@ class AnswerGrammar:
     lists_positions: bool = True
 
     def start(self, question: SymmetryQuestion) -> Part:
-        """The beginning of the answers; a single z is part of the question, not of its answer.
+        """The beginning of the answers.
 
         Raises:
             InvalidArgumentError: If no z that is asked has a legal answer.
         """
-        legal = _legal_z(question)
-        if not legal:
+        if not _legal_z(question):
             asked = ", ".join(map(str, question.z_values))
             raise InvalidArgumentError(
                 f"no choice of Wyckoff positions of space group {question.space_group} holds "
                 f"these atoms with z = {asked}",
                 "ask another z or another group, or leave one of them open",
             )
-        return Part(question.z_values[0]) if len(question.z_values) == 1 else Part()
+        return Part()
 
     def lead(self, question: SymmetryQuestion, part: Part) -> tuple[str, ...]:
         """The forced pieces between a choice and the next one, or the end."""
@@ -132,8 +133,8 @@ class AnswerGrammar:
             InvalidArgumentError: If it is no answer to the question.
         """
         units = sum(assignment.cell.values()) // sum(question.counts)
-        choices = [] if len(question.z_values) == 1 else [units]
-        choices += [assignment.space_group, *(p for own in assignment.places for p in own)]
+        chosen = (place for own in assignment.places for place in own)
+        choices = (units, assignment.space_group, *chosen)
         part, pieces = self.start(question), []
         for choice in choices:
             named = {} if part.is_complete else self.options(question, part)

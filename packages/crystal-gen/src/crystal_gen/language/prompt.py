@@ -15,7 +15,9 @@ REQUEST = "Space group and Wyckoff positions:\n"
 
 @dataclass(frozen=True)
 class Prompt:
-    """Writes questions as text: a line for each element, for z, and for each property.
+    """Writes questions as text: a line for each element, and for each property that is wished.
+
+    A z or a space group that is asked stands in the answer (``AnswerGrammar``).
 
     Args:
         properties: Name of each wish of a question, and its unit (empty for none), in their order.
@@ -36,10 +38,6 @@ class Prompt:
             f"{SYMBOLS[element]} {count}{self._described(element)}"
             for element, count in zip(question.elements, question.counts, strict=True)
         ]
-        if len(question.z_values) == 1:
-            lines.append(f"z {question.z_values[0]}")
-        if question.space_group is not None:
-            lines.append(f"group {question.space_group}")
         # A question without wishes has none of any property.
         for (name, unit), value in zip(self.properties.items(), question.wishes, strict=False):
             if not isnan(value):

@@ -1,24 +1,20 @@
-"""The most probable answers of a language model, as proposals with logarithms of probabilities."""
+"""The answers to questions as a tree of tokens, read by a language model."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
-from typing_extensions import override
+from numpy.typing import NDArray
+from torch import Tensor
 
-from crystal_data.generation import GenerationRequest
-from crystal_gen.language.cursor import Cursor, PieceTokens
+from crystal_gen.language.cursor import Cursor
 from crystal_gen.language.decoding import padded_prompts
-from crystal_gen.language.grammar import AnswerGrammar
-from crystal_gen.language.prompt import Prompt
-from crystal_gen.wyckoff.proposals import Proposal, SymmetryProposer, as_asked
-from crystal_gen.wyckoff.questions import SymmetryQuestion
-from crystal_gen.wyckoff.search import most_probable
+from crystal_gen.wyckoff.legal import NUM_GROUPS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_QUESTIONS_AT_ONCE = 64
 _NODES_AT_ONCE = 256
 
 
@@ -79,17 +75,27 @@ class TokenTree:
         Args:
             nodes: None of them complete.
         """
+        for node, logs in self.logs(nodes):
+            for token, log in zip(node.cursor.legal.tolist(), logs.tolist(), strict=True):
+                yield _forced(_after(node, token, log))
+
+    def logs(self, nodes: Sequence[TokenNode]) -> Iterator[tuple[TokenNode, NDArray[np.float64]]]:
+        """Logarithms of the probabilities of the legal next tokens of each node.
+
+        Args:
+            nodes: None of them complete.
+        """
+        for node, scores in self.scores(nodes):
+            logs = scores[torch.from_numpy(node.cursor.legal)].double().log_softmax(0)
+            yield node, logs.numpy()
+
+    def scores(self, nodes: Sequence[TokenNode]) -> Iterator[tuple[TokenNode, Tensor]]:
+        """Scores of all next tokens, legal or not; each ``[num_words]``."""
         for first in range(0, len(nodes), _NODES_AT_ONCE):
             some = nodes[first : first + _NODES_AT_ONCE]
-            for node, scores in zip(some, self._scores(some), strict=True):
-                legal = node.cursor.legal
-                logs = scores[torch.from_numpy(legal)].double().log_softmax(0)
-                for token, log in zip(legal.tolist(), logs.tolist(), strict=True):
-                    after = node.cursor.after(token)
-                    tokens = (*node.tokens, token)
-                    yield _forced(TokenNode(node.row, node.log + log, tokens, after))
+            yield from zip(some, self._read(some), strict=True)
 
-    def _scores(self, nodes: Sequence[TokenNode]) -> torch.Tensor:
+    def _read(self, nodes: Sequence[TokenNode]) -> Tensor:
         """Scores of the next token; ``[num_nodes, num_words]``."""
         texts = [(*self._prompts[node.row], *node.tokens) for node in nodes]
         input_ids, mask = padded_prompts(texts, nodes[0].cursor.shared[0].end)
@@ -103,66 +109,62 @@ class TokenTree:
                 logits_to_keep=1,
                 use_cache=False,
             )
-        scores: torch.Tensor = output.logits[:, -1].float().cpu()
+        scores: Tensor = output.logits[:, -1].float().cpu()
         return scores
 
 
-class LanguageProposer(SymmetryProposer):
-    """The most probable answers of a language model.
+def group_logs(tree: TokenTree) -> NDArray[np.float64]:
+    """Logarithms of the probabilities of the groups, by number; ``[num_questions, 231]``."""
+    nodes = tree.roots()
+    logs = np.full((len(nodes), NUM_GROUPS + 1), -np.inf)
+    while nodes:
+        waiting = []
+        for node in nodes:
+            progress = node.cursor.part.progress
+            if progress is None:
+                waiting.append(node)
+            else:
+                found = logs[node.row, progress.space_group]
+                logs[node.row, progress.space_group] = np.logaddexp(found, node.log)
+        nodes = []
+        for node, own in tree.logs(waiting):
+            for token, log in zip(node.cursor.legal.tolist(), own.tolist(), strict=True):
+                group = node.cursor.choice(token) if node.cursor.part.z else None
+                if group is None:
+                    nodes.append(_forced(_after(node, token, log)))
+                else:  # what would follow is of no interest, and costs time
+                    logs[node.row, group] = np.logaddexp(logs[node.row, group], node.log + log)
+    return logs
 
-    The score is the logarithm of the probability among the legal answers. Best parts are completed
-    first, as ``crystal_gen.wyckoff.search`` does for the compact model, and with its limits.
+
+def free_walks(tree: TokenTree, seeds: Sequence[int]) -> list[bool]:
+    """Whether one random answer of each question is legal, where all tokens may come.
 
     Args:
-        model: A causal language model of transformers.
-        spoken: The tokens of its tokenizer.
-        prompt: How it is asked.
-        grammar: How it answers.
+        tree: Of the questions. What stands before the first choice is given.
+        seeds: Of each question's random numbers.
     """
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    is_legal = [False] * len(rngs)
+    nodes = tree.roots()
+    while nodes:
+        walking = []
+        for node, scores in tree.scores(nodes):
+            token = int((scores.numpy() + rngs[node.row].gumbel(size=len(scores))).argmax())
+            if token not in node.cursor.legal:
+                continue
+            after = _after(node, token, 0.0)
+            if after.is_complete:
+                is_legal[node.row] = True
+            else:
+                walking.append(after)
+        nodes = walking
+    return is_legal
 
-    def __init__(
-        self,
-        model: "PreTrainedModel",
-        spoken: PieceTokens,
-        prompt: Prompt | None = None,
-        grammar: AnswerGrammar | None = None,
-    ) -> None:
-        self.model = model.eval()
-        self.spoken = spoken
-        self.prompt = prompt or Prompt()
-        self.grammar = grammar or AnswerGrammar()
 
-    @override
-    def propose(
-        self,
-        requests: Sequence[GenerationRequest],
-        limit: int,
-        *,
-        z_values: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        names = list(self.prompt.properties)
-        questions = [SymmetryQuestion.from_request(each, names, z_values) for each in requests]
-        found = []
-        for first in range(0, len(questions), _QUESTIONS_AT_ONCE):
-            found += self._answers(questions[first : first + _QUESTIONS_AT_ONCE], limit)
-        return [
-            [Proposal(as_asked(request, each.assignment), each.score) for each in answers]
-            for request, answers in zip(requests, found, strict=True)
-        ]
-
-    def _answers(self, questions: Sequence[SymmetryQuestion], limit: int) -> list[list[Proposal]]:
-        texts = [self.prompt.text(question) for question in questions]
-        prompts = [self.spoken.tokenizer.encode(text) for text in texts]
-        roots = [Cursor(self.spoken, self.grammar, question) for question in questions]
-        answers = most_probable(TokenTree(self.model, prompts, roots), limit)
-        return [
-            [
-                Proposal(assignment, node.log)
-                for node in nodes
-                if (assignment := node.cursor.assignment) is not None
-            ]
-            for nodes in answers
-        ]
+def _after(node: TokenNode, token: int, log: float) -> TokenNode:
+    """The node behind one more token."""
+    return TokenNode(node.row, node.log + log, (*node.tokens, token), node.cursor.after(token))
 
 
 def _forced(node: TokenNode) -> TokenNode:
