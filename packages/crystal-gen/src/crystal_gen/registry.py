@@ -6,7 +6,9 @@ MODELS = ModelRegistry(
     "crystal_gen",
     {
         "CrystalDiT": "crystal_gen.crystal_dit",
+        "LanguageAdapter": "crystal_gen.language.adapter",
         "PublishedDiT": "crystal_gen.published.model",
+        "SmallLanguageModel": "crystal_gen.language.small",
         "TemplateLibrary": "crystal_gen.templates.library",
         "WyckoffTransformer": "crystal_gen.wyckoff.model",
     },
