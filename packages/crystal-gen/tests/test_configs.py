@@ -15,6 +15,8 @@ pytestmark = pytest.mark.skipif(not FILES, reason="the configs are not here")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_config_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    if path.stem.startswith("glm-small"):
+        pytest.importorskip("transformers")
     cpu = CONFIGS / "trainer" / "cpu.yaml"
     arguments = ["--config", str(path), "--config", str(cpu)]
     arguments += ["--trainer.default_root_dir", str(tmp_path)]

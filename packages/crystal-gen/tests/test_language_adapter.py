@@ -7,8 +7,10 @@ import torch
 
 from crystal_data.artifacts import Artifact, ArtifactError
 from crystal_data.generation import GenerationRequest
+from crystal_data.io.cif import to_cif
 from crystal_data.transforms import SampleRandom
-from crystal_gen import WyckoffAssignment
+from crystal_gen import WyckoffAssignment, load_symmetry_model
+from crystal_gen.__main__ import main
 from crystal_gen.language.adapter import LanguageAdapter
 from crystal_gen.language.base import find_base
 from crystal_gen.wyckoff.batch import WyckoffBatch, wyckoff_batch
@@ -175,3 +177,45 @@ def test_what_the_hub_gives_is_known_by_its_commit(
     base = loaded.artifact_base()
     assert base is not None
     assert (base.id, base.revision, base.license) == ("owner/glm-hf", commit, "glm-4")
+
+
+def test_an_adapter_is_asked_by_the_command(tmp_path: Path, piece_tokens, capsys) -> None:
+    model = adapter(checkpoint(tmp_path / "base", "glm", piece_tokens("bytes").tokenizer))
+    model.load_base()
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "base").rename(tmp_path / "moved")
+    asked = ["symmetry", "--model", str(tmp_path / "model"), "--formula", "NaCl", "--z", "1"]
+    asked += ["--spacegroup", "225", "--n", "2"]
+    capsys.readouterr()
+    assert main(asked) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert main([*asked, "--base", str(tmp_path / "moved")]) == 0
+    assert "100.00 %" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_adapter_is_trained_by_the_command(tmp_path: Path, toys, piece_tokens, capsys) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    for crystal in toys:
+        (known / f"{crystal.identifier}.cif").write_text(to_cif(crystal), encoding="utf-8")
+    config = Path(__file__).parents[3] / "configs" / "gen" / "glm-4-9b-mp20.yaml"
+    if not config.is_file():
+        pytest.skip("the configs are not here")
+    base = checkpoint(tmp_path / "base", "glm", piece_tokens("words").tokenizer)
+    run = tmp_path / "run"
+    arguments = ["--config", str(config), "--trainer.default_root_dir", str(run)]
+    arguments += ["--trainer.accelerator", "cpu", "--trainer.max_epochs", "2"]
+    arguments += ["--model.model.base", base, "--model.model.properties", "[]"]
+    arguments += ["--data.source", "crystal_data.FolderSource", "--data.source.path", str(known)]
+    assert main(["fit", *arguments]) == 0
+    assert main(["test", *arguments, "--ckpt_path", "best"]) == 0
+    # Checkpoints hold what is learned alone.
+    [saved] = (run / "checkpoints").glob("best*.ckpt")
+    state = torch.load(saved, weights_only=True)["state_dict"]
+    assert any("lora_" in name for name in state)
+    assert not any("embed_tokens" in name or "lm_head" in name for name in state)
+    loaded = load_symmetry_model(run / "artifact")
+    assert isinstance(loaded, LanguageAdapter)
+    learned = [weight for name, weight in loaded.state_dict().items() if "lora_B" in name]
+    assert all(weight.any() for weight in learned)

@@ -5,16 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from crystal_gen import WyckoffTransformer
+from crystal_gen import SmallLanguageModel, WyckoffTransformer
 from crystal_gen.__main__ import main
 
 ENERGY = "formation_energy_per_atom"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> str:
+@pytest.fixture(params=["compact", "language"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     torch.manual_seed(0)
-    model = WyckoffTransformer([ENERGY], width=16, num_layers=1, num_heads=2)
+    if request.param == "compact":
+        model = WyckoffTransformer([ENERGY], width=16, num_layers=1, num_heads=2)
+    else:
+        pytest.importorskip("transformers")
+        model = SmallLanguageModel([ENERGY], width=16, num_layers=1, num_heads=2)
     model.property_units = {ENERGY: "eV/atom"}
     model.exchange.is_known[[3, 8, 25]] = True
     model.save_pretrained(tmp_path / "model")
@@ -76,7 +80,10 @@ def test_what_cannot_be_answered_is_said_in_one_line(
 
 
 @pytest.mark.slow
-def test_the_model_is_trained_and_tested_by_the_command(tmp_path: Path, toys, capsys) -> None:
+@pytest.mark.parametrize("name", ["wyckoff-transformer-mp20", "glm-small-mp20"])
+def test_the_model_is_trained_and_tested_by_the_command(
+    name: str, tmp_path: Path, toys, capsys
+) -> None:
     from crystal_data.io.cif import to_cif
 
     known = tmp_path / "known"
@@ -84,7 +91,7 @@ def test_the_model_is_trained_and_tested_by_the_command(tmp_path: Path, toys, ca
     for crystal in toys:
         path = known / f"{crystal.identifier}.cif"
         path.write_text(to_cif(crystal), encoding="utf-8")
-    config = Path(__file__).parents[3] / "configs" / "gen" / "wyckoff-transformer-mp20.yaml"
+    config = Path(__file__).parents[3] / "configs" / "gen" / f"{name}.yaml"
     if not config.is_file():
         pytest.skip("the configs are not here")
     arguments = ["--config", str(config), "--trainer.default_root_dir", str(tmp_path / "run")]

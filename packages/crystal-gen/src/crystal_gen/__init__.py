@@ -7,6 +7,11 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_gen.crystal_dit import CrystalDiT as CrystalDiT
     from crystal_gen.generator import StructureGenerator as StructureGenerator
+    from crystal_gen.language.adapter import LanguageAdapter as LanguageAdapter
+    from crystal_gen.language.load import load_symmetry_model as load_symmetry_model
+    from crystal_gen.language.model import LanguageModel as LanguageModel
+    from crystal_gen.language.proposer import LanguageProposer as LanguageProposer
+    from crystal_gen.language.small import SmallLanguageModel as SmallLanguageModel
     from crystal_gen.published.model import PublishedDiT as PublishedDiT
     from crystal_gen.random_crystals import RandomGenerator as RandomGenerator
     from crystal_gen.structure_model import Sampling as Sampling
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from crystal_gen.wyckoff.proposals import Proposal as Proposal
     from crystal_gen.wyckoff.proposals import SymmetryProposer as SymmetryProposer
     from crystal_gen.wyckoff.proposer import ModelProposer as ModelProposer
+    from crystal_gen.wyckoff.symmetry_model import SymmetryModel as SymmetryModel
 
 # Heavy parts load on first use, so that `crystal-gen --help` stays quick.
 _EXPORTS = {
@@ -52,17 +58,23 @@ _EXPORTS = {
     "TemplateSearch": "crystal_gen.templates.search",
     "VolumeModel": "crystal_gen.templates.volume",
     "FrequencyProposer": "crystal_gen.wyckoff.baselines",
+    "LanguageAdapter": "crystal_gen.language.adapter",
+    "LanguageModel": "crystal_gen.language.model",
+    "LanguageProposer": "crystal_gen.language.proposer",
+    "SmallLanguageModel": "crystal_gen.language.small",
     "GroupProposal": "crystal_gen.wyckoff.proposals",
     "MixedProposer": "crystal_gen.wyckoff.mixture",
     "ModelProposer": "crystal_gen.wyckoff.proposer",
     "NearestProposer": "crystal_gen.wyckoff.baselines",
     "Proposal": "crystal_gen.wyckoff.proposals",
+    "SymmetryModel": "crystal_gen.wyckoff.symmetry_model",
     "SymmetryProposer": "crystal_gen.wyckoff.proposals",
     "WyckoffAssignment": "crystal_gen.wyckoff.assignment",
     "WyckoffModule": "crystal_gen.wyckoff.module",
     "WyckoffTransformer": "crystal_gen.wyckoff.model",
     "have_polymorph": "crystal_gen.templates.strata",
     "have_template": "crystal_gen.templates.strata",
+    "load_symmetry_model": "crystal_gen.language.load",
     "join_sources": "crystal_gen.templates.joined",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -13,8 +13,8 @@ from crystal_gen.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from crystal_data.generation import GenerationRequest
-    from crystal_gen.wyckoff.model import WyckoffTransformer
     from crystal_gen.wyckoff.proposals import GroupProposal, Proposal
+    from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
 _NUM_GROUPS = 10  # that are printed
 
@@ -22,17 +22,16 @@ _NUM_GROUPS = 10  # that are printed
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
-    from crystal_gen.wyckoff.model import WyckoffTransformer
-    from crystal_gen.wyckoff.proposer import ModelProposer
+    from crystal_gen.language.load import load_symmetry_model
 
     args = _parser().parse(argv)
     if args.n < 1:
         raise InvalidArgumentError(f"--n {args.n}: at least one answer is needed")
     z_values = _z_values(args.z)
     request = _request(args)
-    model = WyckoffTransformer.from_pretrained(SHIPPED.find(args.model))
+    model = load_symmetry_model(SHIPPED.find(args.model), base=args.base)
     model.check_properties([request])
-    proposer = ModelProposer(model)
+    proposer = model.proposer()
     [groups] = proposer.groups([request], _NUM_GROUPS, z_values=z_values)
     [answers] = proposer.propose([request], args.n, z_values=z_values)
     if not answers:
@@ -73,7 +72,7 @@ def _z_values(text: str | None) -> list[int] | None:
     return values
 
 
-def _unknown(model: "WyckoffTransformer", request: "GenerationRequest") -> list[str]:
+def _unknown(model: "SymmetryModel", request: "GenerationRequest") -> list[str]:
     """Elements that no training crystal has."""
     from crystal_data.elements import ATOMIC_NUMBERS
 
@@ -135,6 +134,13 @@ def _parser() -> CommandParser:
         "--model",
         required=True,
         metavar="FOLDER",
-        help="a trained model of symmetry: the folder of a run or of an artifact",
+        help="a trained model of symmetry, compact or of language: the folder of a run or of an "
+        "artifact",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="FOLDER",
+        help="the published language model that an adapter belongs to (default: from where its "
+        "training took it)",
     )
     return parser

@@ -130,7 +130,7 @@ class LanguageAdapter(LanguageModel):
                 self.adapted = peft.PeftModel.from_pretrained(network, adapter, is_trainable=True)
         self._reference = reference
         self._spoken = PieceTokens(tokenizer)
-        self.adapted.to(self.property_mean.device)
+        self.adapted.to(self.property_mean.device).train(self.training)
 
     @property
     @override

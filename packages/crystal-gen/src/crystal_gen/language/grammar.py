@@ -67,13 +67,17 @@ class AnswerGrammar:
 
     lists_positions: bool = True
 
+    def can_answer(self, question: SymmetryQuestion) -> bool:
+        """Whether there is a legal answer."""
+        return bool(_legal_z(question))
+
     def start(self, question: SymmetryQuestion) -> Part:
         """The beginning of the answers.
 
         Raises:
             InvalidArgumentError: If no z that is asked has a legal answer.
         """
-        if not _legal_z(question):
+        if not self.can_answer(question):
             asked = ", ".join(map(str, question.z_values))
             raise InvalidArgumentError(
                 f"no choice of Wyckoff positions of space group {question.space_group} holds "

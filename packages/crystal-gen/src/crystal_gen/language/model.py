@@ -88,7 +88,7 @@ class LanguageModel(SymmetryModel):
     def prompts(self, questions: Sequence[SymmetryQuestion]) -> list[list[int]]:
         """Tokens of each question."""
         texts = [self.prompt.text(question) for question in questions]
-        found: list[list[int]] = self.spoken.tokenizer(texts)["input_ids"]
+        found: list[list[int]] = self.spoken.tokenizer(texts)["input_ids"] if texts else []
         return found
 
     @override
@@ -134,12 +134,15 @@ class LanguageModel(SymmetryModel):
     def best_answers(
         self, questions: Sequence[SymmetryQuestion], limit: int
     ) -> list[list[Proposal]]:
-        found: list[list[Proposal]] = []
-        for first in range(0, len(questions), _QUESTIONS_AT_ONCE):
-            tree = self.tree(questions[first : first + _QUESTIONS_AT_ONCE])
-            for nodes in most_probable(tree, limit):
+        found: list[list[Proposal]] = [[] for _ in questions]
+        # What nothing can answer has no answers.
+        rows = [row for row, each in enumerate(questions) if self.grammar.can_answer(each)]
+        for first in range(0, len(rows), _QUESTIONS_AT_ONCE):
+            some = rows[first : first + _QUESTIONS_AT_ONCE]
+            best = most_probable(self.tree([questions[row] for row in some]), limit)
+            for row, nodes in zip(some, best, strict=True):
                 answers = ((node.cursor.assignment, node.log) for node in nodes)
-                found.append([Proposal(each, log) for each, log in answers if each is not None])
+                found[row] = [Proposal(each, log) for each, log in answers if each is not None]
         return found
 
     @override

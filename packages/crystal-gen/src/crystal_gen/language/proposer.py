@@ -47,15 +47,14 @@ class LanguageProposer(SymmetryProposer):
         *,
         z_values: Sequence[int] | None = None,
     ) -> list[list[GroupProposal]]:
-        logs = group_logs(self.model.tree(self._questions(requests, z_values)))
-        return [
-            [
-                GroupProposal(group, float(own[group]))
-                for group in np.argsort(-own, kind="stable")[:limit].tolist()
-                if np.isfinite(own[group])
-            ]
-            for own in logs
-        ]
+        questions = self._questions(requests, z_values)
+        found: list[list[GroupProposal]] = [[] for _ in requests]
+        rows = [row for row, each in enumerate(questions) if self.model.grammar.can_answer(each)]
+        logs = group_logs(self.model.tree([questions[row] for row in rows]))
+        for row, own in zip(rows, logs, strict=True):
+            best = np.argsort(-own, kind="stable")[:limit].tolist()
+            found[row] = [GroupProposal(n, float(own[n])) for n in best if np.isfinite(own[n])]
+        return found
 
     def _questions(
         self, requests: Sequence[GenerationRequest], z_values: Sequence[int] | None

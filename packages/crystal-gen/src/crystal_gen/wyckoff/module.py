@@ -88,6 +88,7 @@ class WyckoffModule(CrystalModule):
     @override
     def setup(self, stage: str) -> None:
         super().setup(stage)
+        self.symmetry_model.load_base()
         if stage != "fit":
             return
         data = self.datamodule
@@ -97,10 +98,6 @@ class WyckoffModule(CrystalModule):
                 "name: give fit() a CrystalDataModule, not loaders"
             )
         self.symmetry_model.fit_scales(data.train_batch())
-
-    @override
-    def configure_model(self) -> None:
-        self.symmetry_model.load_base()
 
     @override
     def training_step(self, batch: WyckoffBatch, batch_idx: int) -> Tensor:
