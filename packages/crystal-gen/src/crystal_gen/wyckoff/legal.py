@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from operator import mul, sub
 from typing import NamedTuple
 
 import numpy as np
@@ -121,11 +122,35 @@ def _group(number: int) -> _Group:
 @lru_cache(maxsize=4_096)
 def _legal_groups(counts: tuple[int, ...]) -> NDArray[np.bool_]:
     legal = np.zeros(NUM_GROUPS + 1, dtype=bool)
-    for number in range(1, NUM_GROUPS + 1):
-        if number not in ENANTIOMORPHS:
-            legal[number] = _can_hold(number, counts, _group(number).unused(0))
+    for number, alike in _alike().items():
+        legal[alike] = _can_hold(number, counts, _group(number).unused(0))
     legal.setflags(write=False)
     return legal
+
+
+@lru_cache(maxsize=1)
+def _alike() -> dict[int, list[int]]:
+    """Groups that can hold the same atoms, by the first of them: 71 stand for 219."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number in range(1, NUM_GROUPS + 1):
+        if number not in ENANTIOMORPHS:
+            alike.setdefault(_room(_group(number)), []).append(number)
+    return {numbers[0]: numbers for numbers in alike.values()}
+
+
+def _room(group: _Group) -> tuple[object, ...]:
+    """What decides which atoms a group can hold."""
+    pairs = zip(group.sizes, group.is_fixed, strict=True)
+    free = sorted({size for size, fixed in pairs if not fixed})
+    held = [True] + [False] * max(free)
+    needed = []
+    for size in free:
+        # Whatever smaller ones hold together, a larger one adds nothing to.
+        if not held[size]:
+            needed.append(size)
+            for atoms in range(size, len(held)):
+                held[atoms] = held[atoms] or held[atoms - size]
+    return group.kinds, group.unused(0), tuple(needed)
 
 
 @lru_cache(maxsize=262_144)
@@ -174,9 +199,9 @@ def _can_finish(
     kinds = _group(number).kinds
     # Few of the fixed positions first: what is left to others is more then.
     for taken in product(*(range(count + 1) for count in allowed)):
-        rest = atoms - sum(n * size for n, size in zip(taken, kinds, strict=True))
+        rest = atoms - sum(map(mul, taken, kinds))
         if rest >= 0 and _on_free_positions(number, first, rest):
-            left = tuple(a - b for a, b in zip(unused, taken, strict=True))
+            left = tuple(map(sub, unused, taken))
             if _can_hold(number, later, left):
                 return True
     return False
