@@ -33,13 +33,19 @@ class Equiformer(BackboneModel):
 
     @override
     def set_num_outputs(self, num_outputs: int) -> None:
-        last = self.output[-1]
+        last = self._last
         if num_outputs != last.out_features:
             self.output[-1] = nn.Linear(last.in_features, num_outputs).to(last.weight)
 
     @override
     def artifact_arguments(self) -> dict[str, Any]:
-        return {**super().artifact_arguments(), "num_outputs": self.output[-1].out_features}
+        return {**super().artifact_arguments(), "num_outputs": self._last.out_features}
+
+    @property
+    def _last(self) -> nn.Linear:
+        last = self.output[-1]
+        assert isinstance(last, nn.Linear)
+        return last
 
     @override
     def forward(self, batch: CrystalBatch, species: Tensor | None = None) -> Tensor:
