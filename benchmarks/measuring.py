@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("data", "embed", "gen", "gan")
+PARTS = ("data", "embed", "gen", "gan", "relax")
 
 
 def spread(values: list[float]) -> dict[str, float]:

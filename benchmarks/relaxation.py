@@ -1,0 +1,151 @@
+"""The two tables of T2-Relax for doing nothing, volume scaling and trained models.
+
+    python benchmarks/relaxation.py DATA/relax_chgnet --model graph=runs/graph-0,runs/graph-1
+
+Folders behind one name are seeds of one model. Errors of cells and positions are measured over all
+test relaxations, by what made their starts, and over those that barely move (below 0.03 Å). Gains
+over the two references are one less the ratio of mean errors, with 95 % intervals over seeds and
+crystals; with one seed, over crystals alone.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import RESULTS, write
+
+from crystal_data import open_store
+from crystal_data.crystal import Crystal
+from crystal_data.metrics import paired_bootstrap_interval, seed_gain_interval
+from crystal_data.trajectories import RelaxationSource
+from crystal_relax import RelaxationErrors, Relaxer, relaxation_errors
+from crystal_relax.pairs import RelaxationPairs, pairs_of
+from crystal_relax.references import Identity, VolumeScaling
+from crystal_relax.scoring import BARELY, PUBLISHED
+
+QUANTITIES = ("lengths", "angles", "positions")
+
+
+def measured(pairs: RelaxationPairs, predictions: Sequence[Crystal]) -> RelaxationErrors:
+    """Errors of predictions."""
+    return relaxation_errors(pairs.starts, predictions, pairs.ends, pairs.origins)
+
+
+def gains(reference: RelaxationErrors, seeds: Sequence[RelaxationErrors]) -> dict[str, Any]:
+    """Share of the reference's mean error that a model takes away."""
+    found: dict[str, Any] = {}
+    for quantity in QUANTITIES:
+        own = np.array([seed.per_crystal[quantity] for seed in seeds])
+        other = reference.per_crystal[quantity]
+        if len(seeds) > 1:
+            found[quantity] = asdict(seed_gain_interval(np.tile(other, (len(own), 1)), own))
+            continue
+        # Linear in small changes of both means.
+        ratio = own[0].mean() / other.mean()
+        interval = paired_bootstrap_interval(
+            ratio * other / other.mean() + 1 - ratio,
+            own[0] / other.mean(),
+            rng=np.random.default_rng(0),
+        )
+        found[quantity] = asdict(interval)
+    return found
+
+
+def added(reference: RelaxationErrors, seeds: Sequence[RelaxationErrors]) -> float | None:
+    """Å that a model adds to the error of positions where atoms barely move."""
+    barely = reference.parts.get(BARELY)
+    if barely is None:
+        return None
+    own = np.mean([seed.per_crystal["positions"][barely].mean() for seed in seeds])
+    return float(own - reference.per_crystal["positions"][barely].mean())
+
+
+def table(seeds: Sequence[RelaxationErrors]) -> dict[str, Any]:
+    """MAE, MSE and RMSE of each quantity over each part: of the first seed, and means over all."""
+    found: dict[str, Any] = {}
+    for row in seeds[0].rows():
+        found.setdefault(row.part, {})[row.quantity] = {
+            metric: {
+                **asdict(getattr(row, metric)),
+                "mean_over_seeds": float(
+                    np.mean(
+                        [getattr(s.row(row.quantity, row.part), metric).estimate for s in seeds]
+                    )
+                ),
+            }
+            for metric in ("mae", "mse", "rmse")
+        } | {"num_crystals": row.num_crystals}
+    return found
+
+
+def show(results: dict[str, Any]) -> None:
+    """The table over all rows as Markdown."""
+    print("| | " + " | ".join(PUBLISHED) + " |")
+    print("| --- |" + " --- |" * len(PUBLISHED))
+    for name, found in results["measured"].items():
+        cells = [
+            f"{found['table']['all'][quantity]['mae']['mean_over_seeds']:.3f}"
+            for quantity in PUBLISHED
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(
+        "| T2-Relax, other data | " + " | ".join(f"{v[0]:.3f}" for v in PUBLISHED.values()) + " |"
+    )
+
+
+def main() -> None:
+    """Measures what is named, and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder of trajectories: train, val, test")
+    parser.add_argument("--split", choices=("val", "test"), default="test")
+    parser.add_argument("--model", nargs="+", default=[], metavar="NAME=FOLDER[,FOLDER…]")
+    parser.add_argument("--out", default="relaxation.json", help="name in benchmarks/results")
+    args = parser.parse_args()
+    store = open_store(RelaxationSource(args.data), on_invalid="skip")
+    pairs = pairs_of(store, store.rows_of(args.split))
+    training = pairs_of(store, store.rows_of("train"))
+    scaling = VolumeScaling.fit(training.starts, training.ends)
+    nothing = measured(pairs, Identity().relax(pairs.starts))
+    scaled = measured(pairs, scaling.relax(pairs.starts))
+    found = {"identity": [nothing], "volume scaling": [scaled]}
+    for given in args.model:
+        name, _, folders = given.partition("=")
+        found[name] = [
+            measured(pairs, Relaxer.from_pretrained(folder).relax(pairs.starts))
+            for folder in folders.split(",")
+        ]
+    results: dict[str, Any] = {
+        "data": args.data.name,
+        "split": args.split,
+        "data_hash": nothing.data_hash,
+        "num_crystals": len(pairs.starts),
+        "measured": {
+            name: {
+                "num_seeds": len(seeds),
+                "table": table(seeds),
+                "gain over identity": gains(nothing, seeds),
+                "gain over volume scaling": gains(scaled, seeds),
+                "added to positions that barely move": added(nothing, seeds),
+            }
+            for name, seeds in found.items()
+        },
+    }
+    show(results)
+    for name in found:
+        one = results["measured"][name]
+        for reference in ("identity", "volume scaling"):
+            for quantity, gain in one[f"gain over {reference}"].items():
+                print(
+                    name, quantity, f"gain over {reference}", {k: gain[k] for k in list(gain)[:3]}
+                )
+        print(
+            name, "added to positions that barely move", one["added to positions that barely move"]
+        )
+    write(RESULTS / args.out, results)
+
+
+if __name__ == "__main__":
+    main()
