@@ -20,10 +20,10 @@ from crystal_relax.training.text_module import Written
 SMALL = {"width": 32, "num_layers": 1, "num_heads": 2, "feedforward": 32, "decimals": 2}
 
 
-def module(output: str = "text", number_weight: float = 1.0) -> TextRelaxationModule:
+def module(output: str = "text", **weights: float) -> TextRelaxationModule:
     torch.manual_seed(0)
     model = TextRelaxer(**SMALL, output=output)  # type: ignore[arg-type]
-    return TextRelaxationModule(model, number_weight=number_weight)
+    return TextRelaxationModule(model, **weights)
 
 
 def labelled(crystals: list[Crystal], changes: list[Change]) -> CrystalBatch:
@@ -120,9 +120,29 @@ def test_it_learns(output: str, folder: Path) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_reward_has_gradients() -> None:
+    crystals, changes = some_relaxations(2)
+    batch = labelled(crystals, changes)
+    learner = module(overlap_weight=1.0)
+    [share] = learner.true(batch)[1:]
+    loss = learner.reward_loss(batch, share)
+    loss.backward()
+    gradient = learner.relaxer.t5.shared.weight.grad
+    assert gradient is not None
+    assert bool(torch.isfinite(gradient).all())
+    assert float(gradient.abs().sum()) > 0
+    # A crystal that does not count teaches nothing.
+    nothing = learner.reward_loss(batch, torch.zeros_like(share))
+    assert nothing.item() == 0
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(InvalidArgumentError, match="number_weight is -1"):
         module(number_weight=-1.0)
+    with pytest.raises(InvalidArgumentError, match="overlap_weight is -1"):
+        module(overlap_weight=-1.0)
+    with pytest.raises(InvalidArgumentError, match="for models that write text"):
+        module("numbers", overlap_weight=1.0)
 
 
 def test_fit_test_and_predict(
