@@ -15,7 +15,7 @@ from crystal_relax import TextRelaxationModule, TextRelaxer
 from crystal_relax.__main__ import main
 from crystal_relax.text.changes import TextChange, numbers_of
 from crystal_relax.text.tokens import ChangeTokenizer, Kind
-from crystal_relax.training.text_module import Written
+from crystal_relax.training.text_module import Written, _root_mean
 
 SMALL = {"width": 32, "num_layers": 1, "num_heads": 2, "feedforward": 32, "decimals": 2}
 
@@ -118,6 +118,16 @@ def test_it_learns(output: str, folder: Path) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_root_of_a_mean_has_the_gradient_of_a_root() -> None:
+    squares = torch.tensor([1.0, 4.0, 9.0], requires_grad=True)
+    share = torch.tensor([1.0, 1.0, 0.0])
+    found = _root_mean(squares, share)
+    [gradient] = torch.autograd.grad(found, squares)
+    [expected] = torch.autograd.grad(squares[:2].mean().sqrt(), squares)
+    assert found.item() == pytest.approx(2.5**0.5)
+    torch.testing.assert_close(gradient, expected)
 
 
 def test_a_reward_has_gradients() -> None:
