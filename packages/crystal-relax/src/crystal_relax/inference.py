@@ -89,7 +89,7 @@ class Relaxer(StructureRelaxer):
         """A model that comes with the package, or one of a run or an artifact, or from the hub.
 
         Args:
-            name_or_folder: ``graph`` or ``text``, a folder, or ``owner/name``.
+            name_or_folder: A name that ``crystal-relax models`` lists, a folder, or ``owner/name``.
             batch_size: Structures at once.
             num_samples: As of the class.
 
