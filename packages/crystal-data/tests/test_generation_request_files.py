@@ -10,6 +10,7 @@ from crystal_data.generation import (
     GenerationRequest,
     RequestError,
     add_request_options,
+    parse_z,
     read_requests,
     request_from_diffcsp,
     request_to_diffcsp,
@@ -166,3 +167,13 @@ def test_options_of_a_command(tmp_path):
         parsed("--formula", "NaCl", "--property", "gap")
     with pytest.raises(RequestError, match="nothing is asked for"):
         parsed("--n", "3")
+
+
+def test_several_numbers_of_formula_units_leave_it_open():
+    (one,) = parsed("--formula", "LiMn2O4", "--z", "2")
+    (several,) = parsed("--formula", "LiMn2O4", "--z", "1:4")
+    assert (one.z, several.z) == (2, None)
+    assert (parse_z("3"), parse_z("1:4"), parse_z("1,2,4")) == ([3], [1, 2, 3, 4], [1, 2, 4])
+    for wrong in ("two", "0", "4:1", "1:", "-1"):
+        with pytest.raises(RequestError, match="--z"):
+            parsed("--formula", "LiMn2O4", "--z", wrong)

@@ -29,7 +29,7 @@ from crystal_data.generation import (
 from crystal_data.io.cif import parse_cif
 from crystal_data.testing import ToyGenerator, rock_salt, toy_requests
 
-SUMMARY = "request,sample,rank,score,file,formula,space_group_number,source,flags"
+SUMMARY = "request,sample,rank,score,file,formula,space_group_number,source,flags,probability,why"
 
 
 def files_of(folder):
@@ -311,10 +311,27 @@ def test_samples_without_a_crystal_are_rows(tmp_path):
     request = GenerationRequest(id="open", elements=("Li", "O"), num_samples=2)
     generate_all(ToyGenerator(), [request], tmp_path)
     lines = (tmp_path / "summary.csv").read_text().splitlines()
-    assert lines[1:] == ["open,0,1,,,,,toy,not_supported", "open,1,2,,,,,toy,not_supported"]
+    assert lines[1:] == ["open,0,1,,,,,toy,not_supported,,", "open,1,2,,,,,toy,not_supported,,"]
     assert not list((tmp_path / "cif").iterdir())
     found = read_generated(tmp_path)
     assert [(s.crystal, s.flags) for s in found] == [(None, ("not_supported",))] * 2
+
+
+def test_probabilities_and_reasons_are_columns(tmp_path):
+    (request,) = [GenerationRequest(id="a", formula="NaCl", num_samples=2)]
+    with StructureWriter(tmp_path, [request]) as writer:
+        made = GeneratedSample(rock_salt(), 0.5, "noise", (), 0.25, "made from noise, for Fm-3m")
+        writer.add(Task(request, 0), made)
+        writer.add(Task(request, 1), GeneratedSample(rock_salt(), 0.4, "noise"))
+        writer.merge()
+    lines = (tmp_path / "summary.csv").read_text().splitlines()
+    assert lines[1] == 'a,0,1,0.5,cif/a_0.cif,NaCl,225,noise,,0.25,"made from noise, for Fm-3m"'
+    assert lines[2] == "a,1,2,0.4,cif/a_1.cif,NaCl,225,noise,,,"
+    # The rows are there to be added to.
+    with StructureWriter(tmp_path, [request]) as writer:
+        assert writer.missing() == []
+        writer.merge()
+    assert (tmp_path / "summary.csv").read_text().splitlines() == lines
 
 
 def test_ranks(tmp_path):
@@ -377,6 +394,8 @@ def test_a_sample_made_twice_differently_is_refused(tmp_path):
         ({"crystal": None}, "needs a flag"),
         ({"crystal": None, "flags": ("a;b",)}, "no word without semicolons"),
         ({"crystal": rock_salt(), "score": np.nan}, "not finite"),
+        ({"crystal": rock_salt(), "probability": 1.5}, "not from 0 to 1"),
+        ({"crystal": rock_salt(), "why": "a\nb"}, "no line of text"),
         (
             {"crystal": rock_salt().replace(properties={"forces": np.zeros((2, 3))})},
             "the property forces of a generated crystal is a ndarray",

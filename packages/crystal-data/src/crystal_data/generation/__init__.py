@@ -7,6 +7,7 @@ from crystal_data.lazy import lazy_exports
 if TYPE_CHECKING:
     from crystal_data.generation.arguments import add_request_options as add_request_options
     from crystal_data.generation.arguments import parse_wish as parse_wish
+    from crystal_data.generation.arguments import parse_z as parse_z
     from crystal_data.generation.arguments import requests_from as requests_from
     from crystal_data.generation.assignment import count_assignments as count_assignments
     from crystal_data.generation.evaluate import EvaluationSettings as EvaluationSettings
@@ -55,6 +56,7 @@ _EXPORTS = {
     "generate_all": "crystal_data.generation.generate",
     "paired_differences": "crystal_data.generation.evaluation",
     "parse_wish": "crystal_data.generation.arguments",
+    "parse_z": "crystal_data.generation.arguments",
     "read_generated": "crystal_data.generation.read",
     "read_requests": "crystal_data.generation.request_files",
     "read_strata": "crystal_data.generation.strata_file",

@@ -17,7 +17,9 @@ def add_request_options(parser: ArgumentParser) -> None:
     group.add_argument("--formula", metavar="LiMn2O4", help="atoms of one formula unit")
     group.add_argument("--elements", metavar="Li-Mn-O", help="elements, if the formula is open")
     group.add_argument(
-        "--z", type=int, metavar="N", help="formula units of the primitive cell (default: open)"
+        "--z",
+        metavar="1:4",
+        help="formula units of the primitive cell: 2, 1:4 or 1,2,4 (default: open)",
     )
     group.add_argument(
         "--z-conventional", type=int, metavar="N", help="formula units of the conventional cell"
@@ -47,6 +49,9 @@ def add_request_options(parser: ArgumentParser) -> None:
 def requests_from(args: Namespace) -> list[GenerationRequest]:
     """The requests that :func:`add_request_options` has read.
 
+    Several numbers for ``--z`` leave the request's z open; :func:`parse_z` gives them to a
+    generator that chooses among them.
+
     Raises:
         RequestError: If they cannot be met, or a single request is given beside a file.
     """
@@ -58,11 +63,35 @@ def requests_from(args: Namespace) -> list[GenerationRequest]:
         return read_requests(args.requests, num_samples=args.n, seed=args.seed)
     names = {"spacegroup": "space_group", "like": "start", "property": "properties"}
     values: dict[str, Any] = {names.get(name, name): getattr(args, name) for name in given}
+    if "z" in values and len(units := parse_z(args.z)) == 1:
+        [values["z"]] = units
+    elif "z" in values:
+        del values["z"]
     if "start" in values:
         values["start"] = read_start(Path(values["start"]))
     if "properties" in values:
         values["properties"] = dict(map(parse_wish, values["properties"]))
     return [GenerationRequest.from_dict({**values, "num_samples": args.n, "seed": args.seed})]
+
+
+def parse_z(text: str) -> list[int]:
+    """Numbers of formula units.
+
+    Args:
+        text: ``"2"``, ``"1:4"`` or ``"1,2,4"``.
+
+    Raises:
+        RequestError: If it is something else.
+    """
+    first, colon, last = text.partition(":")
+    words = [first, last] if colon else text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise RequestError(f"--z {text}: expected a number, a range 1:4, or a list 1,2,4")
+    numbers = [int(word) for word in words]
+    values = list(range(numbers[0], numbers[1] + 1)) if colon else numbers
+    if not values or min(values) < 1:
+        raise RequestError(f"--z {text}: there are no formula units from 1 in it")
+    return values
 
 
 def parse_wish(text: str) -> tuple[str, dict[str, Any]]:

@@ -29,6 +29,8 @@ COLUMNS = (
     "space_group_number",
     "source",
     "flags",
+    "probability",
+    "why",
 )
 
 
@@ -117,4 +119,6 @@ def _cells(row: Row, rank: int, files: Mapping[Row, str]) -> tuple[Any, ...]:
         "" if row.space_group_number is None else row.space_group_number,
         made.source,
         ";".join(made.flags),
+        "" if made.probability is None else repr(float(made.probability)),
+        made.why,
     )

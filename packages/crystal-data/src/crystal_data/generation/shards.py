@@ -50,6 +50,8 @@ class Row:
             "score": self.made.score,
             "source": self.made.source,
             "flags": list(self.made.flags),
+            "probability": self.made.probability,
+            "why": self.made.why,
             "crystal": None if crystal is None else _plain(crystal),
         }
         return checked_line(values)
@@ -63,6 +65,9 @@ class Row:
             values["score"],
             values["source"],
             tuple(values["flags"]),
+            # Folders of earlier versions have neither.
+            values.get("probability"),
+            values.get("why", ""),
         )
         return cls(
             values["request"],

@@ -34,12 +34,16 @@ class GeneratedSample:
             ranked by it.
         source: Where it came from, such as ``"template"``.
         flags: Words about it, such as ``"atoms_too_close"``, without semicolons.
+        probability: That it is what is asked, 0 to 1; None where the generator does not say.
+        why: A sentence that says where it came from, for people.
     """
 
     crystal: Crystal | None
     score: float | None = None
     source: str = ""
     flags: tuple[str, ...] = ()
+    probability: float | None = None
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.crystal is None and not self.flags:
@@ -48,6 +52,10 @@ class GeneratedSample:
             raise InvalidArgumentError(
                 f"the score {self.score} is not finite; None is for samples without"
             )
+        if self.probability is not None and not 0.0 <= self.probability <= 1.0:
+            raise InvalidArgumentError(f"the probability {self.probability} is not from 0 to 1")
+        if not self.why.isprintable():
+            raise InvalidArgumentError(f"why, {self.why!r}, is no line of text")
         for flag in self.flags:
             if not flag or ";" in flag or not flag.isprintable():
                 raise InvalidArgumentError(f"the flag {flag!r} is no word without semicolons")

@@ -33,8 +33,9 @@ class StructureWriter:
     - ``symmetrized/REQUEST_SAMPLE.cif``, the asymmetric unit of the conventional cell and the
       operations of the space group, as found at 0.1 Å; lacking where no symmetry was found,
     - ``structures.extxyz``,
-    - ``summary.csv``: ``request,sample,rank,score,file,formula,space_group_number,source,flags``, a
-      row for every sample, ranked by score within a request, files relative to the folder,
+    - ``summary.csv``: ``request,sample,rank,score,file,formula,space_group_number,source,flags,
+      probability,why``, a row for every sample, ranked by score within a request, files relative to
+      the folder,
     - ``generation.json``: the generator and the requests,
     - ``samples.jsonl``: all of it with every digit; what further samples are added to.
 
