@@ -66,6 +66,7 @@ STOREYS = {
         dit batches structure_model paths exchange
         crystal_dit published wyckoff
         generator training random_crystals data_requests language
+        candidates
         commands
         __main__
     """,

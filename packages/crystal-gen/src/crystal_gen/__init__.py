@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_gen.candidates.formulas import FormulaProposer as FormulaProposer
+    from crystal_gen.candidates.generator import CrystalGenerator as CrystalGenerator
+    from crystal_gen.candidates.generator import RankedCandidate as RankedCandidate
+    from crystal_gen.candidates.ranker import CandidateRanker as CandidateRanker
     from crystal_gen.crystal_dit import CrystalDiT as CrystalDiT
     from crystal_gen.generator import StructureGenerator as StructureGenerator
     from crystal_gen.language.adapter import LanguageAdapter as LanguageAdapter
@@ -43,6 +47,10 @@ if TYPE_CHECKING:
 # Heavy parts load on first use, so that `crystal-gen --help` stays quick.
 _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
+    "CandidateRanker": "crystal_gen.candidates.ranker",
+    "CrystalGenerator": "crystal_gen.candidates.generator",
+    "FormulaProposer": "crystal_gen.candidates.formulas",
+    "RankedCandidate": "crystal_gen.candidates.generator",
     "CrystalDiT": "crystal_gen.crystal_dit",
     "Exclusion": "crystal_gen.templates.search",
     "JoinedLibrary": "crystal_gen.templates.joined",

@@ -5,6 +5,7 @@ from crystal_data.artifacts import ModelRegistry
 MODELS = ModelRegistry(
     "crystal_gen",
     {
+        "CandidateRanker": "crystal_gen.candidates.ranker",
         "CrystalDiT": "crystal_gen.crystal_dit",
         "LanguageAdapter": "crystal_gen.language.adapter",
         "PublishedDiT": "crystal_gen.published.model",

@@ -122,8 +122,7 @@ class TemplateSearch:
             by_letters[number, key].append(row)
             open_key, _ = canonical_labels(number, ("".join(sorted("".join(letters.values()))),))
             by_open_letters[number, open_key].append(row)
-            formula = "-".join(map(str, counts))
-            self._prototypes.append(f"{formula}:{number}:{'|'.join(key)}")
+            self._prototypes.append(_named(counts, number, key))
         self._by_formula = {key: np.array(rows) for key, rows in by_formula.items()}
         self._by_letters = {key: np.array(rows) for key, rows in by_letters.items()}
         self._by_open_letters = {key: np.array(rows) for key, rows in by_open_letters.items()}
@@ -136,6 +135,22 @@ class TemplateSearch:
         alphabet. It is empty for a template without a space group.
         """
         return self._prototypes[row]
+
+    def elements_by_formula(self) -> dict[tuple[int, ...], IntArray]:
+        """Elements of the templates of each anonymous formula.
+
+        Returns:
+            By atoms of a formula unit without a common factor, ascending: atomic numbers beside
+            them, those of equal counts by Mendeleev number; ``[num_templates, num_elements]``.
+        """
+        return {
+            counts: _first_columns(self._by_count[rows], len(counts))
+            for counts, rows in self._by_formula.items()
+        }
+
+    def rows_of_identifier(self, identifier: str) -> list[int]:
+        """Templates of an identifier."""
+        return self._rows_of_id.get(identifier, [])
 
     def rows_of_formula(self, formula: str) -> list[int]:
         """Templates of a formula, of any number of formula units and atoms.
@@ -232,7 +247,7 @@ class TemplateSearch:
         return rows, sums[best, np.arange(len(rows))], templates, ways[best]
 
     def _excluded(self, exclude: Exclusion) -> IntArray:
-        rows = [self._rows_of_id.get(each, []) for each in exclude.ids]
+        rows = [self.rows_of_identifier(each) for each in exclude.ids]
         rows += [self.rows_of_formula(each) for each in exclude.formulas]
         rows += [self._rows_of_prototype.get(each, []) for each in exclude.prototypes]
         return np.array([row for each in rows for row in each], dtype=np.int64)
@@ -249,6 +264,24 @@ class TemplateSearch:
     @cached_property
     def _rows_of_prototype(self) -> dict[str, list[int]]:
         return _places(self._prototypes)
+
+
+def prototype_name(
+    counts: tuple[int, ...], space_group_number: int, labels: tuple[str, ...]
+) -> str:
+    """A prototype as :meth:`TemplateSearch.prototype` names it.
+
+    Args:
+        counts: Atoms of a formula unit without a common factor, ascending.
+        space_group_number: 1 to 230.
+        labels: Sorted letters of each element, in any order and setting.
+    """
+    key, _ = canonical_labels(space_group_number, labels)
+    return _named(counts, space_group_number, key)
+
+
+def _named(counts: tuple[int, ...], number: int, labels: tuple[str, ...]) -> str:
+    return f"{'-'.join(map(str, counts))}:{number}:{'|'.join(labels)}"
 
 
 def _first_columns(table: IntArray, count: int) -> IntArray:

@@ -1,0 +1,312 @@
+"""From a wish to ranked crystals: the samples of a request are its pool, the best first."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data.errors import InvalidArgumentError
+from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
+from crystal_gen.candidates.candidate import PoolCandidate
+from crystal_gen.candidates.features import CandidateFeatures
+from crystal_gen.candidates.formulas import OXIDATION_STATES, FormulaProposer
+from crystal_gen.candidates.pool import PoolMaker
+from crystal_gen.candidates.ranker import CandidateRanker
+from crystal_gen.candidates.sources import CopySource, ModelSource, PoolSizes, with_z
+from crystal_gen.generator import StructureGenerator
+from crystal_gen.shipped import SHIPPED
+from crystal_gen.structure_model import StructureModel
+from crystal_gen.templates.copying import in_asked_cell
+from crystal_gen.templates.library import TemplateLibrary
+from crystal_gen.templates.search import NOTHING, Exclusion
+from crystal_gen.wyckoff.mixture import MixedProposer
+from crystal_gen.wyckoff.model import WyckoffTransformer
+from crystal_gen.wyckoff.proposer import ModelProposer
+from crystal_gen.wyckoff.questions import SymmetryQuestion
+
+STRUCTURE_MODEL = "crystal-dit-joined"
+SYMMETRY_MODEL = "wyckoff-transformer-mp20"
+TEMPLATES = "templates-mp20"
+RANKER = "candidate-ranker-mp20"
+
+_NUM_FORMULAS = 8  # that are looked at where elements alone are asked
+_POOLS_KEPT = 4
+_FAR = 3.0  # deviations from the mean of the training values
+
+
+@dataclass(frozen=True, eq=False)
+class RankedCandidate:
+    """A candidate with what it is ranked by.
+
+    Args:
+        candidate: The crystal and where it comes from.
+        probability: That it is the true crystal of its formula.
+        score: That probability, where the formula is asked; where elements are, times the weight of
+            its formula.
+    """
+
+    candidate: PoolCandidate
+    probability: float
+    score: float
+
+
+class CrystalGenerator:
+    """Candidates of all sources for a request, ranked together: the whole way.
+
+    For a composition they are copies of known crystals, copies made anew from a little noise, and
+    crystals that a model makes from noise for the most probable space groups and Wyckoff positions.
+    Those that are alike are merged, and a ranker gives each the probability that it is the true
+    crystal. Sample k of a request is the k-th of them; they depend on the request and its seed
+    alone. A request with elements in place of a formula gets the pools of its most usual formulas.
+    A request with a structure to start from is made from that by :class:`StructureGenerator`.
+
+    Flags: ``no_candidate`` where nothing was found; ``no_further_candidate`` where more samples are
+    asked than there are different candidates; ``no_composition`` where neither formula nor elements
+    nor a start are asked; for starts those of :class:`StructureGenerator`.
+
+    Args:
+        library: Known crystals.
+        model: That makes crystals, with symmetry.
+        symmetry: That proposes space groups and Wyckoff positions.
+        ranker: Of candidates.
+        z_values: Formula units of the primitive cell where requests leave them open; None for any.
+        sizes: How many candidates are looked at.
+        start_level: Level of noise that starts and warm starts get.
+        exclude: Templates that are not used.
+
+    Raises:
+        InvalidArgumentError: If the model knows no symmetry.
+    """
+
+    def __init__(
+        self,
+        library: TemplateLibrary,
+        model: StructureModel,
+        symmetry: WyckoffTransformer,
+        ranker: CandidateRanker,
+        *,
+        z_values: Sequence[int] | None = None,
+        sizes: PoolSizes = PoolSizes(),  # noqa: B008 - frozen
+        start_level: float = 0.05,
+        exclude: Exclusion = NOTHING,
+    ) -> None:
+        if not model.uses_symmetry:
+            raise InvalidArgumentError(
+                "the model makes crystals without symmetry, and is asked for space groups and "
+                "Wyckoff positions",
+                "give a model that was trained with symmetry",
+            )
+        self.library = library
+        self.ranker = ranker
+        self.z_values = None if z_values is None else tuple(z_values)
+        self.exclude = exclude
+        self._symmetry = symmetry
+        self._starts = StructureGenerator(model, start_level=start_level)
+        self._maker = pool_maker(library, model, symmetry, sizes, start_level)
+        self._features = CandidateFeatures(self._maker.copies)
+        self._formulas = FormulaProposer(self._maker.copies.search)
+        self._pools: OrderedDict[str, list[RankedCandidate]] = OrderedDict()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        *,
+        model: str | Path = STRUCTURE_MODEL,
+        symmetry: str | Path = SYMMETRY_MODEL,
+        ranker: str | Path = RANKER,
+        templates: TemplateLibrary | None = None,
+        z_values: Sequence[int] | None = None,
+        start_level: float = 0.05,
+        exclude: Exclusion = NOTHING,
+    ) -> Self:
+        """With what comes with the package, where nothing else is named.
+
+        Args:
+            model: Of structures: a name, a folder or an id on the hub.
+            symmetry: The model of symmetry.
+            ranker: Of candidates.
+            templates: Known crystals in addition to those that come with the package.
+            z_values: See the class.
+            start_level: See the class.
+            exclude: See the class.
+
+        Raises:
+            ArtifactError: If an artifact cannot be read or holds something else.
+            InvalidArgumentError: If there is none of a name.
+        """
+        library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
+        if templates is not None:
+            library = TemplateLibrary.join([templates, library])
+        return cls(
+            library,
+            StructureModel.from_pretrained(SHIPPED.find(model)),
+            WyckoffTransformer.from_pretrained(SHIPPED.find(symmetry)),
+            CandidateRanker.from_pretrained(SHIPPED.find(ranker)),
+            z_values=z_values,
+            start_level=start_level,
+            exclude=exclude,
+        )
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Versions, hashes of weights and templates, and options."""
+        return {
+            "name": type(self).__name__,
+            "version": version("crystal-gen"),
+            "structure": dict(self._starts.provenance),
+            "symmetry": self._symmetry.fingerprint(),
+            "ranker": self.ranker.fingerprint(),
+            "templates": self.library.fingerprint,
+            "z": self.z_values and list(self.z_values),
+            "sizes": asdict(self._maker.sizes),
+            "oxidation_states": OXIDATION_STATES,
+            "exclude": {name: list(values) for name, values in asdict(self.exclude).items()},
+        }
+
+    def check(self, requests: Sequence[GenerationRequest]) -> list[str]:
+        """Refuses requests that cannot be met; says of others what makes them doubtful.
+
+        Returns:
+            Sentences about elements that no known crystal has, and wishes far from all training
+            values.
+
+        Raises:
+            RequestError: If a property is not known or in another unit, no number of formula units
+                that is allowed fits the space group, or there are more elements than in any known
+                crystal.
+            InvalidArgumentError: If there are more formula units than the model can count.
+        """
+        models = (self._starts.model, self._symmetry)
+        for model in models:
+            model.check_properties(requests)
+        notes: dict[str, None] = {}
+        for request in requests:
+            if request.composition:
+                # Refuses numbers of formula units that the model cannot count.
+                SymmetryQuestion.from_request(request, (), self.z_values)
+            if request.composition and not with_z(request, self.z_values):
+                units = ", ".join(map(str, self.z_values or ()))
+                raise RequestError(
+                    f"request {request.id}: space group {request.space_group} cannot hold "
+                    f"{request.formula} with z = {units}; leave z open or give another group"
+                )
+            if request.elements and not self._formulas.propose(request.elements, 1):
+                raise RequestError(
+                    f"request {request.id}: no known crystal has as many as "
+                    f"{len(request.elements)} elements; give a formula, or fewer elements"
+                )
+            notes |= dict.fromkeys(self._doubts(request))
+        return list(notes)
+
+    def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
+        """One sample for each task.
+
+        Raises:
+            RequestError: If a property is wanted in another unit than a model has learned it in.
+        """
+        started = [place for place, task in enumerate(tasks) if task.request.start is not None]
+        made = self._starts.generate([tasks[place] for place in started])
+        from_start = dict(zip(started, made, strict=True))
+        return [
+            from_start[place] if place in from_start else self._sample(task)
+            for place, task in enumerate(tasks)
+        ]
+
+    def ranked(self, request: GenerationRequest) -> list[RankedCandidate]:
+        """All candidates for a request, the best first.
+
+        Args:
+            request: With a formula or elements.
+        """
+        if request.key not in self._pools:
+            self._pools[request.key] = self._ranked(request)
+        self._pools.move_to_end(request.key)
+        while len(self._pools) > _POOLS_KEPT:
+            self._pools.popitem(last=False)
+        return self._pools[request.key]
+
+    def _ranked(self, request: GenerationRequest) -> list[RankedCandidate]:
+        for model in (self._starts.model, self._symmetry):
+            model.check_units(request)
+        found: list[RankedCandidate] = []
+        for weight, wanted in self._with_formula(request):
+            pool = self._maker.pool(wanted, self.z_values, self.exclude)
+            probabilities = self.ranker.probabilities(self._features(pool, self.exclude)).tolist()
+            found += [
+                RankedCandidate(candidate, probability, weight * probability)
+                for candidate, probability in zip(pool.candidates, probabilities, strict=True)
+            ]
+        return sorted(found, key=lambda each: -each.score)
+
+    def _with_formula(self, request: GenerationRequest) -> list[tuple[float, GenerationRequest]]:
+        """Requests with a formula and their weights."""
+        if request.composition:
+            return [(1.0, request)]
+        if not request.elements:
+            return []
+        return [
+            (
+                each.weight,
+                GenerationRequest(
+                    id=request.id,
+                    formula=each.formula,
+                    space_group=request.space_group,
+                    properties=request.properties,
+                    seed=request.seed,
+                ),
+            )
+            for each in self._formulas.propose(request.elements, _NUM_FORMULAS)
+        ]
+
+    def _sample(self, task: Task) -> GeneratedSample:
+        request = task.request
+        if not request.composition and not request.elements:
+            return GeneratedSample(None, flags=("no_composition",))
+        ranked = self.ranked(request)
+        if task.sample >= len(ranked):
+            flag = "no_further_candidate" if ranked else "no_candidate"
+            return GeneratedSample(None, flags=(flag,))
+        best = ranked[task.sample]
+        crystal = replace(best.candidate.crystal, identifier="", properties={})
+        return GeneratedSample(
+            in_asked_cell(crystal, request),
+            score=best.score,
+            source=best.candidate.source,
+            probability=best.probability,
+            why=best.candidate.why,
+        )
+
+    def _doubts(self, request: GenerationRequest) -> list[str]:
+        known = self._symmetry.exchange.is_known
+        symbols = (*request.composition, *request.elements)
+        unknown = [symbol for symbol in symbols if not known[ATOMIC_NUMBERS[symbol]]]
+        doubts = [f"no training crystal has {', '.join(unknown)}: what follows is a guess"]
+        doubts = doubts if unknown else []
+        model = self._starts.model
+        for name, wanted in request.properties.items():
+            place = model.properties.index(name)
+            mean, std = float(model.property_mean[place]), float(model.property_std[place])
+            if abs(wanted.value - mean) > _FAR * std:
+                doubts.append(
+                    f"{name} = {wanted.value:g} is far from the training values, which are mostly "
+                    f"from {mean - 2 * std:.3g} to {mean + 2 * std:.3g}: little can be said there"
+                )
+        return doubts
+
+
+def pool_maker(
+    library: TemplateLibrary,
+    model: StructureModel,
+    symmetry: WyckoffTransformer,
+    sizes: PoolSizes = PoolSizes(),  # noqa: B008 - frozen
+    start_level: float = 0.05,
+) -> PoolMaker:
+    """What makes the pools of a :class:`CrystalGenerator`; arguments as there.
+
+    Answers are those of the symmetry model mixed with those of the nearest known crystals.
+    """
+    proposer = MixedProposer(ModelProposer(symmetry), library)
+    return PoolMaker(CopySource(library), proposer, ModelSource(model, start_level), sizes)
