@@ -75,7 +75,7 @@ NOT_TRAINING = {
         ["export-table", "one_hot", "--output", "table.json"],
     ],
     "crystal_gen": [
-        ["generate", "--templates", "one.cif", "--formula", "KBr", "--z", "1", "--out", "made"],
+        "generate --method template --templates one.cif --formula KBr --z 1 --out made".split(),
     ],
 }
 

@@ -26,8 +26,8 @@ def test_requests_become_structures(folder: Path, capsys) -> None:
         "id,formula,z,space_group,wyckoff\nhalide,,,225,K:4a Br:4b\nplain,RbI,1,,\nno,CaF2,1,,\n",
         encoding="utf-8",
     )
-    arguments = "generate --templates known --requests wishes.csv --n 2 --out made".split()
-    assert main(arguments) == 0
+    options = "--method template --templates known --requests wishes.csv --n 2 --out made"
+    assert main(["generate", *options.split()]) == 0
     assert "6 samples of 3 requests: made" in capsys.readouterr().out
     made = {(each.request, each.sample): each for each in read_generated("made")}
     assert made["halide", 0].crystal.composition == {"K": 4, "Br": 4}
@@ -45,7 +45,7 @@ def test_a_saved_library_and_exclusions(folder: Path, capsys) -> None:
     library = TemplateLibrary.from_store(open_store(FolderSource(Path("known"))))
     library.save_pretrained("library")
     asked = "--formula KBr --z 1 --exclude-prototype 1-1:225:a|b --out made"
-    assert main(["generate", "--templates", "library", *asked.split()]) == 0
+    assert main(["generate", "--method", "template", "--templates", "library", *asked.split()]) == 0
     [only] = read_generated("made")
     assert only.flags == ("no_template",)
     capsys.readouterr()
@@ -98,7 +98,10 @@ def test_a_library_apart_from_an_evaluation_set_and_its_strata(folder: Path, cap
         ("--templates known --formula Xx", "Xx is no element"),
         ("--templates nowhere --formula KBr", "'nowhere' is no file, no folder and no data set"),
         ("--templates known", "nothing is asked for"),
-        ("--formula KBr", "nothing to copy from; give --model, --templates, or --method"),
+        ("--formula KBr --method template", "there is nothing to copy from; give --templates"),
+        ("--formula KBr --z 1:2 --method template", "several numbers, and the method is template"),
+        ("--formula KBr --why --method template", "--why is given, and the method is template"),
+        ("--formula KBr --volume fitted", "--volume is given, and the method is ranked"),
         ("--templates known --formula KBr --spacegroup 231", "space group 231 does not exist"),
         ("--templates known --formula KBr --exclude-formula Q", "Q is no element"),
         ("--templates known --requests no.csv", "no.csv"),
@@ -119,7 +122,7 @@ def test_a_mistyped_option_is_answered(folder: Path, capsys) -> None:
 
 @pytest.mark.slow
 def test_two_processes_write_the_files_of_one(folder: Path) -> None:
-    asked = "--templates known --formula KBr --z 1 --n 4"
+    asked = "--method template --templates known --formula KBr --z 1 --n 4"
     for processes, out in ((1, "one"), (2, "two")):
         options = f"{asked} --num-processes {processes} --out {out}"
         command = [sys.executable, "-m", "crystal_gen", "generate", *options.split()]

@@ -1,5 +1,6 @@
-"""`crystal-gen generate`: crystals for requests: by a model, copied, or placed at random."""
+"""`crystal-gen generate`: crystals for requests, of all sources or of one."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,18 +13,21 @@ from crystal_gen.commands.model_options import (
     add_sampling_options,
     generator_from,
 )
-from crystal_gen.commands.reporting import report
+from crystal_gen.commands.reporting import report, report_why
 from crystal_gen.commands.template_options import add_template_options, library_from
 
 if TYPE_CHECKING:
     from crystal_data.generation import GenerationRequest, Generator
+    from crystal_gen.templates.search import Exclusion
 
-_COPYING_OPTIONS = ("volume", "fallback", "exclude_id", "exclude_formula", "exclude_prototype")
+_COPYING_OPTIONS = ("volume", "fallback")
+_EXCLUSIONS = ("exclude_id", "exclude_formula", "exclude_prototype")
 # What a method does not use, so that nothing that was given is left out in silence.
 _NOT_USED = {
-    "model": _COPYING_OPTIONS,
-    "template": ("model", *SAMPLING_OPTIONS),
-    "random": ("model", "templates", *SAMPLING_OPTIONS, *_COPYING_OPTIONS),
+    "ranked": ("model", *_COPYING_OPTIONS, "steps", "guidance", "sharpness"),
+    "model": (*_COPYING_OPTIONS, *_EXCLUSIONS, "why"),
+    "template": ("model", *SAMPLING_OPTIONS, "why"),
+    "random": ("model", "templates", *SAMPLING_OPTIONS, *_COPYING_OPTIONS, *_EXCLUSIONS, "why"),
 }
 
 
@@ -35,20 +39,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse(argv)
     requests = requests_from(args)
     generator = _generator(args, requests)
-    result = generate_all(generator, requests, args.out, num_processes=args.num_processes)
+    # Samples of one request are made together.
+    most = max(request.num_samples for request in requests)
+    size = {"block_size": most} if _method(args) == "ranked" else {}
+    result = generate_all(generator, requests, args.out, num_processes=args.num_processes, **size)
     report(result, len(requests))
+    if args.why and not result.num_missing:
+        report_why(result)
     return 0
 
 
+def _method(args: Namespace) -> str:
+    method: str | None = args.method
+    return method or ("ranked" if args.model is None else "model")
+
+
+def _z_values(args: Namespace) -> list[int] | None:
+    """Several numbers of formula units; None where one or none is asked."""
+    from crystal_data.generation import parse_z
+
+    values = parse_z(args.z) if args.z is not None else []
+    return values if len(values) > 1 else None
+
+
 def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Generator":
-    method = args.method or ("template" if args.model is None else "model")
+    method = _method(args)
     for name in _NOT_USED[method]:
-        if getattr(args, name) not in (None, []):
+        if getattr(args, name) not in (None, [], False):
             option = name.replace("_", "-")
             raise InvalidArgumentError(
                 f"--{option} is given, and the method is {method}, which does not use it",
                 f"leave --{option} out, or choose another --method",
             )
+    z_values = _z_values(args)
+    if z_values and method != "ranked":
+        raise InvalidArgumentError(
+            f"--z {args.z} is several numbers, and the method is {method}, which takes one",
+            "give one, or leave --z out",
+        )
+    if method == "ranked":
+        return _ranking(args, requests, z_values)
     if method == "random":
         from crystal_gen.random_crystals import RandomGenerator
 
@@ -62,20 +92,40 @@ def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Gen
         generator.check(requests)
         return generator
     from crystal_gen.templates.generator import TemplateGenerator
-    from crystal_gen.templates.search import Exclusion
 
     if not args.templates:
-        raise InvalidArgumentError(
-            "there is no model and nothing to copy from",
-            "give --model, --templates, or --method random",
-        )
+        raise InvalidArgumentError("there is nothing to copy from", "give --templates")
     return TemplateGenerator(
         library_from(args),
         volume=args.volume or "fitted",
         fallback=args.fallback or "group",
-        exclude=Exclusion(
-            tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
-        ),
+        exclude=_exclusion(args),
+    )
+
+
+def _ranking(
+    args: Namespace, requests: "Sequence[GenerationRequest]", z_values: list[int] | None
+) -> "Generator":
+    """The generator of all sources; what makes a wish doubtful is said."""
+    from crystal_gen.candidates.generator import CrystalGenerator
+
+    level = {} if args.start_level is None else {"start_level": args.start_level}
+    generator = CrystalGenerator.from_pretrained(
+        templates=library_from(args) if args.templates else None,
+        z_values=z_values,
+        exclude=_exclusion(args),
+        **level,
+    )
+    for note in generator.check(requests):
+        print(f"note: {note}", file=sys.stderr)
+    return generator
+
+
+def _exclusion(args: Namespace) -> "Exclusion":
+    from crystal_gen.templates.search import Exclusion
+
+    return Exclusion(
+        tuple(args.exclude_id), tuple(args.exclude_formula), tuple(args.exclude_prototype)
     )
 
 
@@ -84,16 +134,16 @@ def _parser() -> CommandParser:
 
     parser = CommandParser(
         "crystal-gen generate",
-        "Make crystals with a trained model, from noise, known crystals or a structure of "
-        "yours; or copy the known crystals that are nearest to a request, with their elements "
-        "exchanged; or place its atoms at random.",
+        "Make crystals for a composition, elements, a symmetry, a property or from a structure of "
+        "yours: candidates of known crystals and of the models that come with the package, the "
+        "most probable first.",
     )
     add_request_options(parser)
     parser.add_argument(
         "--method",
-        choices=("model", "template", "random"),
-        help="make them by a model, copy templates, or place atoms at random by pyxtal, for "
-        "comparison (default: model with --model, else template)",
+        choices=("ranked", "model", "template", "random"),
+        help="candidates of all sources, ranked; or, for comparison, one model, copied templates, "
+        "or atoms placed at random by pyxtal (default: model with --model, else ranked)",
     )
     parser.add_argument(
         "--model", metavar="FOLDER", help="a trained model: the folder of a run or of an artifact"
@@ -124,5 +174,6 @@ def _parser() -> CommandParser:
             metavar=metavar,
             help=f"leave out {what}; may be repeated",
         )
+    parser.add_argument("--why", action="store_true", help="print where each candidate comes from")
     parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="default: 1")
     return parser

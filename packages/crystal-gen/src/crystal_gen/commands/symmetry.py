@@ -22,12 +22,13 @@ _NUM_GROUPS = 10  # that are printed
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
+    from crystal_data.generation import parse_z
     from crystal_gen.language.load import load_symmetry_model
 
     args = _parser().parse(argv)
     if args.n < 1:
         raise InvalidArgumentError(f"--n {args.n}: at least one answer is needed")
-    z_values = _z_values(args.z)
+    z_values = None if args.z is None else parse_z(args.z)
     request = _request(args)
     model = load_symmetry_model(SHIPPED.find(args.model), base=args.base)
     model.check_properties([request])
@@ -51,25 +52,6 @@ def _request(args: Namespace) -> "GenerationRequest":
     if args.spacegroup is not None:
         values["space_group"] = args.spacegroup
     return GenerationRequest.from_dict(values)
-
-
-def _z_values(text: str | None) -> list[int] | None:
-    """Numbers of ``2``, ``1:4`` or ``1,2,4``; None for all.
-
-    Raises:
-        InvalidArgumentError: If it is something else.
-    """
-    if text is None:
-        return None
-    first, colon, last = text.partition(":")
-    words = [first, last] if colon else text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise InvalidArgumentError(f"--z {text}: expected a number, a range 1:4, or a list 1,2,4")
-    numbers = [int(word) for word in words]
-    values = list(range(numbers[0], numbers[1] + 1)) if colon else numbers
-    if not values or min(values) < 1:
-        raise InvalidArgumentError(f"--z {text}: there are no formula units from 1 in it")
-    return values
 
 
 def _unknown(model: "SymmetryModel", request: "GenerationRequest") -> list[str]:
