@@ -1,0 +1,271 @@
+"""From a composition to ranked crystals: every part of the way, on test rows of MP-20 and MPTS-52.
+
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/whole_way.py --work FOLDER [--limit N]
+
+Each row is asked for by the composition of its cell. All arms copy from one library (`--library`:
+that which comes with the package, or one of `templates.py`). Arms:
+
+``retrieval``: the 20 nearest copies in their own order. ``retrieval re-ranked``: copies alone,
+those that are alike merged, ordered by the ranker, which sees no model. ``from noise``: the
+likeliest space groups and Wyckoff positions of the symmetry model, crystals for them by the
+structure model; the likeliest answer first, of its crystals the best by the model's own score.
+``whole pool``: both together with warm starts, merged, ordered by the ranker: what `crystal-gen
+generate` does.
+
+Match rates are unfiltered, by the literature's tolerances, of the first and of the first 20;
+differences are paired with retrieval (95 % bootstrap intervals over rows). ``rescued`` is the share
+of rows that the whole pool finds within 20 among those that retrieval does not find within 20.
+``calibration`` compares the probabilities of the first 20 with how many match. Pools are kept in
+``--work`` and made once. Times are CPU seconds of one process, for 1,000 requests.
+"""
+
+import argparse
+import pickle
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import RESULTS, write
+from templates import LIBRARIES, SOURCES, SYMPREC, library_of, metrics_of, requests_of
+
+from crystal_data import Crystal, open_store
+from crystal_data.generation import (
+    EvaluationSettings,
+    GeneratedEvaluation,
+    GeneratedStructure,
+    GenerationRequest,
+    evaluate_generated,
+    paired_differences,
+)
+from crystal_data.metrics import MatchSettings, Outcome, match_pairs
+from crystal_data.symmetry import SymmetricCrystal
+from crystal_gen import (
+    CandidateRanker,
+    StructureModel,
+    TemplateLibrary,
+    WyckoffTransformer,
+)
+from crystal_gen.candidates.features import CandidateFeatures
+from crystal_gen.candidates.generator import (
+    RANKER,
+    STRUCTURE_MODEL,
+    SYMMETRY_MODEL,
+    TEMPLATES,
+    pool_maker,
+)
+from crystal_gen.candidates.pool import Pool, PoolMaker
+from crystal_gen.candidates.ranker import calibration_error
+from crystal_gen.shipped import SHIPPED
+from crystal_gen.templates.copying import in_asked_cell
+
+NUM_SAMPLES = 20
+ARMS = ("retrieval", "retrieval re-ranked", "from noise", "whole pool")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was made for one row.
+
+    Args:
+        copies: The pool of copies alone.
+        whole: The pool of all sources.
+        seconds: CPU seconds of the two pools.
+    """
+
+    copies: Pool
+    whole: Pool
+    seconds: tuple[float, float]
+
+
+class Way:
+    """The parts of the way, with what comes with the package."""
+
+    def __init__(self, library: TemplateLibrary, ranker: str | Path) -> None:
+        self.whole = pool_maker(
+            library,
+            StructureModel.from_pretrained(SHIPPED.find(STRUCTURE_MODEL)),
+            WyckoffTransformer.from_pretrained(SHIPPED.find(SYMMETRY_MODEL)),
+        )
+        self.copies = PoolMaker(self.whole.copies)
+        self.ranker = CandidateRanker.from_pretrained(SHIPPED.find(ranker))
+        self.features = CandidateFeatures(self.whole.copies)
+
+    def rows(self, requests: Sequence[GenerationRequest], file: Path) -> Iterator[Row]:
+        """Pools of all requests, from a file where they are there."""
+        kept: dict[str, Row] = {}
+        if file.is_file():
+            with file.open("rb") as stream:
+                kept = dict(_read(stream))
+        with file.open("ab") as stream:
+            for request in requests:
+                if request.id not in kept:
+                    start = time.process_time()
+                    copies = self.copies.pool(request)
+                    between = time.process_time()
+                    whole = self.whole.pool(request)
+                    seconds = between - start, time.process_time() - between
+                    kept[request.id] = Row(copies, whole, seconds)
+                    pickle.dump((request.id, kept[request.id]), stream)
+                    stream.flush()
+                yield kept[request.id]
+
+    def ordered(self, pool: Pool) -> tuple[list[SymmetricCrystal], list[float]]:
+        """Candidates by the ranker, and their probabilities."""
+        chances = self.ranker.probabilities(self.features(pool))
+        order = np.argsort(-chances, kind="stable")[:NUM_SAMPLES].tolist()
+        return [pool.candidates[place].crystal for place in order], chances[order].tolist()
+
+    def arms(self, row: Row) -> dict[str, list[SymmetricCrystal]]:
+        """Crystals of each arm, the best first."""
+        nearest = [each.crystal for each in row.copies.made if each.origin == "template"]
+        return {
+            "retrieval": nearest[:NUM_SAMPLES],
+            "retrieval re-ranked": self.ordered(row.copies)[0],
+            "from noise": from_noise(row.whole)[:NUM_SAMPLES],
+            "whole pool": self.ordered(row.whole)[0],
+        }
+
+
+def from_noise(pool: Pool) -> list[SymmetricCrystal]:
+    """What was made from noise: the best of each answer by probability, then the others."""
+    made = [place for place, each in enumerate(pool.made) if each.origin == "noise"]
+    scores = pool.scores[pool.representative]
+    by_score = sorted(made, key=lambda place: -scores[place])
+    seen: dict[Any, int] = {}
+    rounds = {}
+    for place in by_score:
+        answer = pool.made[place].assignment
+        rounds[place] = seen.get(answer, 0)
+        seen[answer] = rounds[place] + 1
+    order = sorted(by_score, key=lambda x: (rounds[x], -pool.made[x].log_probability))
+    return [pool.made[place].crystal for place in order]
+
+
+def measured(
+    way: Way,
+    rows: Sequence[Row],
+    requests: Sequence[GenerationRequest],
+    references: Sequence[Crystal],
+) -> dict[str, Any]:
+    """Rates of all arms, and what the pool finds that retrieval does not."""
+    made = [way.arms(row) for row in rows]
+    settings = EvaluationSettings(
+        num_samples=(1, NUM_SAMPLES),
+        filters=("none",),
+        symprec=SYMPREC,
+        matching=MatchSettings(num_workers=0),
+    )
+    found: dict[str, GeneratedEvaluation] = {}
+    results: dict[str, Any] = {}
+    for arm in ARMS:
+        structures = [
+            structure
+            for request, own in zip(requests, made, strict=True)
+            for structure in structures_of(request, own[arm])
+        ]
+        found[arm] = evaluate_generated(structures, references, settings)
+        results[arm] = metrics_of(found[arm].results)
+        if arm != "retrieval":
+            results[arm] |= metrics_of(paired_differences(found[arm], found["retrieval"]))
+        for name in (f"match_rate@{k}/none" for k in (1, NUM_SAMPLES)):
+            print(arm, name, round(results[arm][name]["value"], 4), flush=True)
+    key = f"match_rate@{NUM_SAMPLES}/none"
+    missed = found["retrieval"].rows[key] == 0
+    rescued = {
+        arm: float(found[arm].rows[key][missed].mean()) if missed.any() else None
+        for arm in ARMS[1:]
+    }
+    return {
+        "rows": len(rows),
+        "arms": results,
+        "rows that retrieval misses": int(missed.sum()),
+        "rescued": rescued,
+        "calibration": calibration(way, rows, references),
+        "CPU seconds for 1,000 requests": {
+            "copies": 1000 * float(np.mean([row.seconds[0] for row in rows])),
+            "whole pool": 1000 * float(np.mean([row.seconds[1] for row in rows])),
+        },
+        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def structures_of(
+    request: GenerationRequest, crystals: Sequence[SymmetricCrystal]
+) -> Iterator[GeneratedStructure]:
+    """Crystals as they would be read from their files."""
+    for place, crystal in enumerate(crystals):
+        plain = replace(crystal, identifier="", properties={})
+        yield GeneratedStructure(
+            request.id, place, in_asked_cell(plain, request), place + 1, None, (), ""
+        )
+
+
+def calibration(way: Way, rows: Sequence[Row], references: Sequence[Crystal]) -> dict[str, Any]:
+    """Probabilities of the whole pool's first candidates, against how many match."""
+    pairs, chances = [], []
+    for row, reference in zip(rows, references, strict=True):
+        crystals, own = way.ordered(row.whole)
+        pairs += [(each.to_crystal(), reference) for each in crystals]
+        chances += own
+    outcomes = match_pairs(pairs, MatchSettings(num_workers=0))
+    matches = np.array([each.outcome is Outcome.MATCH for each in outcomes])
+    values = np.array(chances)
+    bins = np.minimum((values * 10).astype(int), 9)
+    return {
+        "error": calibration_error(values, matches),
+        "bins": [
+            {
+                "candidates": int((bins == place).sum()),
+                "probability": float(values[bins == place].mean()),
+                "match": float(matches[bins == place].mean()),
+            }
+            for place in np.unique(bins).tolist()
+        ],
+    }
+
+
+def _read(stream: Any) -> Iterator[tuple[str, Row]]:
+    while True:
+        try:
+            yield pickle.load(stream)
+        except EOFError:
+            return
+
+
+def main() -> None:
+    """Makes and measures all arms on every set."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", choices=SOURCES, default=list(SOURCES))
+    parser.add_argument("--limit", type=int, default=300, help="test rows of each set, 0 for all")
+    parser.add_argument("--library", choices=("shipped", *LIBRARIES), default="shipped")
+    parser.add_argument("--ranker", default=RANKER, help="a name or the folder of an artifact")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the pools")
+    parser.add_argument("--out", type=Path, default=RESULTS / "whole-way.json")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.work.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {}
+    for name in args.sets:
+        store = open_store(SOURCES[name](), on_invalid="skip")
+        chosen = np.random.default_rng(0).permutation(store.rows_of("test"))
+        chosen = chosen[: args.limit or None]
+        references = [store.crystal(row) for row in chosen.tolist()]
+        requests = requests_of(store, chosen, "composition")
+        if args.library == "shipped":
+            library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
+        else:
+            library = library_of(name, args.library).library
+        way = Way(library, args.ranker)
+        rows = list(way.rows(requests, args.work / f"{name}-{args.library}.pkl"))
+        results[name] = measured(way, rows, requests, references)
+        results[name]["templates"] = len(library)
+        write(args.out, results)
+
+
+if __name__ == "__main__":
+    main()
