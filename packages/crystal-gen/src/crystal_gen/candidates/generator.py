@@ -17,15 +17,15 @@ from crystal_gen.candidates.pool import PoolMaker
 from crystal_gen.candidates.ranker import CandidateRanker
 from crystal_gen.candidates.sources import CopySource, ModelSource, PoolSizes, with_z
 from crystal_gen.generator import StructureGenerator
+from crystal_gen.language.load import load_symmetry_model
 from crystal_gen.shipped import SHIPPED
 from crystal_gen.structure_model import StructureModel
 from crystal_gen.templates.copying import in_asked_cell
 from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.search import NOTHING, Exclusion
 from crystal_gen.wyckoff.mixture import MixedProposer
-from crystal_gen.wyckoff.model import WyckoffTransformer
-from crystal_gen.wyckoff.proposer import ModelProposer
 from crystal_gen.wyckoff.questions import SymmetryQuestion
+from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
 STRUCTURE_MODEL = "crystal-dit-joined"
 SYMMETRY_MODEL = "wyckoff-transformer-mp20"
@@ -85,7 +85,7 @@ class CrystalGenerator:
         self,
         library: TemplateLibrary,
         model: StructureModel,
-        symmetry: WyckoffTransformer,
+        symmetry: SymmetryModel,
         ranker: CandidateRanker,
         *,
         z_values: Sequence[int] | None = None,
@@ -143,7 +143,7 @@ class CrystalGenerator:
         return cls(
             library,
             StructureModel.from_pretrained(SHIPPED.find(model)),
-            WyckoffTransformer.from_pretrained(SHIPPED.find(symmetry)),
+            load_symmetry_model(SHIPPED.find(symmetry)),
             CandidateRanker.from_pretrained(SHIPPED.find(ranker)),
             z_values=z_values,
             start_level=start_level,
@@ -300,7 +300,7 @@ class CrystalGenerator:
 def pool_maker(
     library: TemplateLibrary,
     model: StructureModel,
-    symmetry: WyckoffTransformer,
+    symmetry: SymmetryModel,
     sizes: PoolSizes = PoolSizes(),  # noqa: B008 - frozen
     start_level: float = 0.05,
 ) -> PoolMaker:
@@ -308,5 +308,5 @@ def pool_maker(
 
     Answers are those of the symmetry model mixed with those of the nearest known crystals.
     """
-    proposer = MixedProposer(ModelProposer(symmetry), library)
+    proposer = MixedProposer(symmetry.proposer(), library)
     return PoolMaker(CopySource(library), proposer, ModelSource(model, start_level), sizes)
