@@ -164,6 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--fresh", action="store_true", help="run every stage again")
     options = parser.parse_args(argv)
+    # The first stage takes seconds to begin.
+    print(f"{options.out}: a transformer, its element table, CGCNN with four tables", flush=True)
     from rich.console import Console
 
     console = Console()
