@@ -53,7 +53,7 @@ PACKAGES = {
         [
             "crystal-gan configs pretrain-mp20",
             "crystal-gan repair my.cif --hide Cl --out repaired",
-            "crystal-gan vary my.cif --samples 4 --out varied",
+            "crystal-gan vary my.cif --lower formation_energy_per_atom --samples 4 --out varied",
         ],
     ),
     "crystal-relax": (

@@ -2,7 +2,8 @@
 
     python packages/crystal-gan/scripts/ship_weights.py runs/repair repair-mp20
 
-Test the run first: the model's card gets the results of its results.json.
+Test the run first: the model's card gets the results of its results.json. What ships was trained by
+pretrain-mp20 for 8 epochs and from there by equiformer-mp20 for 6.
 """
 
 import argparse

@@ -9,17 +9,21 @@ from crystal_data.io import to_cif
 from crystal_data.testing import perovskite, rock_salt
 from crystal_gan import RepairModel
 from crystal_gan.__main__ import main
-from crystal_gan.shipped import REPAIR, SHIPPED
+from crystal_gan.shipped import REPAIR, SHIPPED, predictors_of
 
 
 def test_they_are_listed_and_small(capsys):
     assert main(["models"]) == 0
     printed = capsys.readouterr().out
     folders = SHIPPED.artifacts()
-    assert REPAIR in folders
+    assert {REPAIR, *SHIPPED.default} <= set(folders)
     assert all(name in printed for name in folders)
     files = [folder / "model.safetensors" for folder in folders.values()]
     assert sum(file.stat().st_size for file in files) < 5_000_000
+
+
+def test_properties_have_a_judge():
+    assert predictors_of("formation_energy_per_atom") == ["equiformer-formation-energy"]
 
 
 def test_an_anion_is_a_plausible_element():
@@ -38,7 +42,8 @@ def test_commands_need_no_model(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "salt.cif").write_text(to_cif(rock_salt()), encoding="utf-8")
     assert main(["repair", "salt.cif", "--hide", "Cl", "--out", "repaired"]) == 0
-    assert main(["vary", "salt.cif", "--samples", "4", "--out", "varied"]) == 0
+    lower = ["--lower", "formation_energy_per_atom", "--samples", "4"]
+    assert main(["vary", "salt.cif", *lower, "--out", "varied"]) == 0
     with (tmp_path / "varied/summary.csv").open() as file:
         scores = [float(row["score"]) for row in csv.DictReader(file)]
     assert scores == sorted(scores, reverse=True)

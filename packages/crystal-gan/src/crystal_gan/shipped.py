@@ -6,7 +6,11 @@ from crystal_data.inference import ShippedModels
 
 #: The model that `repair` and `vary` use where none is named.
 REPAIR = "repair-mp20"
-SHIPPED = ShippedModels("crystal-gan", Path(__file__).parent / "pretrained")
+SHIPPED = ShippedModels(
+    "crystal-gan",
+    Path(__file__).parent / "pretrained",
+    default=("equiformer-formation-energy",),
+)
 
 
 def predictors_of(target: str) -> list[str]:
