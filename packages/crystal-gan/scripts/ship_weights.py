@@ -3,7 +3,7 @@
     python packages/crystal-gan/scripts/ship_weights.py runs/repair repair-mp20
 
 Test the run first: the model's card gets the results of its results.json. What ships was trained by
-pretrain-mp20 for 8 epochs and from there by equiformer-mp20 for 6.
+pretrain-mp20 for 8 epochs and, from there, by equiformer-mp20 for 6, on energies and on band gaps.
 """
 
 import argparse

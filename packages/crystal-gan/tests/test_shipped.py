@@ -24,6 +24,7 @@ def test_they_are_listed_and_small(capsys):
 
 def test_properties_have_a_judge():
     assert predictors_of("formation_energy_per_atom") == ["equiformer-formation-energy"]
+    assert predictors_of("band_gap") == ["equiformer-band-gap"]
 
 
 def test_an_anion_is_a_plausible_element():

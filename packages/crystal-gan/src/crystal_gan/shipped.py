@@ -9,7 +9,7 @@ REPAIR = "repair-mp20"
 SHIPPED = ShippedModels(
     "crystal-gan",
     Path(__file__).parent / "pretrained",
-    default=("equiformer-formation-energy",),
+    default=("equiformer-formation-energy", "equiformer-band-gap"),
 )
 
 
