@@ -1,7 +1,7 @@
 """The answers to questions as a tree of tokens, read by a language model."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,7 +47,8 @@ class TokenNode(NamedTuple):
 class TokenTree:
     """The answers to some questions, token by token.
 
-    Each part is read by the model as a whole; nothing of the attention is kept between parts.
+    Prompts are read once. What follows of a part is read as a whole: it is short, and nothing has
+    to be kept of parts that may never be looked at again.
 
     Args:
         model: A causal language model in evaluation mode.
@@ -62,8 +63,12 @@ class TokenTree:
         roots: Sequence[Cursor],
     ) -> None:
         self._model = model
-        self._prompts = prompts
         self._roots = roots
+        if roots:
+            input_ids, mask = padded_prompts(prompts, roots[0].shared[0].end)
+            self._mask = mask.to(model.device)
+            output = self._read(input_ids.to(model.device), self._mask, None)
+            self._memory = [(layer.keys, layer.values) for layer in output.cache.layers]
 
     def roots(self) -> list[TokenNode]:
         """The beginning of each question's answers."""
@@ -93,24 +98,42 @@ class TokenTree:
         """Scores of all next tokens, legal or not; each ``[num_words]``."""
         for first in range(0, len(nodes), _NODES_AT_ONCE):
             some = nodes[first : first + _NODES_AT_ONCE]
-            yield from zip(some, self._read(some), strict=True)
+            yield from zip(some, self._scores(some), strict=True)
 
-    def _read(self, nodes: Sequence[TokenNode]) -> Tensor:
+    def _scores(self, nodes: Sequence[TokenNode]) -> Tensor:
         """Scores of the next token; ``[num_nodes, num_words]``."""
-        texts = [(*self._prompts[node.row], *node.tokens) for node in nodes]
-        input_ids, mask = padded_prompts(texts, nodes[0].cursor.shared[0].end)
+        from transformers import DynamicCache
+
         device = self._model.device
-        with torch.no_grad():
-            output = self._model(
-                input_ids=input_ids.to(device),
-                attention_mask=mask.to(device),
-                # A text has the same places whether it is padded or not.
-                position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(device),
-                logits_to_keep=1,
-                use_cache=False,
-            )
-        scores: Tensor = output.logits[:, -1].float().cpu()
+        # Something always stands before the first choice, so that no part is empty.
+        input_ids, mask = padded_prompts([node.tokens for node in nodes], 0)
+        rows = torch.tensor([node.row for node in nodes], device=device)
+        memory = DynamicCache(config=self._model.config)
+        for place, (keys, values) in enumerate(self._memory):
+            memory.update(keys[rows], values[rows], place)
+        mask = torch.cat([self._mask[rows], mask.to(device)], 1)
+        scores: Tensor = self._read(input_ids.to(device), mask, memory).logits[:, -1].float().cpu()
         return scores
+
+    def _read(self, input_ids: Tensor, mask: Tensor, memory: Any) -> Any:
+        """What the model makes of tokens behind those that it remembers.
+
+        Args:
+            input_ids: ``[num_rows, num_tokens]``.
+            mask: Where there is a token, remembered ones first.
+            memory: Cache of the attention; None for none.
+        """
+        # A text has the same places whether it is padded or not.
+        places = (mask.cumsum(1) - 1).clamp(min=0)[:, -input_ids.shape[1] :]
+        with torch.no_grad():
+            return self._model(
+                input_ids=input_ids,
+                attention_mask=mask,
+                position_ids=places,
+                cache=memory,
+                use_cache=True,
+                logits_to_keep=1,
+            )
 
 
 def group_logs(tree: TokenTree) -> NDArray[np.float64]:
