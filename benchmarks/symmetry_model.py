@@ -33,17 +33,18 @@ from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
     FrequencyProposer,
     MixedProposer,
-    ModelProposer,
     NearestProposer,
+    SymmetryModel,
     SymmetryProposer,
     TemplateLibrary,
     WyckoffAssignment,
-    WyckoffTransformer,
+    load_symmetry_model,
 )
+from crystal_gen.language.grammar import AnswerGrammar
+from crystal_gen.language.rouge import ROUGE, rouge
 from crystal_gen.wyckoff.assignment import assignments_of
 from crystal_gen.wyckoff.measures import EXACT_AT, GROUP_AT
 from crystal_gen.wyckoff.questions import SymmetryQuestion
-from crystal_gen.wyckoff.search import free_walks
 
 _AT_ONCE = 256  # rows
 Right = dict[str, list[bool]]
@@ -90,6 +91,7 @@ def measure(
 ) -> tuple[dict[str, Any], Right]:
     """Shares of right and of legal answers, and what is right of each row."""
     right: Right = {f"group@{n}": [] for n in GROUP_AT} | {f"exact@{n}": [] for n in EXACT_AT}
+    shared: dict[str, list[float]] = {name: [] for name in ROUGE}
     answers_made, legal, without, seconds = 0, 0, 0, 0.0
     for first in range(0, len(requests), _AT_ONCE):
         asked = requests[first : first + _AT_ONCE]
@@ -106,17 +108,39 @@ def measure(
                 right[f"group@{n}"].append(truth.space_group in numbers[:n])
             for n in EXACT_AT:
                 right[f"exact@{n}"].append(truth in assignments[:n])
+            text = text_of(assignments[0]) if assignments else ""
+            for name, value in rouge(text, text_of(truth)).items():
+                shared[name].append(value)
             answers_made += len(assignments)
             without += not assignments
             legal += sum(is_possible(request, each) for each in assignments)
     shares = {name: float(np.mean(values)) for name, values in right.items()}
     content = {
         **shares,
+        **{name: float(np.mean(values)) for name, values in shared.items()},
         "legal": legal / max(answers_made, 1),
         "rows without an answer": without / len(requests),
         "CPU seconds for 1,000 rows": 1_000 * seconds / len(requests),
     }
     return content, right
+
+
+def text_of(assignment: WyckoffAssignment) -> str:
+    """An answer as language models write it."""
+    atoms = tuple(assignment.cell.values())
+    z = gcd(*atoms)
+    question = SymmetryQuestion(assignment.elements, tuple(n // z for n in atoms), (z,))
+    return "".join(AnswerGrammar().pieces(question, assignment))
+
+
+def words_of_the_question(truths: Sequence[WyckoffAssignment]) -> dict[str, float]:
+    """ROUGE of the words that every answer to a question has."""
+    found = []
+    for truth in truths:
+        text = text_of(truth)
+        first = text.partition("\n")[0]
+        found.append(rouge(f"{first} group positions {' '.join(truth.cell)}", text))
+    return {name: float(np.mean([each[name] for each in found])) for name in ROUGE}
 
 
 def is_possible(request: GenerationRequest, assignment: WyckoffAssignment) -> bool:
@@ -125,14 +149,13 @@ def is_possible(request: GenerationRequest, assignment: WyckoffAssignment) -> bo
     return made.cell == request.cell
 
 
-def legal_when_free(model: WyckoffTransformer, requests: Sequence[GenerationRequest]) -> float:
+def legal_when_free(model: SymmetryModel, requests: Sequence[GenerationRequest]) -> float:
     """Share of random answers that are legal though the model is not held to it."""
     questions = [SymmetryQuestion.from_request(each, model.properties) for each in requests]
     walked = [
         each
         for first in range(0, len(questions), _AT_ONCE)
-        for each in free_walks(
-            model,
+        for each in model.free_walks(
             questions[first : first + _AT_ONCE],
             range(first, first + len(questions[first : first + _AT_ONCE])),
         )
@@ -159,14 +182,14 @@ def main() -> None:
         "nearest composition": measure(NearestProposer(library), plain, truths),
     }
     for name, _, folder in (each.partition("=") for each in args.model):
-        model = WyckoffTransformer.from_pretrained(folder).eval()
-        measured[name] = measure(ModelProposer(model), plain, truths)
+        model = load_symmetry_model(folder).eval()
+        measured[name] = measure(model.proposer(), plain, truths)
         measured[name][0]["legal when free"] = legal_when_free(model, plain)
-        mixed = MixedProposer(ModelProposer(model), library)
+        mixed = MixedProposer(model.proposer(), library)
         measured[f"{name}, nearest"] = measure(mixed, plain, truths)
         if model.properties:
             wished = requests_of(store, rows, truths, model.properties)
-            measured[f"{name}, properties"] = measure(ModelProposer(model), wished, truths)
+            measured[f"{name}, properties"] = measure(model.proposer(), wished, truths)
     baseline = measured["nearest composition"][1]
     for content, right in measured.values():
         for metric in ("group@1", "exact@1", "exact@20"):
@@ -177,13 +200,21 @@ def main() -> None:
             )
             content[f"{metric} above nearest"] = [interval.estimate, interval.low, interval.high]
     results = {name: content for name, (content, _) in measured.items()}
-    columns = [*(f"group@{n}" for n in GROUP_AT), *(f"exact@{n}" for n in EXACT_AT), "legal"]
+    right_columns = [*(f"group@{n}" for n in GROUP_AT), *(f"exact@{n}" for n in EXACT_AT)]
+    columns = [*right_columns, "legal", *ROUGE]
     table = [("", *columns)]
     table += [
         (name, *(f"{100 * content[column]:.1f}" for column in columns))
         for name, content in results.items()
     ]
+    known = words_of_the_question(truths)
+    nothing = [""] * (len(columns) - len(ROUGE))
+    table.append(
+        ("words of the question", *nothing, *(f"{100 * known[name]:.1f}" for name in ROUGE))
+    )
     print("\n".join(aligned(table)))
+    print(f"\nThe text of an answer, {truths[0]}:\n{text_of(truths[0])}")
+    results["words of the question"] = known
     write(args.out, {"rows": len(truths), "rows without orbits": num_without, "measured": results})
 
 
