@@ -85,7 +85,13 @@ def setting_changes(space_group_number: int) -> tuple[SettingChange, ...]:
         space_group_number: 1 to 230.
     """
     found: dict[str, SettingChange] = {}
+    turns = np.unique(space_group_operations(space_group_number)[0], axis=0)
+    covered: set[bytes] = set()
     for linear in _linear_parts(space_group_number):
+        # After an operation of the group, which changes no letter, a change is the same to them.
+        if linear.tobytes() in covered:
+            continue
+        covered |= {each.tobytes() for each in (linear @ turns).astype(linear.dtype)}
         shifts = allowed_shifts(space_group_number, linear)
         for shift, letters in zip(
             shifts, letters_after(space_group_number, linear, shifts), strict=True
