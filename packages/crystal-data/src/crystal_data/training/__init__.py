@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from crystal_data.training.means import EpochMetric as EpochMetric
     from crystal_data.training.means import Measured as Measured
     from crystal_data.training.means import NamedMeans as NamedMeans
-    from crystal_data.training.means import Sums as Sums
     from crystal_data.training.module import PropertyModule as PropertyModule
     from crystal_data.training.optimization import OptimizerPlan as OptimizerPlan
     from crystal_data.training.predictions import PredictionWriter as PredictionWriter
     from crystal_data.training.schedules import OneCycle as OneCycle
     from crystal_data.training.schedules import WarmupCosine as WarmupCosine
+    from crystal_data.training.sums import Sums as Sums
     from crystal_data.training.target_errors import TargetErrors as TargetErrors
     from crystal_data.training.target_loss import UncertaintyLoss as UncertaintyLoss
 
@@ -42,7 +42,7 @@ _EXPORTS = {
     "OptimizerPlan": "crystal_data.training.optimization",
     "PredictionWriter": "crystal_data.training.predictions",
     "PropertyModule": "crystal_data.training.module",
-    "Sums": "crystal_data.training.means",
+    "Sums": "crystal_data.training.sums",
     "TargetErrors": "crystal_data.training.target_errors",
     "UncertaintyLoss": "crystal_data.training.target_loss",
     "WarmupCosine": "crystal_data.training.schedules",

@@ -7,7 +7,7 @@ from torch import Tensor
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.loading.datamodule import CrystalDataModule
-from crystal_data.training.means import Sums
+from crystal_data.training.sums import Sums
 
 _SOURCE = "source"
 

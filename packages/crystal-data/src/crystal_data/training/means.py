@@ -1,7 +1,7 @@
 """Averages over an epoch, exact for any batches and processes."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
 
-Sums = Mapping[str, tuple[Tensor, Tensor]]  # a name's total and count (or weight), both scalars
+from crystal_data.training.sums import Sums
 
 
 class Measured(NamedTuple):
