@@ -79,7 +79,7 @@ STOREYS = {
         __main__
     """,
     "crystal_relax": """
-        registry relaxer model scoring pairs
+        registry shipped relaxer model scoring pairs
         references graph text
         training inference
         many
