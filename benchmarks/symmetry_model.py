@@ -37,6 +37,7 @@ from crystal_gen import (
     SymmetryModel,
     SymmetryProposer,
     TemplateLibrary,
+    TemplateSearch,
     WyckoffAssignment,
     load_symmetry_model,
 )
@@ -185,7 +186,7 @@ def main() -> None:
         model = load_symmetry_model(folder).eval()
         measured[name] = measure(model.proposer(), plain, truths)
         measured[name][0]["legal when free"] = legal_when_free(model, plain)
-        mixed = MixedProposer(model.proposer(), library)
+        mixed = MixedProposer(model.proposer(), TemplateSearch(library))
         measured[f"{name}, nearest"] = measure(mixed, plain, truths)
         if model.properties:
             wished = requests_of(store, rows, truths, model.properties)

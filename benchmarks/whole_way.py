@@ -51,16 +51,10 @@ from crystal_gen import (
     WyckoffTransformer,
 )
 from crystal_gen.candidates.features import CandidateFeatures
-from crystal_gen.candidates.generator import (
-    RANKER,
-    STRUCTURE_MODEL,
-    SYMMETRY_MODEL,
-    TEMPLATES,
-    pool_maker,
-)
+from crystal_gen.candidates.generator import pool_maker
 from crystal_gen.candidates.pool import Pool, PoolMaker
 from crystal_gen.candidates.ranker import calibration_error
-from crystal_gen.shipped import SHIPPED
+from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
 from crystal_gen.templates.copying import in_asked_cell
 
 NUM_SAMPLES = 20

@@ -30,13 +30,7 @@ from crystal_data.sources import MP20
 from crystal_data.store import CrystalStore
 from crystal_gen import Exclusion, StructureModel, TemplateLibrary, WyckoffTransformer
 from crystal_gen.candidates.features import CandidateFeatures
-from crystal_gen.candidates.generator import (
-    RANKER,
-    STRUCTURE_MODEL,
-    SYMMETRY_MODEL,
-    TEMPLATES,
-    pool_maker,
-)
+from crystal_gen.candidates.generator import pool_maker
 from crystal_gen.candidates.pool import Pool, PoolMaker, primitive
 from crystal_gen.candidates.ranker import (
     CandidateRanker,
@@ -45,7 +39,7 @@ from crystal_gen.candidates.ranker import (
     fit_ranker,
 )
 from crystal_gen.candidates.sources import CopySource
-from crystal_gen.shipped import SHIPPED
+from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "src" / "crystal_gen" / "pretrained"
 Labelled = tuple[Pool, Exclusion, np.ndarray]

@@ -105,3 +105,9 @@ def test_the_model_is_trained_and_tested_by_the_command(
     capsys.readouterr()
     assert run("--formula NaCl --z 1 --n 2", folder) == 0
     assert "Wyckoff positions" in capsys.readouterr().out
+
+
+def test_what_comes_with_the_package_is_asked_where_no_model_is_named(capsys) -> None:
+    assert main("symmetry --formula NaCl --z 1 --n 2".split()) == 0
+    first = capsys.readouterr().out.split("\n\n")[1].splitlines()[1]
+    assert first.split()[:4] == ["1", "Fm-3m", "Na:4a", "Cl:4b"]

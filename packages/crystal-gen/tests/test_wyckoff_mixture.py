@@ -25,7 +25,7 @@ EVERYTHING = 1000  # more answers than there are
 
 
 @pytest.fixture(scope="module")
-def library() -> TemplateLibrary:
+def search() -> TemplateSearch:
     caesium = SymmetricCrystal(
         221, 4.1 * np.eye(3), np.array([55, 17]), ("a", "b"), np.zeros((2, 3))
     )
@@ -34,7 +34,7 @@ def library() -> TemplateLibrary:
         rock_salt(19, 35, 6.6).replace(identifier="KBr"),
         caesium.to_crystal().replace(identifier="CsCl"),
     ]
-    return TemplateLibrary.from_store(CrystalStore.from_crystals(crystals))
+    return TemplateSearch(TemplateLibrary.from_store(CrystalStore.from_crystals(crystals)))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def model() -> ModelProposer:
     return ModelProposer(WyckoffTransformer((), width=16, num_layers=1, num_heads=2))
 
 
-def test_probabilities_are_mixed(model: ModelProposer, library: TemplateLibrary) -> None:
-    mixed = MixedProposer(model, library, share=0.25, neighbors=1)
+def test_probabilities_are_mixed(model: ModelProposer, search: TemplateSearch) -> None:
+    mixed = MixedProposer(model, search, share=0.25, neighbors=1)
     [salt, nitride] = mixed.propose(REQUESTS, EVERYTHING)
     [salt_alone, nitride_alone] = model.propose(REQUESTS, EVERYTHING)
     assert nitride == nitride_alone  # nothing is known that is like it
@@ -59,24 +59,24 @@ def test_probabilities_are_mixed(model: ModelProposer, library: TemplateLibrary)
 
 
 def test_near_crystals_count_by_their_distance(
-    model: ModelProposer, library: TemplateLibrary
+    model: ModelProposer, search: TemplateSearch
 ) -> None:
     request = GenerationRequest(formula="RbBr", z=1)
-    near = neighbors_of(TemplateSearch(library), request, 10)
+    near = neighbors_of(search, request, 10)
     assert near.are_all
     assert [each.identifier for each in near.answers] == ["KBr", "CsCl", "NaCl"]
     weights = [exp(-each.distance / 3.0) for each in near.answers]
-    [answers] = MixedProposer(model, library, share=1.0, scale=3.0).propose([request], 2)
+    [answers] = MixedProposer(model, search, share=1.0, scale=3.0).propose([request], 2)
     assert [each.source for each in answers] == ["KBr", "CsCl"]
     salt, caesium = (exp(each.score) for each in answers)
     assert salt == pytest.approx((weights[0] + weights[2]) / sum(weights))
     assert caesium == pytest.approx(weights[1] / sum(weights))
-    [first] = MixedProposer(model, library, share=1.0, neighbors=1).propose([request], 1)
+    [first] = MixedProposer(model, search, share=1.0, neighbors=1).propose([request], 1)
     assert exp(first[0].score) == pytest.approx(1.0)
 
 
-def test_groups_are_mixed_too(model: ModelProposer, library: TemplateLibrary) -> None:
-    [groups] = MixedProposer(model, library, share=0.25, neighbors=1).groups(REQUESTS[:1], 230)
+def test_groups_are_mixed_too(model: ModelProposer, search: TemplateSearch) -> None:
+    [groups] = MixedProposer(model, search, share=0.25, neighbors=1).groups(REQUESTS[:1], 230)
     [alone] = model.groups(REQUESTS[:1], 230)
     expected = {each.space_group: 0.75 * exp(each.score) for each in alone}
     expected[225] += 0.25
@@ -84,8 +84,8 @@ def test_groups_are_mixed_too(model: ModelProposer, library: TemplateLibrary) ->
     assert groups[0].space_group == 225
 
 
-def test_the_group_that_is_asked_is_kept(model: ModelProposer, library: TemplateLibrary) -> None:
-    mixed = MixedProposer(model, library)
+def test_the_group_that_is_asked_is_kept(model: ModelProposer, search: TemplateSearch) -> None:
+    mixed = MixedProposer(model, search)
     [answers] = mixed.propose([GenerationRequest(formula="LiF", z=1, space_group=221)], 5)
     assert {each.assignment.space_group for each in answers} == {221}
     assert {each.source for each in answers} == {"CsCl"}  # its only answer
@@ -93,7 +93,7 @@ def test_the_group_that_is_asked_is_kept(model: ModelProposer, library: Template
 
 @pytest.mark.parametrize("options", [{"share": 1.5}, {"scale": 0.0}, {"neighbors": 0}])
 def test_numbers_out_of_range_are_refused(
-    model: ModelProposer, library: TemplateLibrary, options: dict[str, float]
+    model: ModelProposer, search: TemplateSearch, options: dict[str, float]
 ) -> None:
     with pytest.raises(InvalidArgumentError):
-        MixedProposer(model, library, **options)  # type: ignore[arg-type]
+        MixedProposer(model, search, **options)  # type: ignore[arg-type]

@@ -4,4 +4,10 @@ from pathlib import Path
 
 from crystal_data.inference import ShippedModels
 
+#: What `generate` and `symmetry` use where nothing else is named.
+STRUCTURE_MODEL = "crystal-dit-joined"
+SYMMETRY_MODEL = "wyckoff-transformer-mp20"
+TEMPLATES = "templates-mp20"
+RANKER = "candidate-ranker-mp20"
+
 SHIPPED = ShippedModels("crystal-gen", Path(__file__).parent / "pretrained")

@@ -18,7 +18,7 @@ from crystal_gen.candidates.ranker import CandidateRanker
 from crystal_gen.candidates.sources import CopySource, ModelSource, PoolSizes, with_z
 from crystal_gen.generator import StructureGenerator
 from crystal_gen.language.load import load_symmetry_model
-from crystal_gen.shipped import SHIPPED
+from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
 from crystal_gen.structure_model import StructureModel
 from crystal_gen.templates.copying import in_asked_cell
 from crystal_gen.templates.library import TemplateLibrary
@@ -26,11 +26,6 @@ from crystal_gen.templates.search import NOTHING, Exclusion
 from crystal_gen.wyckoff.mixture import MixedProposer
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 from crystal_gen.wyckoff.symmetry_model import SymmetryModel
-
-STRUCTURE_MODEL = "crystal-dit-joined"
-SYMMETRY_MODEL = "wyckoff-transformer-mp20"
-TEMPLATES = "templates-mp20"
-RANKER = "candidate-ranker-mp20"
 
 _NUM_FORMULAS = 8  # that are looked at where elements alone are asked
 _POOLS_KEPT = 4
@@ -308,5 +303,6 @@ def pool_maker(
 
     Answers are those of the symmetry model mixed with those of the nearest known crystals.
     """
-    proposer = MixedProposer(symmetry.proposer(), library)
-    return PoolMaker(CopySource(library), proposer, ModelSource(model, start_level), sizes)
+    copies = CopySource(library)
+    proposer = MixedProposer(symmetry.proposer(), copies.search)
+    return PoolMaker(copies, proposer, ModelSource(model, start_level), sizes)

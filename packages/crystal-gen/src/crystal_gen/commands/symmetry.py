@@ -9,11 +9,11 @@ from crystal_data.cli.command_parser import CommandParser
 from crystal_data.cli.text_table import aligned
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
-from crystal_gen.shipped import SHIPPED
+from crystal_gen.shipped import SHIPPED, SYMMETRY_MODEL, TEMPLATES
 
 if TYPE_CHECKING:
     from crystal_data.generation import GenerationRequest
-    from crystal_gen.wyckoff.proposals import GroupProposal, Proposal
+    from crystal_gen.wyckoff.proposals import GroupProposal, Proposal, SymmetryProposer
     from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
 _NUM_GROUPS = 10  # that are printed
@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InvalidArgumentError(f"--n {args.n}: at least one answer is needed")
     z_values = None if args.z is None else parse_z(args.z)
     request = _request(args)
-    model = load_symmetry_model(SHIPPED.find(args.model), base=args.base)
+    model = load_symmetry_model(SHIPPED.find(args.model or SYMMETRY_MODEL), base=args.base)
     model.check_properties([request])
-    proposer = model.proposer()
+    proposer = model.proposer() if args.model else _with_templates(model)
     [groups] = proposer.groups([request], _NUM_GROUPS, z_values=z_values)
     [answers] = proposer.propose([request], args.n, z_values=z_values)
     if not answers:
@@ -52,6 +52,16 @@ def _request(args: Namespace) -> "GenerationRequest":
     if args.spacegroup is not None:
         values["space_group"] = args.spacegroup
     return GenerationRequest.from_dict(values)
+
+
+def _with_templates(model: "SymmetryModel") -> "SymmetryProposer":
+    """The model mixed with the answers of the crystals that come with the package."""
+    from crystal_gen.templates.library import TemplateLibrary
+    from crystal_gen.templates.search import TemplateSearch
+    from crystal_gen.wyckoff.mixture import MixedProposer
+
+    library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
+    return MixedProposer(model.proposer(), TemplateSearch(library))
 
 
 def _unknown(model: "SymmetryModel", request: "GenerationRequest") -> list[str]:
@@ -114,10 +124,10 @@ def _parser() -> CommandParser:
     parser.add_argument("--n", type=int, default=20, metavar="N", help="answers (default: 20)")
     parser.add_argument(
         "--model",
-        required=True,
         metavar="FOLDER",
         help="a trained model of symmetry, compact or of language: the folder of a run or of an "
-        "artifact",
+        "artifact (default: the one that comes with the package, mixed with the answers of known "
+        "crystals of near compositions)",
     )
     parser.add_argument(
         "--base",

@@ -8,7 +8,6 @@ from typing_extensions import override
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GenerationRequest
-from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.search import TemplateSearch
 from crystal_gen.wyckoff.assignment import WyckoffAssignment
 from crystal_gen.wyckoff.neighbors import Neighbor, neighbors_of
@@ -26,7 +25,7 @@ class MixedProposer(SymmetryProposer):
 
     Args:
         model: Whose scores are logarithms of probabilities.
-        library: Known crystals.
+        search: Of known crystals.
         share: Of the known crystals in the mixture; where none serves, the model is alone.
         scale: Mean difference of Mendeleev numbers; what is farther counts for less.
         neighbors: Crystals that are looked at.
@@ -42,7 +41,7 @@ class MixedProposer(SymmetryProposer):
     def __init__(
         self,
         model: SymmetryProposer,
-        library: TemplateLibrary,
+        search: TemplateSearch,
         *,
         share: float = 0.5,
         scale: float = 2.0,
@@ -56,7 +55,7 @@ class MixedProposer(SymmetryProposer):
             )
         self.model = model
         self.share, self.scale, self.neighbors = share, scale, neighbors
-        self._search = TemplateSearch(library)
+        self._search = search
 
     @override
     def propose(
