@@ -1,5 +1,6 @@
 """Language models of symmetry: probabilities, what they learn, what is saved."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
 from crystal_data.generation import GenerationRequest
 from crystal_data.transforms import SampleRandom
@@ -127,3 +129,10 @@ def test_it_is_saved_and_loaded(tmp_path: Path, known: list[WyckoffAssignment]) 
     batch = batch_of(known, **{ENERGY: torch.full((5,), -1.0)})
     torch.testing.assert_close(loaded.group_logs(batch), model.group_logs(batch))
     assert loaded.exchange.is_known.sum() == 2
+
+
+def test_a_missing_library_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InvalidArgumentError, match="needs transformers") as error:
+        small()
+    assert "crystal-gen[language]" in str(error.value)
