@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from crystal_data.training.source_files import Import, Module, read_module
@@ -117,7 +117,8 @@ def load_module(name: str) -> Module | External | Outcome:
 
 def _top_module(name: str) -> Module | Outcome:
     try:
-        spec = find_spec(name)  # of a module at the top, so that nothing is imported
+        # Of a module at the top, so that nothing is imported, nor announced as if it were.
+        spec = PathFinder.find_spec(name)
     except (ImportError, ValueError):
         return Outcome.UNKNOWN
     if spec is None:
