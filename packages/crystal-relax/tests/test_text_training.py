@@ -174,7 +174,7 @@ def test_fit_test_and_predict(
 
 
 def test_a_module_comes_out_of_its_checkpoint(tmp_path: Path) -> None:
-    one = module("numbers", 0.5)
+    one = module("numbers", number_weight=0.5)
     loaded = TextRelaxationModule.load_from_checkpoint(write_checkpoint(one, tmp_path / "a.ckpt"))
     state = one.state_dict()
     assert all(torch.equal(state[name], value) for name, value in loaded.state_dict().items())
