@@ -65,7 +65,8 @@ def _z_values(args: Namespace) -> list[int] | None:
 def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Generator":
     method = _method(args)
     for name in _NOT_USED[method]:
-        if getattr(args, name) not in (None, [], False):
+        value = getattr(args, name)
+        if value is not None and value is not False and value != []:  # 0 is a value
             option = name.replace("_", "-")
             raise InvalidArgumentError(
                 f"--{option} is given, and the method is {method}, which does not use it",
