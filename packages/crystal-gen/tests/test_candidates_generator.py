@@ -122,3 +122,16 @@ def test_the_table_has_probabilities_and_reasons(
     chances = [float(row["probability"]) for row in rows]
     assert chances == sorted(chances, reverse=True)
     assert all(row["why"] for row in rows)
+
+
+def test_known_crystals_of_the_composition_come_first(generator: CrystalGenerator) -> None:
+    known = generator.library.crystal(0).to_crystal()
+    ranked = generator.ranked(GenerationRequest(formula=known.formula, num_samples=50))
+    are_known = [each.candidate.is_known for each in ranked]
+    assert are_known[0]
+    assert are_known == sorted(are_known, reverse=True)
+    assert ranked[0].candidate.source.startswith("known ")
+    assert sum(each.probability for each in ranked) <= 1.0 + 1e-9
+    for part in (ranked[: sum(are_known)], ranked[sum(are_known) :]):
+        chances = [each.probability for each in part]
+        assert chances == sorted(chances, reverse=True)

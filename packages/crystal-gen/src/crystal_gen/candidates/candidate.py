@@ -40,9 +40,17 @@ class PoolCandidate:
     num_made: int = 0
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is a known crystal as it is, with its own elements."""
+        if self.template is None or self.origin != "template":
+            return False
+        return all(old == new for old, new in self.template.elements.items())
+
+    @property
     def source(self) -> str:
         """In a few words, without spaces where a table is to be filtered by it."""
-        return f"{self.origin} {self.known}".strip()
+        origin = "known" if self.is_known else self.origin
+        return f"{origin} {self.known}".strip()
 
     @property
     def why(self) -> str:

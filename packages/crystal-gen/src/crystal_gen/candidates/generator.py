@@ -39,8 +39,8 @@ class RankedCandidate:
     Args:
         candidate: The crystal and where it comes from.
         probability: That it is the true crystal of its formula.
-        score: That probability, where the formula is asked; where elements are, times the weight of
-            its formula.
+        score: That probability, where the formula is asked, and one more of a known crystal; where
+            elements are asked, the probability times the weight of the formula.
     """
 
     candidate: PoolCandidate
@@ -55,8 +55,10 @@ class CrystalGenerator:
     crystals that a model makes from noise for the most probable space groups and Wyckoff positions.
     Those that are alike are merged, and a ranker gives each the probability that it is the true
     crystal. Sample k of a request is the k-th of them; they depend on the request and its seed
-    alone. A request with elements in place of a formula gets the pools of its most usual formulas.
-    A request with a structure to start from is made from that by :class:`StructureGenerator`.
+    alone. Known crystals of the composition itself come first: they exist, and the probability says
+    whether there is another one like them. A request with elements in place of a formula gets the
+    pools of its most usual formulas. A request with a structure to start from is made from that by
+    :class:`StructureGenerator`.
 
     Flags: ``no_candidate`` where nothing was found; ``no_further_candidate`` where more samples are
     asked than there are different candidates; ``no_composition`` where neither formula nor elements
@@ -229,10 +231,19 @@ class CrystalGenerator:
         found: list[RankedCandidate] = []
         for weight, wanted in self._with_formula(request):
             pool = self._maker.pool(wanted, self.z_values, self.exclude)
-            probabilities = self.ranker.probabilities(self._features(pool, self.exclude)).tolist()
+            probabilities = self.ranker.probabilities(self._features(pool, self.exclude))
+            if wanted.z is None:
+                # The ranker has learned pools of one z; with several, more candidates share one.
+                probabilities = probabilities / max(1.0, probabilities.sum())
             found += [
-                RankedCandidate(candidate, probability, weight * probability)
-                for candidate, probability in zip(pool.candidates, probabilities, strict=True)
+                RankedCandidate(
+                    candidate,
+                    probability,
+                    weight * probability + (candidate.is_known and bool(request.composition)),
+                )
+                for candidate, probability in zip(
+                    pool.candidates, probabilities.tolist(), strict=True
+                )
             ]
         return sorted(found, key=lambda each: -each.score)
 
