@@ -312,7 +312,7 @@ def check_scores(alone: Path, together: Path) -> None:
     assert numbers(together / "results.json") == pytest.approx(expected, rel=1e-6)
     for split, count in (("test", 9), ("predict", 55)):
         files = sorted(path.name for path in (together / "predictions").iterdir())
-        assert files == ["predict.csv", "test.csv"]
+        assert files == ["predict.csv", "test-structures.csv", "test.csv"]
         ours, theirs = (table(run / "predictions" / f"{split}.csv") for run in (together, alone))
         assert len(theirs) == len({row["id"] for row in theirs}) == count
         assert [row["id"] for row in ours] == [row["id"] for row in theirs]
