@@ -91,6 +91,7 @@ def test_devices_and_strategy_reach_every_stage(file, alone):
         assert trainer["strategy"] == "ddp"
 
 
+@pytest.mark.long  # Slurm's processes go the same way below
 def test_torchrun_goes_through_the_stages_in_step(file, alone):
     out = file.parent / "torchrun"
     done = run(*TORCHRUN, *arguments(file, out))
