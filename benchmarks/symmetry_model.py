@@ -33,6 +33,7 @@ from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
     FrequencyProposer,
     MixedProposer,
+    ModelProposer,
     NearestProposer,
     SymmetryModel,
     SymmetryProposer,
@@ -184,13 +185,13 @@ def main() -> None:
     }
     for name, _, folder in (each.partition("=") for each in args.model):
         model = load_symmetry_model(folder).eval()
-        measured[name] = measure(model.proposer(), plain, truths)
+        measured[name] = measure(ModelProposer(model), plain, truths)
         measured[name][0]["legal when free"] = legal_when_free(model, plain)
-        mixed = MixedProposer(model.proposer(), TemplateSearch(library))
+        mixed = MixedProposer(ModelProposer(model), TemplateSearch(library))
         measured[f"{name}, nearest"] = measure(mixed, plain, truths)
         if model.properties:
             wished = requests_of(store, rows, truths, model.properties)
-            measured[f"{name}, properties"] = measure(model.proposer(), wished, truths)
+            measured[f"{name}, properties"] = measure(ModelProposer(model), wished, truths)
     baseline = measured["nearest composition"][1]
     for content, right in measured.values():
         for metric in ("group@1", "exact@1", "exact@20"):

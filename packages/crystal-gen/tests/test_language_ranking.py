@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crystal_data.generation import GenerationRequest
-from crystal_gen import WyckoffAssignment
+from crystal_gen import ModelProposer, WyckoffAssignment
 from crystal_gen.language.cursor import Cursor, PieceTokens
 from crystal_gen.language.model import LanguageModel
 from crystal_gen.wyckoff.questions import SymmetryQuestion
@@ -68,7 +68,7 @@ def test_the_best_are_the_best_of_all(
     canonical = {each: log for each, log in every.items() if each == each.canonical()}
     assert len(canonical) < len(every)
     expected = sorted(canonical, key=lambda each: -canonical[each])
-    [found] = given.proposer().propose([request], 10)
+    [found] = ModelProposer(given).propose([request], 10)
     assert [each.assignment for each in found] == expected[:10]
     for each in found:
         assert each.score == pytest.approx(canonical[each.assignment], abs=1e-5)
@@ -76,7 +76,7 @@ def test_the_best_are_the_best_of_all(
 
 def test_questions_do_not_change_each_other(piece_tokens: Callable, untrained_glm) -> None:
     spoken = piece_tokens("words")
-    proposer = Given(untrained_glm(len(spoken.tokenizer)), spoken).proposer()
+    proposer = ModelProposer(Given(untrained_glm(len(spoken.tokenizer)), spoken))
     requests = [GenerationRequest(formula="NaCl", z=1), GenerationRequest(formula="Fe2O3", z=2)]
     together = proposer.propose(requests, 3)
     for request, answers in zip(requests, together, strict=True):
@@ -90,7 +90,7 @@ def test_groups_have_the_probabilities_of_their_answers(
     kind: str, piece_tokens: Callable, untrained_glm: Callable
 ) -> None:
     spoken = piece_tokens(kind)
-    proposer = Given(untrained_glm(len(spoken.tokenizer)), spoken).proposer()
+    proposer = ModelProposer(Given(untrained_glm(len(spoken.tokenizer)), spoken))
     request = GenerationRequest(formula="NaCl")
     [groups] = proposer.groups([request], 230, z_values=[1, 3])
     assert sum(exp(each.score) for each in groups) == pytest.approx(1.0, abs=1e-5)

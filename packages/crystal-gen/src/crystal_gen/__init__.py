@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from crystal_gen.language.adapter import LanguageAdapter as LanguageAdapter
     from crystal_gen.language.load import load_symmetry_model as load_symmetry_model
     from crystal_gen.language.model import LanguageModel as LanguageModel
-    from crystal_gen.language.proposer import LanguageProposer as LanguageProposer
     from crystal_gen.language.small import SmallLanguageModel as SmallLanguageModel
     from crystal_gen.published.model import PublishedDiT as PublishedDiT
     from crystal_gen.random_crystals import RandomGenerator as RandomGenerator
@@ -68,7 +67,6 @@ _EXPORTS = {
     "FrequencyProposer": "crystal_gen.wyckoff.baselines",
     "LanguageAdapter": "crystal_gen.language.adapter",
     "LanguageModel": "crystal_gen.language.model",
-    "LanguageProposer": "crystal_gen.language.proposer",
     "SmallLanguageModel": "crystal_gen.language.small",
     "GroupProposal": "crystal_gen.wyckoff.proposals",
     "MixedProposer": "crystal_gen.wyckoff.mixture",

@@ -24,6 +24,7 @@ from crystal_gen.templates.copying import in_asked_cell
 from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.search import NOTHING, Exclusion
 from crystal_gen.wyckoff.mixture import MixedProposer
+from crystal_gen.wyckoff.proposer import ModelProposer
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
@@ -315,5 +316,5 @@ def pool_maker(
     Answers are those of the symmetry model mixed with those of the nearest known crystals.
     """
     copies = CopySource(library)
-    proposer = MixedProposer(symmetry.proposer(), copies.search)
+    proposer = MixedProposer(ModelProposer(symmetry), copies.search)
     return PoolMaker(copies, proposer, ModelSource(model, start_level), sizes)

@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     from crystal_data.generation import parse_z
     from crystal_gen.language.load import load_symmetry_model
+    from crystal_gen.wyckoff.proposer import ModelProposer
 
     args = _parser().parse(argv)
     if args.n < 1:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = _request(args)
     model = load_symmetry_model(SHIPPED.find(args.model or SYMMETRY_MODEL), base=args.base)
     model.check_properties([request])
-    proposer = model.proposer() if args.model else _with_templates(model)
+    proposer = ModelProposer(model) if args.model else _with_templates(model)
     [groups] = proposer.groups([request], _NUM_GROUPS, z_values=z_values)
     [answers] = proposer.propose([request], args.n, z_values=z_values)
     if not answers:
@@ -59,9 +60,10 @@ def _with_templates(model: "SymmetryModel") -> "SymmetryProposer":
     from crystal_gen.templates.library import TemplateLibrary
     from crystal_gen.templates.search import TemplateSearch
     from crystal_gen.wyckoff.mixture import MixedProposer
+    from crystal_gen.wyckoff.proposer import ModelProposer
 
     library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
-    return MixedProposer(model.proposer(), TemplateSearch(library))
+    return MixedProposer(ModelProposer(model), TemplateSearch(library))
 
 
 def _unknown(model: "SymmetryModel", request: "GenerationRequest") -> list[str]:

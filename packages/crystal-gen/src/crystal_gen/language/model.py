@@ -4,7 +4,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
@@ -16,6 +18,7 @@ from crystal_gen.language.lessons import lesson_batch, lesson_of
 from crystal_gen.language.prompt import Prompt
 from crystal_gen.language.tree import TokenTree, free_walks, group_logs
 from crystal_gen.wyckoff.batch import WyckoffBatch, assignments_in
+from crystal_gen.wyckoff.legal import NUM_GROUPS
 from crystal_gen.wyckoff.proposals import Proposal
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 from crystal_gen.wyckoff.search import most_probable
@@ -23,8 +26,6 @@ from crystal_gen.wyckoff.symmetry_model import PARTS, SymmetryModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from crystal_gen.language.proposer import LanguageProposer
 
 _QUESTIONS_AT_ONCE = 64
 
@@ -150,7 +151,9 @@ class LanguageModel(SymmetryModel):
         return free_walks(self.tree(questions), seeds)
 
     @override
-    def proposer(self) -> "LanguageProposer":
-        from crystal_gen.language.proposer import LanguageProposer
-
-        return LanguageProposer(self)
+    def marginal_group_logs(self, questions: Sequence[SymmetryQuestion]) -> NDArray[np.float64]:
+        logs = np.full((len(questions), NUM_GROUPS + 1), -np.inf)
+        rows = [row for row, each in enumerate(questions) if self.grammar.can_answer(each)]
+        if rows:
+            logs[rows] = group_logs(self.tree([questions[row] for row in rows]))
+        return logs

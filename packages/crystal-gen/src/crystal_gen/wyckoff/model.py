@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
@@ -10,7 +12,7 @@ from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
 from crystal_gen.wyckoff.batch import WyckoffBatch
 from crystal_gen.wyckoff.network import GROUP, MAX_Z, PLACE, Known, Questions, WyckoffNetwork, Z
-from crystal_gen.wyckoff.proposals import Proposal, SymmetryProposer
+from crystal_gen.wyckoff.proposals import Proposal
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
@@ -126,10 +128,10 @@ class WyckoffTransformer(SymmetryModel):
         return free_walks(self, questions, seeds)
 
     @override
-    def proposer(self) -> SymmetryProposer:
-        from crystal_gen.wyckoff.proposer import ModelProposer
+    def marginal_group_logs(self, questions: Sequence[SymmetryQuestion]) -> NDArray[np.float64]:
+        from crystal_gen.wyckoff.search import marginal_group_logs
 
-        return ModelProposer(self)
+        return marginal_group_logs(self, questions)
 
     def _hidden(self, batch: WyckoffBatch, wishes: Tensor) -> Tensor:
         """Hidden states of all choices; ``[num_crystals, 2 + max_orbits, width]``."""

@@ -1,4 +1,4 @@
-"""The compact model as a source of ranked answers."""
+"""A model of symmetry as a source of ranked answers."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,9 @@ import numpy as np
 from typing_extensions import override
 
 from crystal_data.generation import GenerationRequest
-from crystal_gen.wyckoff.model import WyckoffTransformer
 from crystal_gen.wyckoff.proposals import GroupProposal, Proposal, SymmetryProposer, as_asked
 from crystal_gen.wyckoff.questions import SymmetryQuestion
-from crystal_gen.wyckoff.search import best_answers
-from crystal_gen.wyckoff.tree import AnswerTree
+from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
 
 class ModelProposer(SymmetryProposer):
@@ -20,10 +18,10 @@ class ModelProposer(SymmetryProposer):
     the model does not know are not looked at; ``WishModel.check_properties`` refuses them.
 
     Args:
-        model: A trained model.
+        model: A trained model, compact or of language.
     """
 
-    def __init__(self, model: WyckoffTransformer) -> None:
+    def __init__(self, model: SymmetryModel) -> None:
         self.model = model.eval()
 
     @override
@@ -34,12 +32,10 @@ class ModelProposer(SymmetryProposer):
         *,
         z_values: Sequence[int] | None = None,
     ) -> list[list[Proposal]]:
-        questions = self._questions(requests, z_values)
+        found = self.model.best_answers(self._questions(requests, z_values), limit)
         return [
             [Proposal(as_asked(request, each.assignment), each.score) for each in answers]
-            for request, answers in zip(
-                requests, best_answers(self.model, questions, limit), strict=True
-            )
+            for request, answers in zip(requests, found, strict=True)
         ]
 
     @override
@@ -50,15 +46,7 @@ class ModelProposer(SymmetryProposer):
         *,
         z_values: Sequence[int] | None = None,
     ) -> list[list[GroupProposal]]:
-        if not requests:
-            return []
-        tree = AnswerTree(self.model, self._questions(requests, z_values))
-        with_z = list(tree.children(tree.roots()))
-        logs = [np.full(0, 0.0) for _ in requests]
-        for node, found, _ in tree.logs(with_z):
-            own = node.log + found
-            before = logs[node.row]
-            logs[node.row] = np.logaddexp(before, own) if len(before) else own
+        logs = self.model.marginal_group_logs(self._questions(requests, z_values))
         return [
             [
                 GroupProposal(group, float(own[group]))

@@ -6,7 +6,9 @@ from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from crystal_gen.wyckoff.legal import NUM_GROUPS
 from crystal_gen.wyckoff.model import WyckoffTransformer
 from crystal_gen.wyckoff.proposals import Proposal
 from crystal_gen.wyckoff.questions import SymmetryQuestion
@@ -135,6 +137,27 @@ class _Search(Generic[Part]):
             if len(self._best) > self._limit:
                 heapq.heappop(self._best)
         heapq.heappush(self._heap, (-node.log, next(self._order), node))
+
+
+def marginal_group_logs(
+    model: WyckoffTransformer, questions: Sequence[SymmetryQuestion]
+) -> NDArray[np.float64]:
+    """Logarithms of the probabilities of groups, summed over what z may be.
+
+    Args:
+        model: In evaluation mode.
+        questions: Whose wishes are those of the model's properties.
+
+    Returns:
+        By number of the group; ``[num_questions, 231]``.
+    """
+    logs = np.full((len(questions), NUM_GROUPS + 1), -np.inf)
+    if not questions:
+        return logs
+    tree = AnswerTree(model, questions)
+    for node, found, _ in tree.logs(list(tree.children(tree.roots()))):
+        logs[node.row] = np.logaddexp(logs[node.row], node.log + found)
+    return logs
 
 
 def random_answers(

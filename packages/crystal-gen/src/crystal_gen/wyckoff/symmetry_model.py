@@ -4,7 +4,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_data.training import Sums
@@ -13,7 +15,7 @@ from crystal_gen.exchange import ElementExchange
 from crystal_gen.wishes import WishModel
 from crystal_gen.wyckoff.assignment import WyckoffAssignment, element_order
 from crystal_gen.wyckoff.batch import WyckoffBatch, assignments_in, wyckoff_batch
-from crystal_gen.wyckoff.proposals import Proposal, SymmetryProposer
+from crystal_gen.wyckoff.proposals import Proposal
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 
 #: Parts of the loss: the number of formula units, the space group, the positions.
@@ -75,8 +77,15 @@ class SymmetryModel(WishModel):
         """
 
     @abstractmethod
-    def proposer(self) -> SymmetryProposer:
-        """The model as a source of ranked answers."""
+    def marginal_group_logs(self, questions: Sequence[SymmetryQuestion]) -> NDArray[np.float64]:
+        """Logarithms of the probabilities of groups, summed over what z may be.
+
+        Args:
+            questions: As of :meth:`best_answers`.
+
+        Returns:
+            By number of the group, minus infinity of one that cannot be; ``[num_questions, 231]``.
+        """
 
     def load_base(self) -> None:
         """Reads the published model that it is built upon, if there is one and it is not read."""
