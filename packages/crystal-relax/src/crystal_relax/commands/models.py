@@ -2,27 +2,23 @@
 
 from collections.abc import Sequence
 
-from crystal_data.cli.command_parser import CommandParser
-from crystal_data.cli.models import kilobytes
-from crystal_data.cli.text_table import aligned
-from crystal_data.processes import report_errors
+from crystal_data.cli.models import Table, run_models, size_of
+from crystal_data.inference import ShippedModels
 from crystal_relax.shipped import SHIPPED
 
 
-@report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
+    return run_models(SHIPPED, argv, table=_table)
+
+
+def _table(shipped: ShippedModels) -> Table:
     from crystal_data.artifacts import Artifact
 
-    CommandParser(
-        "crystal-relax models", "List the trained models that come with the package."
-    ).parse(argv)
     rows = [("model", "class", "training set", "crystals", "size")]
-    for name, folder in SHIPPED.artifacts().items():
+    for name, folder in shipped.artifacts().items():
         artifact = Artifact.load(folder)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         data = str(artifact.metadata.get("data", {}).get("source", ""))
         count = str(artifact.metadata.get("training", {}).get("num_crystals", ""))
-        rows.append((name, artifact.class_name, data, count, kilobytes(size)))
-    print("\n".join(aligned(rows)))
-    return 0
+        rows.append((name, artifact.class_name, data, count, size_of(folder)))
+    return rows
