@@ -10,7 +10,8 @@ sample; ``joined``, the template where one has the letters and the best of sever
 none has, by the model's own score; ``warm``, the same with a little noise taken up and away again;
 ``ranked``, the best of several everywhere, with ``--everywhere`` alone. ``within``: whether any of
 several samples matches, on the rows without a template. Models of one name are seeds of one model:
-their rates are means, with intervals over seeds and rows from three seeds on, over rows below.
+their rates are means, with intervals over seeds and rows from three seeds on, over rows below. An
+``--arm`` makes one sample from noise alone, in so many steps or the model's default.
 Structures are kept in ``--work`` and made once. Match rates are unfiltered; differences are paired
 with retrieval.
 """
@@ -46,7 +47,6 @@ from crystal_data.metrics import (
 from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
     RandomGenerator,
-    Sampling,
     StructureGenerator,
     StructureModel,
     TemplateGenerator,
@@ -115,16 +115,13 @@ def ways_of_model(
     name: str, folder: str, model: StructureModel, args: argparse.Namespace, context: "Context"
 ) -> Ways:
     """All that one model makes, by way."""
-    sampling = Sampling(args.steps, args.guidance, args.sharpness)
-    from_noise = StructureGenerator(model, sampling=sampling)
+    from_noise = StructureGenerator(model)
     several = context.requests(args.samples, everywhere=args.everywhere)
     noise = made(from_noise, several, args.work / f"{folder}-noise", context.seconds)
     chosen = with_letters(context.copies)
     ranked = best(noise, args.samples)
     ways = {"noise": firsts(noise), "joined": joined(chosen, context.copies, ranked)}
-    warm = StructureGenerator(
-        model, sampling=sampling, templates=context.library, start_level=args.start_level
-    )
+    warm = StructureGenerator(model, templates=context.library, start_level=args.start_level)
     folder_of_warm = args.work / f"{folder}-warm-{args.start_level}"
     near = made(warm, context.requests(1), folder_of_warm, context.seconds)
     ways["warm"] = joined(chosen, near, ranked)
@@ -136,6 +133,17 @@ def ways_of_model(
         found = made(from_noise, plain, args.work / f"{folder}-no-property", context.seconds)
         ways["noise, no property"] = firsts(found)
     return {f"{name}: {way}": found for way, found in ways.items()}
+
+
+def ways_of_arm(name: str, path: str, args: argparse.Namespace, context: "Context") -> Ways:
+    """One sample of each row from noise."""
+    artifact, _, steps = path.partition("@")
+    model = StructureModel.from_pretrained(artifact)
+    default = model.default_sampling
+    sampling = replace(default, num_steps=int(steps) if steps else default.num_steps)
+    generator = StructureGenerator(model, sampling=sampling)
+    folder = args.work / f"{name}-{sampling.num_steps}-steps"
+    return {f"{name}: noise": made(generator, context.requests(1), folder, context.seconds)}
 
 
 class Context:
@@ -232,6 +240,7 @@ def main() -> None:
     """Makes and measures the structures of every way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", default=[], metavar="NAME=ARTIFACT")
+    parser.add_argument("--arm", action="append", default=[], metavar="NAME=ARTIFACT[@STEPS]")
     parser.add_argument("--ablate", help="name of the model that is also asked without property")
     parser.add_argument("--set", choices=SOURCES, default="mp_20")
     parser.add_argument("--split", default="test")
@@ -239,9 +248,6 @@ def main() -> None:
     parser.add_argument("--library", choices=LIBRARIES, default="own", help="of templates")
     parser.add_argument("--samples", type=int, default=10, help="of which the best is chosen")
     parser.add_argument("--everywhere", action="store_true", help="several samples of every row")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=1.0)
-    parser.add_argument("--sharpness", type=float, default=2.0)
     parser.add_argument("--start-level", type=float, default=0.05)
     parser.add_argument("--random", action="store_true", help="place atoms at random too")
     parser.add_argument("--work", type=Path, required=True, help="folder of the structures")
@@ -257,12 +263,16 @@ def main() -> None:
         found["random"] = [compared(placed, context, 1)]
     options = {key: str(value) for key, value in vars(args).items() if key not in ("out", "work")}
     # Where the files of models were is of no use elsewhere.
-    options["model"] = ", ".join(each.partition("=")[0] for each in args.model)
-    for place, each in enumerate(args.model):
+    for option in ("model", "arm"):
+        options[option] = ", ".join(each.partition("=")[0] for each in getattr(args, option))
+    for place, each in enumerate([*args.model, *args.arm]):
         name, _, path = each.partition("=")
-        seed = sum(other.startswith(f"{name}=") for other in args.model[:place])
-        model = StructureModel.from_pretrained(path)
-        ways = ways_of_model(name, f"{name}-{seed}", model, args, context)
+        if place >= len(args.model):
+            ways = ways_of_arm(name, path, args, context)
+        else:
+            seed = sum(other.startswith(f"{name}=") for other in args.model[:place])
+            model = StructureModel.from_pretrained(path)
+            ways = ways_of_model(name, f"{name}-{seed}", model, args, context)
         for way, structures in ways.items():
             count = args.samples if way.endswith(": within") else 1
             found.setdefault(way, []).append(compared(structures, context, count))
