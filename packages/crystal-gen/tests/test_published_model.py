@@ -212,6 +212,26 @@ def test_a_low_level_stays_near_its_start(known_orbits: OrbitBatch):
     assert change.max() < 0.1
 
 
+def test_half_precision_is_near_full(known_orbits: OrbitBatch):
+    """The network alone is in half precision: coordinates have to be exact to be in their cell."""
+    built = opened(model(properties=["energy"]))
+    batch = with_energy(known_orbits, *[-1.0] * known_orbits.num_crystals)
+
+    def both() -> tuple[Tensor, Tensor]:
+        losses = built.losses(batch, SampleRandom(0, 0, batch.sample_id))
+        made = built.sample(batch, SampleRandom(0, 0, batch.sample_id), Sampling(2))
+        return torch.stack([total for total, _ in losses.values()]), made.frac_coords
+
+    full_losses, full_coords = both()
+    with torch.autocast("cpu", torch.bfloat16):
+        half_losses, half_coords = both()
+    assert half_losses.dtype == torch.float32
+    assert torch.allclose(full_losses, half_losses, rtol=0.02)
+    assert half_coords.dtype == full_coords.dtype
+    way = half_coords - full_coords
+    assert (way - way.round()).abs().max() < 0.02
+
+
 def test_properties_unknown_missing_and_guided(known_orbits: OrbitBatch):
     network = opened(model(properties=["energy"]))
     random = SampleRandom(0, 0, range(5))

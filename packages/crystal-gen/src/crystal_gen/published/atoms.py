@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crystal_data.loading import OrbitBatch
 from crystal_data.symmetry import wyckoff_positions
+from crystal_gen.positions import turned
 
 _MOST_POSITIONS = 27  # of a space group, the 47th
 
@@ -44,24 +45,24 @@ class CellAtoms:
         Returns:
             Shape ``[num_atoms, 3]``.
         """
-        images = torch.einsum("nij,nj->ni", self.rotation, parameters[self.orbit])
+        images = turned(self.rotation, parameters[self.orbit])
         return torch.remainder(images + self.translation, 1.0)
 
     def points(self, parameters: Tensor) -> Tensor:
         """The representative point of each orbit, in any cell; ``[num_orbits, 3]``."""
-        images = torch.einsum("nij,nj->ni", self.rotation[self.first], parameters)
+        images = turned(self.rotation[self.first], parameters)
         return images + self.translation[self.first]
 
     def to_free(self, displacements: Tensor) -> Tensor:
         """Displacements of representatives, by the pseudo-inverse; both ``[num_orbits, 3]``."""
-        return torch.einsum("nij,nj->ni", self.inverse[self.first], displacements)
+        return turned(self.inverse[self.first], displacements)
 
     def each_to_free(self, displacements: Tensor) -> Tensor:
         """Displacements of atoms, each as one of its orbit's free coordinates.
 
         By the pseudo-inverses; both ``[num_atoms, 3]``.
         """
-        return torch.einsum("nij,nj->ni", self.inverse, displacements)
+        return turned(self.inverse, displacements)
 
     def orbit_mean(self, displacements: Tensor) -> Tensor:
         """The mean over each orbit of what displacements of its atoms say of free coordinates.

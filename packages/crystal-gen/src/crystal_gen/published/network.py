@@ -117,7 +117,8 @@ class CSPNet(nn.Module):
                 crystals = mean_by_crystal(atoms, graph)
                 atoms = block(atoms, messages, lattice_vector, crystals, graph.batch, properties)
         atoms = self.norm(atoms)
-        return self.to_lattice(mean_by_crystal(atoms, graph)), self.to_coordinates(atoms)
+        of_lattice = self.to_lattice(mean_by_crystal(atoms, graph))
+        return of_lattice.to(lattice_vector), self.to_coordinates(atoms).to(frac_coords)
 
 
 class MessageLayer(nn.Module):
@@ -161,7 +162,8 @@ class MessageLayer(nn.Module):
         pairs = F.linear(waves, of_waves)
         pairs = pairs + centers.index_select(0, center) + neighbors.index_select(0, neighbor)
         messages = F.silu(self.message_out(F.silu(pairs)))
-        total = torch.zeros_like(normed).index_add(0, center, messages)
+        # Sums in the precision of atoms, which is full under autocast too.
+        total = torch.zeros_like(normed).index_add(0, center, messages.to(normed))
         mean = total / graph.num_atoms[graph.batch][:, None]
         return atoms + self.update(torch.cat([normed, mean], dim=1)), mean
 
