@@ -20,7 +20,7 @@ from crystal_relax import T5Relaxer, TextRelaxer
 from crystal_relax.text.constraint import ChangeConstraint
 from crystal_relax.text.decoding import write_changes
 from crystal_relax.text.forms import StartBatch
-from crystal_relax.text.model import Encoded
+from crystal_relax.text.model import Encoded, Output
 from crystal_relax.text.pieces import PieceText
 from crystal_relax.text.starts import StartTokenizer
 from crystal_relax.text.tokens import ChangeTextError, ChangeTokenizer
@@ -257,6 +257,34 @@ def test_a_published_checkpoint(output: str, checkpoint: Path, tmp_path: Path) -
         np.testing.assert_array_equal(one.crystal.lattice, other.crystal.lattice)
 
 
+@pytest.mark.parametrize("output", ["text", "numbers"])
+def test_low_rank_adaptation(output: Output, checkpoint: Path, tmp_path: Path) -> None:
+    """It learns, the published layers stay, and the artifact is that of a model without it."""
+    torch.manual_seed(0)  # of the embeddings of new tokens
+    plain = T5Relaxer(str(checkpoint), output=output).eval()
+    torch.manual_seed(0)
+    model = T5Relaxer(str(checkpoint), output=output, lora_rank=2)
+    learned = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    parts = {name.rpartition(".")[0].rpartition(".")[2] for name in learned if "lora" not in name}
+    assert parts == {"shared"} | ({"cell", "sites"} if output == "numbers" else set())
+    [start] = starts = sizes(3)
+    batch = model.eval().start_batch(starts)
+    torch.testing.assert_close(model.encoded(batch).states, plain.encoded(batch).states)
+    nn.utils.vector_to_parameters(
+        0.2 * torch.randn(sum(one.numel() for one in learned.values())), learned.values()
+    )
+    assert (model.encoded(batch).states - plain.encoded(batch).states).abs().max() > 0.01
+    model.save_pretrained(tmp_path / "model")
+    again = T5Relaxer.from_pretrained(tmp_path / "model").eval()
+    assert set(again.state_dict()) == set(plain.state_dict())
+    found, expected = again.encoded(batch).states, model.encoded(batch).states
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    layer = "t5.encoder.block.0.layer.1.DenseReluDense.wi.weight"
+    torch.testing.assert_close(again.state_dict()[layer], plain.state_dict()[layer])
+    (kept,) = again.relaxed(starts)
+    np.testing.assert_array_equal(kept.crystal.atomic_numbers, start.atomic_numbers)
+
+
 def test_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(ArtifactError, match="no T5 can be loaded"):
         T5Relaxer(str(tmp_path))
@@ -270,6 +298,8 @@ def test_no_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(InvalidArgumentError, match="a multiple of num_heads"):
         TextRelaxer(width=10, num_heads=3)
+    with pytest.raises(InvalidArgumentError, match="lora_rank is -1"):
+        T5Relaxer("t5-small", lora_rank=-1)
     with pytest.raises(InvalidArgumentError, match="output is 'sound'"):
         TextRelaxer(output="sound")  # type: ignore[arg-type]
     model = small()

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from crystal_relax.references import VolumeScaling as VolumeScaling
     from crystal_relax.scoring import RelaxationErrors as RelaxationErrors
     from crystal_relax.scoring import relaxation_errors as relaxation_errors
-    from crystal_relax.text.model import T5Relaxer as T5Relaxer
     from crystal_relax.text.model import TextRelaxer as TextRelaxer
+    from crystal_relax.text.t5 import T5Relaxer as T5Relaxer
     from crystal_relax.training.module import RelaxationModule as RelaxationModule
     from crystal_relax.training.text_module import TextRelaxationModule as TextRelaxationModule
 
@@ -21,7 +21,7 @@ _EXPORTS = {
     "RelaxationErrors": "crystal_relax.scoring",
     "RelaxationModule": "crystal_relax.training.module",
     "Relaxer": "crystal_relax.inference",
-    "T5Relaxer": "crystal_relax.text.model",
+    "T5Relaxer": "crystal_relax.text.t5",
     "TextRelaxationModule": "crystal_relax.training.text_module",
     "TextRelaxer": "crystal_relax.text.model",
     "VolumeScaling": "crystal_relax.references",

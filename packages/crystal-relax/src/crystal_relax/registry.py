@@ -6,7 +6,7 @@ MODELS = ModelRegistry(
     "crystal_relax",
     {
         "GraphRelaxer": "crystal_relax.graph.model",
-        "T5Relaxer": "crystal_relax.text.model",
+        "T5Relaxer": "crystal_relax.text.t5",
         "TextRelaxer": "crystal_relax.text.model",
     },
 )

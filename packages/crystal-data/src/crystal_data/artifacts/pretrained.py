@@ -7,7 +7,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Self, get_args, get_origin
 
-from torch import nn
+from torch import Tensor, nn
 
 from crystal_data.artifacts.artifact import Artifact, TargetScale
 from crystal_data.artifacts.files import ARTIFACT
@@ -74,6 +74,10 @@ class PretrainedModel(RemembersArguments, nn.Module):
         """Builds the model, with fresh weights, from an artifact and its extra files."""
         return cls.from_arguments(artifact.arguments)
 
+    def artifact_weights(self) -> Mapping[str, Tensor]:
+        """Weights by the names that a model has which is built from the artifact."""
+        return self.state_dict()
+
     def artifact_files(self) -> Mapping[str, bytes]:
         """Extra files of the artifact: contents by relative name."""
         return {}
@@ -97,7 +101,7 @@ class PretrainedModel(RemembersArguments, nn.Module):
             package=registry.package,
             class_name=type(self).__name__,
             arguments=self.artifact_arguments(),
-            weights={k: v for k, v in self.state_dict().items() if k not in untrained},
+            weights={k: v for k, v in self.artifact_weights().items() if k not in untrained},
             graph_spec=None if graph_spec is None else graph_spec.to_dict(),
             targets=targets or {},
             metadata=metadata or {},

@@ -2,27 +2,24 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from crystal_data.artifacts import Artifact
 from crystal_data.crystal import Crystal
 from crystal_data.errors import CrystalError, InvalidArgumentError
 from crystal_relax.model import Prediction, RelaxationModel
 from crystal_relax.text.changes import TextChange, apply_text_change
 from crystal_relax.text.constraint import ChangeConstraint
 from crystal_relax.text.decoding import write_changes
-from crystal_relax.text.forms import CifForm, CompactForm, StartBatch, StartForm
-from crystal_relax.text.published import published_t5
+from crystal_relax.text.forms import CompactForm, StartBatch, StartForm
 from crystal_relax.text.tokens import ChangeTokenizer
 
 Output = Literal["text", "numbers"]
 
-_TOKENIZER = "tokenizer.json"
 # Copies of one matrix, of which the file of the weights holds one.
 _COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 _HEAD = "lm_head.weight"
@@ -307,67 +304,6 @@ class TextRelaxer(RelaxationModel):
             TextChange(row, site.numpy() - site.numpy().mean(axis=0))
             for row, site in zip(cell.double().cpu().numpy(), per_crystal, strict=True)
         ]
-
-
-class T5Relaxer(TextRelaxer):
-    """A published T5 that reads the CIF of a start and writes what its relaxation changes.
-
-    The form of T2-Relax: the CIF that ASE writes, numbers rounded, in the pieces of T5's own
-    tokenizer. Line breaks, several spaces and characters that it does not know become tokens of
-    bytes, so that nothing of the text is lost (``PieceText``). The change is written with one
-    token for a sign, a digit or an element; those that the tokenizer lacks are added.
-
-    Args:
-        base: Name on the hub, such as ``google-t5/t5-small``, or folder in the hub's format.
-        decimals: Of the numbers of starts and changes.
-        output: As of :class:`TextRelaxer`.
-
-    Raises:
-        ArtifactError: If the base cannot be loaded.
-    """
-
-    def __init__(self, base: str, decimals: int = 4, output: Output = "text") -> None:
-        nn.Module.__init__(self)
-        found = published_t5(base)
-        form = _cif_form(found.config, found.tokenizer, decimals)
-        # Tokens may have been added beyond the rows that the embedding has to spare.
-        own = int(found.config["vocab_size"])
-        size = max(own, found.tokenizer.get_vocab_size())
-        self._build({**found.config, "vocab_size": size}, form, decimals, output)
-        state = self.t5.state_dict()
-        for name, values in found.weights.items():
-            if name in state:
-                state[name][: len(values)] = values
-        self.t5.load_state_dict(state)
-
-    @override
-    def artifact_arguments(self) -> dict[str, Any]:
-        config = self.t5.config.to_dict()
-        return {"config": config, "decimals": self.tokenizer.decimals, "output": self.output}
-
-    @override
-    def artifact_files(self) -> Mapping[str, bytes]:
-        assert isinstance(self.form, CifForm)
-        return {_TOKENIZER: self.form.pieces.tokenizer.to_str().encode()}
-
-    @classmethod
-    @override
-    def from_artifact(cls, artifact: Artifact) -> Self:
-        from tokenizers import Tokenizer
-
-        config, decimals = artifact.arguments["config"], artifact.arguments["decimals"]
-        tokenizer = Tokenizer.from_str(artifact.file(_TOKENIZER).decode())
-        model = cls.__new__(cls)
-        nn.Module.__init__(model)
-        form = _cif_form(config, tokenizer, decimals)
-        model._build(config, form, decimals, artifact.arguments["output"])
-        return model
-
-
-def _cif_form(config: Mapping[str, Any], tokenizer: Any, decimals: int) -> CifForm:
-    return CifForm(
-        tokenizer, pad=config["pad_token_id"], end=config["eos_token_id"], decimals=decimals
-    )
 
 
 def _random_of(seed: int, start: Crystal) -> np.random.Generator:
