@@ -1,4 +1,4 @@
-"""Puts measured numbers into the texts from ``benchmarks/results``, and lists those without a record.
+"""Puts measured numbers into the texts from ``benchmarks/results``; lists those without a record.
 
     python scripts/measured.py            # rewrites numbers that differ from their records
     python scripts/measured.py --check    # only says so
@@ -12,13 +12,13 @@ A comment below a paragraph, list or table says where its numbers come from:
     0.05 Å is a setting
     -->
 
-``from`` names the record and, if one likes, a path in it that the following ones start from. Left of
-``=`` stands a piece of the text, in the order of the text; right of it where its numbers are, with
-the decimals and signs that the text has. A path is ``.key``, ``."any key"``, ``[0]`` or
+``from`` names the record and, if one likes, a path in it that all others start from. Left of ``=``
+stands a piece of the text, in the order of the text; right of it where its numbers are. Decimals
+and signs are written as the text has them. A path is ``.key``, ``."any key"``, ``[0]`` or
 ``[key=value]``, the one entry of a list that has this value, itself or in a mapping in it. What has
 ``low`` and ``high`` is three numbers, of which a text may show the first, the last two, or all.
-``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used; ``;``
-separates expressions.
+``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used;
+``;`` separates expressions.
 
 For a table ``columns`` has an expression for each column, in which ``{}`` stands for what a line
 ``row`` says of a row (``row -`` for one without numbers); columns and cells may be empty:
@@ -63,14 +63,10 @@ MEASURED = re.compile(
     rf"(?:(?<=\()|(?<=interval )){NUMBER.pattern} to {NUMBER.pattern}"
 )
 NO_FINDING = re.compile(r"\b95 %(?=\s+interval|\))|\barXiv [\d.]+")
-FUNCTIONS = {
-    "abs": np.abs,
-    "max": np.max,
-    "mean": np.mean,
-    "median": np.median,
-    "min": np.min,
-    "round": np.round,
-    "sum": np.sum,
+REDUCTIONS = {"max": np.max, "mean": np.mean, "median": np.median, "min": np.min, "sum": np.sum}
+FUNCTIONS = {"abs": np.abs, "round": np.round} | {
+    name: lambda *values, _of=reduction: _of(np.hstack(values))
+    for name, reduction in REDUCTIONS.items()
 }
 ALLOWED = (
     *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant),
@@ -188,11 +184,13 @@ def _evaluate(source: str, root: Any) -> NDArray[np.float64]:
         tree = ast.parse(PATH.sub(name, source), mode="eval")
     except SyntaxError as error:
         raise NumbersError(f"{source!r} is no expression") from error
+    names = {**FUNCTIONS, **found}
     for node in ast.walk(tree):
-        if not isinstance(node, ALLOWED):
-            raise NumbersError(f"{source!r}: {type(node).__name__} is not used here")
-    names = {"__builtins__": {}, **FUNCTIONS, **found}
-    values = np.atleast_1d(np.asarray(eval(compile(tree, source, "eval"), names), dtype=float))
+        if not isinstance(node, ALLOWED) or (isinstance(node, ast.Name) and node.id not in names):
+            raise NumbersError(f"{source!r}: only paths, numbers, + - * / and {[*FUNCTIONS]}")
+    values = np.atleast_1d(
+        np.asarray(eval(compile(tree, source, "eval"), {"__builtins__": {}}, names), dtype=float)
+    )
     if len(values) == 3:
         values[1:].sort()  # what is multiplied by −1 has its bounds exchanged
     return values
@@ -254,8 +252,9 @@ def _record(name: str) -> Any:
 
 def _follow_comment(page: Page, comment: re.Match[str], start: int) -> None:
     root: Any = None
-    position, rows = start, iter(())
+    position = start
     columns: list[str] = []
+    rows: Iterator[list[tuple[int, int]]] = iter([])
     for line in re.finditer(r"[^\n]+", page.text[comment.start(1) : comment.end(1)]):
         begin = comment.start(1) + line.start()
         keyword, _, rest = line[0].partition(" ")
@@ -342,7 +341,6 @@ def main() -> None:
 def texts() -> list[Path]:
     """The texts of the repository that a user reads."""
     patterns = ("README.md", "docs/*.md", "*/*/README.md", "benchmarks/*.md")
-    patterns += ("*/*/src/*/pretrained/*/README.md",)
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
