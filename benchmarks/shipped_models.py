@@ -76,7 +76,7 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
         targets = set(one.targets) & set(training["targets"])
         records = read_set(one, training["max_atoms"]) if targets else []
         predicted = model.predict([crystal for crystal, _ in records]) if targets else {}
-        for target in targets:
+        for target in sorted(targets):
             error = np.abs(predicted[target] - column(records, target))
             for part, mask in parts(records, target).items():
                 mae = bootstrap_interval(error[mask], rng=np.random.default_rng(0))

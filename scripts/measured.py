@@ -214,7 +214,7 @@ def follow(path: str, root: Any) -> Any:
 def _item(items: list[Any], index: str) -> Any:
     if index.isdigit():
         return items[int(index)]
-    wanted = [condition.split("=", 1) for condition in index.split(",")]
+    wanted = [condition.split("=", 1) for condition in re.split(r",(?=\w+=)", index)]
     [found] = [item for item in items if all(_has(item, key, value) for key, value in wanted)]
     return found
 
