@@ -3,8 +3,7 @@
     CRYSTAL_DATA_HOME=FOLDER python benchmarks/shipped_models.py
 
 Crystals with more atoms than a model was trained for are left out. Mean absolute errors with 95 %
-intervals over crystals. ``packages/crystal-embed/scripts/evaluate_shipped.py`` and
-``packages/crystal-gan/scripts/ship_weights.py`` write them into the cards of the models.
+intervals over crystals. ``scripts/cards.py`` writes them into the cards of the models.
 """
 
 from collections.abc import Mapping

@@ -23,7 +23,6 @@ NOT_DONE = {
     "docs/performance.md",
     "docs/pipelines.md",
     "docs/reading.md",
-    "packages/crystal-embed/README.md",
     "packages/crystal-gan/README.md",
     "packages/crystal-gen/README.md",
     "packages/crystal-relax/README.md",
