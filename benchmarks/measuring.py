@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import subprocess
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,18 @@ def ratios(reference: list[float], times: list[float]) -> dict[str, float]:
     return spread([first / second for first, second in zip(reference, times, strict=True)])
 
 
+def origin() -> dict[str, str]:
+    """When something was measured, and with which commit, ``-dirty`` if files had changes."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    found = subprocess.run(command, cwd=RESULTS, capture_output=True, text=True, check=False)
+    commit = found.stdout.strip() or "unknown"
+    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit}
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Writes results as JSON, with the kind of machine, its load and the versions beside them."""
+    """Writes results as JSON, with date, commit, kind of machine, its load and versions."""
     place = {
+        **origin(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),

@@ -3,18 +3,16 @@
     python packages/crystal-embed/scripts/ship_weights.py runs/cgcnn-mp20/001 cgcnn-formation-energy
     python packages/crystal-embed/scripts/ship_weights.py runs/transformer/001 uae:formation-energy
 
-A model's card gets the errors of the run's results.json, so test the run first. Nothing that
-training alone needs is copied.
+Nothing that training alone needs is copied. The errors of a model come from the record of
+`benchmarks/shipped_models.py`: `python scripts/cards.py` writes them into its card.
 """
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from crystal_data.artifacts.artifact import Artifact
-from crystal_data.run_folder import RunFolder
 from crystal_embed.tables.files import save_table
 from crystal_embed.tables.load import load_table
 from crystal_embed.tables.table import ElementTable
@@ -26,7 +24,7 @@ TABLE_BYTES, MODEL_BYTES = 100_000, 1_500_000
 def main() -> None:
     """Ships one model or table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a run that was trained and tested")
+    parser.add_argument("run", type=Path, help="folder of a run that was trained")
     parser.add_argument("name", help="such as cgcnn-formation-energy; uae:band-gap for a table")
     arguments = parser.parse_args()
     ship = ship_table if arguments.name.startswith("uae:") else ship_model
@@ -34,13 +32,8 @@ def main() -> None:
 
 
 def ship_model(run: Path, name: str) -> Path:
-    """Copies a run's artifact, with its test errors."""
-    errors = {result.metric: result.value for result in RunFolder(run).results()}
-    if not any(metric.startswith("test/") for metric in errors):
-        raise SystemExit(f"{run}: no test errors; test the run first")
-    artifact = Artifact.load(run)
-    metadata = {**artifact.metadata, "metrics": errors}
-    folder = replace(artifact, metadata=metadata).save(PRETRAINED / name)
+    """Copies a run's artifact."""
+    folder = Artifact.load(run).save(PRETRAINED / name)
     _check_size(folder / "model.safetensors", MODEL_BYTES)
     return folder
 

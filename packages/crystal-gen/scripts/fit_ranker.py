@@ -8,7 +8,8 @@ rows: the row itself and its duplicates (same formula, and a match) are left out
 match the truth are known for free. The models have seen these rows, so that what they say of them
 tells nothing; there the ranker sees copies alone. What they say of a crystal that is not known is
 learned on validation rows; a ranker that has seen half of them is measured and calibrated on the
-other half. Test rows are never read. Pools are kept in ``--work``, one file for each split, and
+other half. Test rows are never read; the card has what `benchmarks/whole_way.py` measures on them
+(`python scripts/cards.py`). Pools are kept in ``--work``, one file for each split, and
 added to when it is run again.
 """
 
@@ -121,12 +122,10 @@ def fit(labelled: dict[str, list[Labelled]], features: CandidateFeatures) -> Non
     # The last fit has seen the rows of the calibration, which therefore stays as it was.
     ranker.slope.copy_(slope)
     ranker.shift.copy_(shift)
-    metrics |= {"pools of training rows": len(training), "of validation rows": len(with_models)}
-    print(metrics)
-    folder = ranker.save_pretrained(
-        PRETRAINED / RANKER, metadata={"data": {"source": "mp_20"}, "metrics": metrics}
+    print(
+        f"{len(training)} pools of training rows, {len(with_models)} of validation rows: {metrics}"
     )
-    print(folder)
+    print(ranker.save_pretrained(PRETRAINED / RANKER, metadata={"data": {"source": "mp_20"}}))
 
 
 def measured(ranker: CandidateRanker, pools: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Writes what was measured of the models that ship into their cards, from ``benchmarks/results``.
+
+    python scripts/cards.py            # after a model or a record has changed
+
+The errors of its own run, which no record holds, are not in a card.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from crystal_data.artifacts.artifact import Artifact
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+Record = dict[str, Any]
+
+
+def shipped() -> Iterator[Path]:
+    """The folders of the models that come with the packages."""
+    return (path.parent for path in sorted(ROOT.glob("*/*/src/*/pretrained/*/config.json")))
+
+
+def with_numbers(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a model with what its record says of its quality, to four decimals."""
+    file, metrics = RECORDS.get(name, ("shipped-models.json", lambda _: {}))
+    record = _record(file)
+    found = {"metrics": metrics(record), "evaluations": evaluations(record, name)}
+    known = {key: value for key, value in found.items() if value or key in metadata}
+    return {**metadata, **known}
+
+
+def evaluations(record: Record, name: str) -> list[dict[str, Any]]:
+    """Errors of a model of properties on each set; none where it is no such model."""
+    rows = record.get("models", {}).get(name, [])
+    return [{**row, "mae": round(row["mae"]["estimate"], 4)} for row in rows]
+
+
+def structures(record: Record, name: str) -> dict[str, float]:
+    """Rates of a model of structures, and of retrieval beside it."""
+    return {
+        f"test/{metric}, {way.removeprefix(f'{name}: ')}": round(numbers[metric]["value"], 4)
+        for way, numbers in record.items()
+        if way == "retrieval" or way.startswith(f"{name}: ")
+        for metric in ("match_rate", "rmse")
+        if metric in numbers
+    }
+
+
+def symmetries(record: Record) -> dict[str, float]:
+    """Rates of a model of symmetries, and of guesses beside it."""
+    return {
+        f"test/{metric}, {way}": round(value, 4)
+        for way, numbers in record["measured"].items()
+        for metric, value in numbers.items()
+        if metric.startswith(("group@", "exact@")) and isinstance(value, float)
+    }
+
+
+def ranked(record: Record) -> dict[str, float]:
+    """Rates of the pools that a ranker has sorted, and of copies in their own order."""
+    arms = record["mp_20"]["arms"]
+    rates = {
+        f"test/match_rate@{count}, {arm}": round(arms[arm][f"match_rate@{count}/none"]["value"], 4)
+        for arm in ("retrieval", "retrieval re-ranked", "whole pool")
+        for count in (1, 20)
+    }
+    error = record["mp_20"]["calibration"]["error"]
+    return {**rates, "test/calibration_error, whole pool": round(error, 4)}
+
+
+def relaxation(record: Record, name: str) -> dict[str, float]:
+    """Mean absolute errors over all rows, and those of doing nothing."""
+    return {
+        f"{record['split']}/mae/{quantity}{words}": round(row["mae"]["estimate"], 4)
+        for arm, words in ((name, ""), ("identity", ", doing nothing"))
+        for quantity, row in record["measured"][arm]["table"]["all"].items()
+    }
+
+
+def repair(record: Record, name: str) -> dict[str, float]:
+    """Elements found, where one element or single atoms are hidden, and errors of positions."""
+    return {
+        f"test/{metric}, {hidden} hidden": round(numbers["value"], 4)
+        for hidden in ("element", "atoms")
+        for metric, numbers in record[hidden][name].items()
+        if "gain" not in metric
+    }
+
+
+RECORDS: Mapping[str, tuple[str, Callable[[Record], dict[str, float]]]] = {
+    "candidate-ranker-mp20": ("whole-way.json", ranked),
+    "crystal-dit-joined": (
+        "structures-joined.json",
+        partial(structures, name="crystal-dit-joined"),
+    ),
+    "graph": ("relaxation.json", partial(relaxation, name="graph")),
+    "repair-mp20": ("masked-elements.json", partial(repair, name="repair-mp20")),
+    "wyckoff-transformer-mp20": ("symmetry-model.json", symmetries),
+}
+
+
+def _record(file: str) -> Record:
+    content: Record = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+    return content
+
+
+def main() -> None:
+    """Writes every card anew."""
+    for folder in shipped():
+        artifact = Artifact.load(folder)
+        metadata = with_numbers(folder.name, artifact.metadata)
+        if metadata != artifact.metadata:
+            replace(artifact, metadata=metadata).save(folder)
+            print(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""Puts measured numbers into the texts from ``benchmarks/results``; lists those without a record.
+
+    python scripts/measured.py            # rewrites numbers that differ from their records
+    python scripts/measured.py --check    # only says so
+
+A comment below a paragraph, list or table says where its numbers come from:
+
+    <!-- numbers
+    from embeddings-labels.json .tables[0]
+    0.128 = .rows[rows=500,start=unsupervised].mean
+    28.7 % less (13.5 to 43.9) = .rows[rows=500,start=unsupervised].gain * 100
+    0.05 Å is a setting
+    -->
+
+``from`` names the record and, if one likes, a path in it that all others start from. Left of ``=``
+stands a piece of the text, in the order of the text; right of it where its numbers are. Decimals
+and signs are written as the text has them. A path is ``.key``, ``."any key"``, ``[0]`` or
+``[key=value]``, the one entry of a list that has this value, itself or in a mapping in it. What has
+``low`` and ``high`` is three numbers, of which a text may show the first, the last two, or all.
+``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used;
+``;`` separates expressions.
+
+For a table ``columns`` has an expression for each column, in which ``{}`` stands for what a line
+``row`` says of a row (``row -`` for one without numbers); columns and cells may be empty:
+
+    <!-- numbers
+    from structures.json
+    columns | | {}.match_rate * 100 | {}.rmse
+    row .retrieval
+    row ."crystal-dit: noise"
+    -->
+
+Numbers that nobody measured here are named with a reason: ``a setting``, ``an example``,
+``a definition``, or ``published (SOURCE)``.
+"""
+
+import argparse
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+NUMBER = re.compile(r"(?<![\w.,−-])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[−-]?\d+)?(?!\w|[.,]\d)")
+COMMENT = re.compile(r"<!-- numbers\n(.*?)-->", re.DOTALL)
+REASON = re.compile(r"(.+) is (a setting|an example|a definition|published \(.+\))")
+HIDDEN = re.compile(r"^```.*?^```|<!--.*?-->|`[^`\n]+`|\]\([^)]*\)", re.DOTALL | re.MULTILINE)
+PATH = re.compile(r'(?:\.(?:"[^"]+"|[A-Za-z_]\w*)|\[[^\]]+\])+')
+STEP = re.compile(r'\."([^"]+)"|\.([A-Za-z_]\w*)|\[([^\]]+)\]')
+UNITS = r"%|times\b|points\b|m?eV\b|m?s\b|seconds\b|[a-z]+/s\b|MB\b|± |\(−?[\d.]+ to "
+MEASURED = re.compile(
+    rf"{NUMBER.pattern}(?= ?(?:{UNITS}))|(?<![\w.])\d+\.\d\d\d+(?![\d.])|"
+    rf"(?:(?<=\()|(?<=interval )){NUMBER.pattern} to {NUMBER.pattern}"
+)
+NO_FINDING = re.compile(r"\b95 %(?=\s+interval|\))|\barXiv [\d.]+")
+REDUCTIONS = {"max": np.max, "mean": np.mean, "median": np.median, "min": np.min, "sum": np.sum}
+FUNCTIONS = {"abs": np.abs, "round": np.round} | {
+    name: lambda *values, _of=reduction: _of(np.hstack(values))
+    for name, reduction in REDUCTIONS.items()
+}
+ALLOWED = (
+    *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant),
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub),
+)
+
+
+class NumbersError(Exception):
+    """A comment that cannot be followed."""
+
+
+@dataclass
+class Page:
+    """A text, what is to be changed in it, and which parts of it have an origin.
+
+    Args:
+        text: As it is.
+        visible: The same with blanks for code, comments and addresses of links.
+        edits: Start and end of a piece, and what stands there from now on.
+        explained: Start and end of pieces whose numbers have a record or a reason.
+    """
+
+    text: str
+    visible: str
+    edits: list[tuple[int, int, str]] = field(default_factory=list)
+    explained: list[tuple[int, int]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, text: str) -> "Page":
+        """A page whose comments have been followed.
+
+        Raises:
+            NumbersError: If a comment cannot be followed.
+        """
+        page = cls(text, HIDDEN.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text))
+        end = 0
+        for comment in COMMENT.finditer(text):
+            start = max(end, page.visible.rfind("\n#", 0, comment.start()))
+            try:
+                _follow_comment(page, comment, start)
+            except NumbersError as error:
+                line = text.count("\n", 0, comment.start()) + 1
+                raise NumbersError(f"comment in line {line}: {error}") from error
+            end = comment.end()
+        return page
+
+    def rewritten(self) -> str:
+        """The text with all edits."""
+        text = self.text
+        for start, end, new in sorted(set(self.edits), reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
+
+    def without_record(self) -> Iterator[tuple[int, str]]:
+        """Line number and number of what looks measured and has neither record nor reason."""
+        rest = list(self.visible)
+        for start, end in self.explained:
+            rest[start:end] = "\0" * (end - start)
+        left = NO_FINDING.sub(lambda found: "\0" * len(found[0]), "".join(rest))
+        for number, line in enumerate(left.split("\n"), start=1):
+            decimals = NUMBER.finditer(line) if line.startswith("|") else ()
+            found = {each.start() for each in decimals if "." in each[0]}
+            for start in sorted(found | {each.start() for each in MEASURED.finditer(line)}):
+                yield number, line[start : start + 20].strip().replace("\0", "#")
+
+    def put(self, start: int, end: int, values: NDArray[np.float64], source: str) -> str:
+        """Notes the numbers of a piece of the text, and returns the piece as it should be."""
+        numbers = list(NUMBER.finditer(self.text, start, end))
+        piece = self.text[start:end]
+        values = _shown(values, len(numbers), f"{piece!r} = {source}")
+        for found, value in reversed(list(zip(numbers, values, strict=True))):
+            new = printed(float(value), found[0])
+            self.edits.append((*found.span(), new))
+            piece = piece[: found.start() - start] + new + piece[found.end() - start :]
+        self.explained.append((start, end))
+        return piece
+
+
+def printed(value: float, like: str) -> str:
+    """A value with the decimals, separators and sign of an earlier one."""
+    mantissa, _, exponent = like.lstrip("+−-").partition("e")
+    digits = len(mantissa.partition(".")[2])
+    if exponent:
+        text = re.sub(r"e([+-])0*", r"e\1", f"{abs(value):.{digits}e}").replace("e+", "e")
+    else:
+        has_separator = "," in mantissa or len(mantissa.partition(".")[0]) < 4
+        text = f"{abs(value):{',' if has_separator else ''}.{digits}f}"
+    if not re.search("[1-9]", text):
+        return text
+    minus = "-" if like.startswith("-") else "−"
+    return (minus if value < 0 else "+" if like.startswith("+") else "") + text
+
+
+def evaluate(source: str, root: Any) -> NDArray[np.float64]:
+    """Numbers that an expression names.
+
+    Args:
+        source: Such as ``.gain * 100 ; .count``.
+        root: Part of a record in which the paths start.
+
+    Raises:
+        NumbersError: If it is no such expression, or names what is not there.
+    """
+    return np.concatenate([_evaluate(part.strip(), root) for part in source.split(";")])
+
+
+def _evaluate(source: str, root: Any) -> NDArray[np.float64]:
+    found: dict[str, Any] = {}
+
+    def name(path: re.Match[str]) -> str:
+        found[f"_{len(found)}"] = _numbers(follow(path[0], root), path[0])
+        return f"_{len(found) - 1}"
+
+    try:
+        tree = ast.parse(PATH.sub(name, source), mode="eval")
+    except SyntaxError as error:
+        raise NumbersError(f"{source!r} is no expression") from error
+    names = {**FUNCTIONS, **found}
+    for node in ast.walk(tree):
+        if not isinstance(node, ALLOWED) or (isinstance(node, ast.Name) and node.id not in names):
+            raise NumbersError(f"{source!r}: only paths, numbers, + - * / and {[*FUNCTIONS]}")
+    values = np.atleast_1d(
+        np.asarray(eval(compile(tree, source, "eval"), {"__builtins__": {}}, names), dtype=float)
+    )
+    if len(values) == 3:
+        values[1:].sort()  # what is multiplied by −1 has its bounds exchanged
+    return values
+
+
+def follow(path: str, root: Any) -> Any:
+    """What a path leads to.
+
+    Raises:
+        NumbersError: If it leads nowhere.
+    """
+    node = root
+    for quoted, plain, index in STEP.findall(path):
+        try:
+            node = _item(node, index) if index else node[quoted or plain]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise NumbersError(f"{path}: nothing at {quoted or plain or index!r}") from error
+    return node
+
+
+def _item(items: list[Any], index: str) -> Any:
+    if index.isdigit():
+        return items[int(index)]
+    wanted = [condition.split("=", 1) for condition in re.split(r",(?=\w+=)", index)]
+    [found] = [item for item in items if all(_has(item, key, value) for key, value in wanted)]
+    return found
+
+
+def _has(item: dict[str, Any], key: str, value: str) -> bool:
+    inner = (each for each in item.values() if isinstance(each, dict))
+    return any(str(each[key]) == value for each in (item, *inner) if key in each)
+
+
+def _numbers(node: Any, path: str) -> NDArray[np.float64]:
+    if isinstance(node, dict) and "low" in node and "high" in node:
+        first = next(value for key, value in node.items() if key not in ("low", "high"))
+        node = [first, node["low"], node["high"]]
+    try:
+        return np.atleast_1d(np.asarray(node, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise NumbersError(f"{path}: no numbers") from error
+
+
+def _shown(values: NDArray[np.float64], count: int, entry: str) -> NDArray[np.float64]:
+    if len(values) == 3 and count in (1, 2):
+        values = values[:1] if count == 1 else values[1:]
+    if len(values) != count:
+        raise NumbersError(f"{entry}: {count} numbers in the text, {len(values)} in the record")
+    return values
+
+
+@cache
+def _record(name: str) -> Any:
+    try:
+        return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NumbersError(f"there is no record {name}") from error
+
+
+def _follow_comment(page: Page, comment: re.Match[str], start: int) -> None:
+    root: Any = None
+    position = start
+    columns: list[str] = []
+    rows: Iterator[list[tuple[int, int]]] = iter([])
+    for line in re.finditer(r"[^\n]+", page.text[comment.start(1) : comment.end(1)]):
+        begin = comment.start(1) + line.start()
+        keyword, _, rest = line[0].partition(" ")
+        if keyword == "from":
+            name, _, path = rest.partition(" ")
+            root = follow(path, _record(name))
+        elif keyword == "columns":
+            columns = rest.split("|")[1:]
+            rows = iter(_table_rows(page, start, comment.start()))
+        elif keyword == "row":
+            _fill_row(page, next(rows, []), columns, rest.strip(), root)
+        elif reason := REASON.fullmatch(line[0]):
+            places = [each.span() for each in _places(page, reason[1], start, comment)]
+            if not places:
+                raise NumbersError(f"{reason[1]!r} is not in the text above")
+            page.explained += places
+        else:
+            piece, _, source = line[0].partition(" = ")
+            found = next(_places(page, piece, position, comment), None)
+            if found is None:
+                raise NumbersError(f"{piece!r} is not in the text above, in this order")
+            new = page.put(*found.span(), evaluate(source, root), source)
+            page.edits.append((begin, begin + len(piece), re.sub(r"\s+", " ", new)))
+            position = found.end()
+    if next(rows, None) is not None:
+        raise NumbersError("the table has more rows than the comment below it")
+
+
+def _places(page: Page, piece: str, start: int, comment: re.Match[str]) -> Iterator[re.Match[str]]:
+    words = r"\s+".join(map(re.escape, piece.split()))
+    pattern = re.compile(rf"(?<![\w.,−-])(?<!\d ){words}(?!\w|[.,]\d)")
+    return pattern.finditer(page.visible, start, comment.start())
+
+
+def _table_rows(page: Page, start: int, end: int) -> list[list[tuple[int, int]]]:
+    """Where the cells of the last table's rows are."""
+    tables = list(re.finditer(r"(?:^\|.*\n)+", page.visible[start:end], re.MULTILINE))
+    if not tables:
+        raise NumbersError("there is no table above")
+    rows = []
+    for line in list(re.finditer(r".+", tables[-1][0]))[2:]:
+        first = start + tables[-1].start() + line.start()
+        bars = [first + bar.start() for bar in re.finditer(r"(?<!\\)\|", line[0])]
+        rows.append([(left + 1, right) for left, right in pairwise(bars)])
+    return rows
+
+
+def _fill_row(
+    page: Page, cells: list[tuple[int, int]], columns: list[str], row: str, root: Any
+) -> None:
+    if row == "-":
+        return
+    if len(cells) != len(columns):
+        raise NumbersError(f"row {row}: {len(cells)} cells, {len(columns)} columns")
+    for (start, end), column in zip(cells, columns, strict=True):
+        source = column.strip().replace("{}", row)
+        if source and NUMBER.search(page.text, start, end):
+            page.put(start, end, evaluate(source, root), source)
+
+
+def main() -> None:
+    """Rewrites or checks the texts."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", type=Path, nargs="*", help="default: all texts")
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    arguments = parser.parse_args()
+    failed = False
+    for path in arguments.files or texts():
+        text = path.read_text(encoding="utf-8")
+        try:
+            page = Page.of(text)
+        except NumbersError as error:
+            sys.exit(f"{path}: {error}")
+        for line, number in page.without_record():
+            print(f"{path}:{line}: no record of {number}")
+        if (new := page.rewritten()) != text:
+            print(f"{path}: {'differs from' if arguments.check else 'rewritten from'} its records")
+            failed = failed or arguments.check
+            if not arguments.check:
+                path.write_text(new, encoding="utf-8")
+    sys.exit(failed)
+
+
+def texts() -> list[Path]:
+    """The texts of the repository that a user reads."""
+    patterns = ("README.md", "docs/*.md", "*/*/README.md", "benchmarks/*.md")
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+if __name__ == "__main__":
+    main()
