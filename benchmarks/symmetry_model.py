@@ -6,15 +6,15 @@ Each row is asked by its composition and z. An answer is right if it is the row'
 0.1 Å, canonical under the affine normalizer. Baselines read the training rows: the most frequent
 answers of the anonymous formula, and the answers of the nearest compositions. Each model is also
 mixed with the nearest compositions. A model that was trained with properties is also asked with
-those of the row. Every answer is checked to be a
-possible request with the right atoms. Rows without orbits are left out and counted. Differences of
-the first answers from those of the nearest composition have 95 % intervals (paired bootstrap over
-rows). Times are CPU seconds for 1,000 rows.
+those of the row. Models of one NAME are seeds: their rates are means. Every answer is checked to be
+a possible request with the right atoms. Rows without orbits are left out and counted. Differences
+from the answers of the nearest composition, and from those of the first NAME, have 95 % intervals:
+over seeds and rows from three seeds on, over rows below. Times are CPU seconds for 1,000 rows.
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,13 @@ from templates import SYMPREC
 from crystal_data import open_store
 from crystal_data.cli.text_table import aligned
 from crystal_data.generation import GenerationRequest, Quantity
-from crystal_data.metrics import paired_bootstrap_interval
+from crystal_data.metrics import (
+    MIN_SEEDS,
+    Interval,
+    SeedInterval,
+    bootstrap_interval,
+    seed_interval,
+)
 from crystal_data.sources import MP20
 from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
@@ -49,7 +55,11 @@ from crystal_gen.wyckoff.measures import EXACT_AT, GROUP_AT
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 
 _AT_ONCE = 256  # rows
+NEAREST = "nearest composition"
+COMPARED = ("group@1", "exact@1", "exact@20")
 Right = dict[str, list[bool]]
+Numbers = dict[str, Any]
+Measured = tuple[Numbers, Right]
 
 
 def test_rows(store: CrystalStore, limit: int | None) -> tuple[np.ndarray, int]:
@@ -90,7 +100,7 @@ def measure(
     proposer: SymmetryProposer,
     requests: Sequence[GenerationRequest],
     truths: Sequence[WyckoffAssignment],
-) -> tuple[dict[str, Any], Right]:
+) -> Measured:
     """Shares of right and of legal answers, and what is right of each row."""
     right: Right = {f"group@{n}": [] for n in GROUP_AT} | {f"exact@{n}": [] for n in EXACT_AT}
     shared: dict[str, list[float]] = {name: [] for name in ROUGE}
@@ -125,6 +135,46 @@ def measure(
         "CPU seconds for 1,000 rows": 1_000 * seconds / len(requests),
     }
     return content, right
+
+
+def summary(seeds: Sequence[Measured], baselines: Mapping[str, Sequence[Measured]]) -> Numbers:
+    """Means over seeds; differences from other answers with their intervals.
+
+    Args:
+        seeds: Of one way.
+        baselines: By name; of those with several seeds each row counts with its mean.
+    """
+    numbers: Numbers = {
+        name: float(np.mean([content[name] for content, _ in seeds])) for name in seeds[0][0]
+    }
+    numbers["seeds"] = len(seeds)
+    if len(seeds) >= MIN_SEEDS:
+        for metric in seeds[0][1]:
+            numbers[f"{metric} interval"] = interval_of(of_rows(seeds, metric))
+    for name, others in baselines.items():
+        for metric in COMPARED:
+            differences = of_rows(seeds, metric) - of_rows(others, metric).mean(0)
+            numbers[f"{metric} above {name}"] = interval_of(differences)
+    return numbers
+
+
+def of_rows(seeds: Sequence[Measured], metric: str) -> np.ndarray:
+    """Whether each seed is right on each row; ``[num_seeds, num_rows]``."""
+    return np.array([right[metric] for _, right in seeds], dtype=float)
+
+
+def interval_of(values: np.ndarray) -> list[float | None]:
+    """Mean and 95 % interval: over seeds and rows from three seeds on, over rows below.
+
+    Args:
+        values: ``[num_seeds, num_rows]``.
+    """
+    found: SeedInterval | Interval
+    if len(values) >= MIN_SEEDS:
+        found = seed_interval(values)
+    else:
+        found = bootstrap_interval(values.mean(0), rng=np.random.default_rng(0))
+    return [found.estimate, found.low, found.high]
 
 
 def text_of(assignment: WyckoffAssignment) -> str:
@@ -179,29 +229,28 @@ def main() -> None:
     truths = [each for each in found if each is not None]
     plain = requests_of(store, rows, truths, ())
     library = TemplateLibrary.from_store(store, symprec=SYMPREC)
-    measured = {
-        "most frequent": measure(FrequencyProposer.from_library(library), plain, truths),
-        "nearest composition": measure(NearestProposer(library), plain, truths),
+    measured: dict[str, list[Measured]] = {
+        "most frequent": [measure(FrequencyProposer.from_library(library), plain, truths)],
+        NEAREST: [measure(NearestProposer(library), plain, truths)],
     }
+    names: dict[str, None] = {}
     for name, _, folder in (each.partition("=") for each in args.model):
+        names[name] = None
         model = load_symmetry_model(folder).eval()
-        measured[name] = measure(ModelProposer(model), plain, truths)
-        measured[name][0]["legal when free"] = legal_when_free(model, plain)
+        content, right = measure(ModelProposer(model), plain, truths)
+        content["legal when free"] = legal_when_free(model, plain)
+        measured.setdefault(name, []).append((content, right))
         mixed = MixedProposer(ModelProposer(model), TemplateSearch(library))
-        measured[f"{name}, nearest"] = measure(mixed, plain, truths)
+        measured.setdefault(f"{name}, nearest", []).append(measure(mixed, plain, truths))
         if model.properties:
             wished = requests_of(store, rows, truths, model.properties)
-            measured[f"{name}, properties"] = measure(ModelProposer(model), wished, truths)
-    baseline = measured["nearest composition"][1]
-    for content, right in measured.values():
-        for metric in ("group@1", "exact@1", "exact@20"):
-            interval = paired_bootstrap_interval(
-                np.array(right[metric], float),
-                np.array(baseline[metric], float),
-                rng=np.random.default_rng(0),
-            )
-            content[f"{metric} above nearest"] = [interval.estimate, interval.low, interval.high]
-    results = {name: content for name, (content, _) in measured.items()}
+            told = measure(ModelProposer(model), wished, truths)
+            measured.setdefault(f"{name}, properties", []).append(told)
+    baselines = {"nearest": measured[NEAREST]}
+    if names:
+        first = next(iter(names))
+        baselines[first] = measured[first]
+    results = {way: summary(seeds, baselines) for way, seeds in measured.items()}
     right_columns = [*(f"group@{n}" for n in GROUP_AT), *(f"exact@{n}" for n in EXACT_AT)]
     columns = [*right_columns, "legal", *ROUGE]
     table = [("", *columns)]

@@ -108,8 +108,19 @@ def test_doubts_are_said(library: TemplateLibrary) -> None:
     generator = generator_of(library)
     notes = generator.check([GenerationRequest.from_dict({"formula": "KBr"})])
     assert notes == ["no training crystal has K, Br: what follows is a guess"]
-    wish = {"formula": "KBr", "properties": {ENERGY: 50.0}}
-    assert "far from the training values" in generator.check([GenerationRequest.from_dict(wish)])[1]
+    wish = {"formula": "KBr", "properties": {ENERGY: 0.5}}
+    assert len(generator.check([GenerationRequest.from_dict(wish)])) == 1  # nothing is known
+    for model in (generator._starts.model, generator._symmetry):
+        model.fit_properties({ENERGY: torch.tensor([-3.0, 0.25, torch.nan])})
+    [_, note] = generator.check([GenerationRequest.from_dict(wish)])
+    assert note.startswith(f"{ENERGY} = 0.5 is outside the training values, which are from -3 to")
+
+
+def test_elements_without_an_electronegativity(generator: CrystalGenerator) -> None:
+    """Their value in the table is infinite, which is no feature (it overflowed)."""
+    ranked = generator.ranked(GenerationRequest(formula="HeNe", z=1))
+    assert ranked
+    assert all(0 <= each.probability <= 1 for each in ranked)
 
 
 def test_the_table_has_probabilities_and_reasons(

@@ -99,6 +99,8 @@ def test_a_prompt_says_what_is_asked(piece_tokens: Callable[[str], PieceTokens])
         "Space group and Wyckoff positions:\n"
     )
     assert Prompt(uses_element_properties=False).text(question).startswith("Fe 2\nO 3\nSpace")
+    helium = prompt.text(SymmetryQuestion((2,), (1,), (1,)))
+    assert helium.startswith(f"He 1 period 1 group 18 Mendeleev {int(MENDELEEV_NUMBERS[2])}\n")
     spoken = piece_tokens("words")
     text = prompt.text(question)
     assert spoken.decode(spoken.encode(text)) == text

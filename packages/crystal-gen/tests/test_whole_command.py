@@ -74,12 +74,47 @@ def test_a_well_known_crystal_is_among_the_first(generator: CrystalGenerator) ->
     assert "known crystal mp-22862 (NaCl), Fm-3m" in salt.why
 
 
+# What can be met, and is a guess: one line too, and crystals.
+DOUBTFUL = {
+    "a value outside the training values": (
+        "--formula KBr --property formation_energy_per_atom=0.5",
+        "formation_energy_per_atom = 0.5 eV/atom is outside the training values, which are from "
+        "-4.43 to 0.0788 eV/atom",
+    ),
+    "elements that the models do not know": (
+        "--formula PoO2 --z 1",
+        "no training crystal has Po: what follows is a guess",
+    ),
+    "elements without an electronegativity": (
+        "--formula HeNe --z 1",
+        "no training crystal has He, Ne: what follows is a guess",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_a_doubtful_wish_is_one_line(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, generator: CrystalGenerator
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(CrystalGenerator, "from_pretrained", _again(generator))
+    options, message = DOUBTFUL[case]
+    assert main(["generate", *options.split(), "--n", "2", "--out", "made"]) == 0
+    [note] = [line for line in capsys.readouterr().err.splitlines() if "note:" in line]
+    assert note.startswith(f"note: {message}")
+    assert len(read_generated("made")) == 2
+    options = options.removesuffix(" --z 1")
+    assert main(["symmetry", *options.split(), "--n", "2"]) == 0
+    [note] = [line for line in capsys.readouterr().err.splitlines() if "note:" in line]
+    assert note.startswith(f"note: {message}")
+
+
 def test_from_a_formula_to_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     asked = "--formula KBr --z 1:2 --property formation_energy_per_atom=9 --n 3 --why --out made"
     assert main(["generate", *asked.split()]) == 0
     shown = capsys.readouterr()
-    assert "note: formation_energy_per_atom = 9 is far from the training values" in shown.err
+    assert "note: formation_energy_per_atom = 9 eV/atom is outside the training values" in shown.err
     assert "probability" in shown.out
     assert "copy of" in shown.out
     assert len(read_generated("made")) == 3

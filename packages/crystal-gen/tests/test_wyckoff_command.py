@@ -52,7 +52,7 @@ def test_a_group_that_is_asked(folder: str, capsys) -> None:
 
 def test_elements_that_training_had_not_are_named(folder: str, capsys) -> None:
     assert run("--formula PuO2 --z 1 --n 1", folder) == 0
-    assert capsys.readouterr().out.startswith("no training crystal has Pu:")
+    assert capsys.readouterr().err.startswith("note: no training crystal has Pu:")
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,13 @@ def test_another_order_of_elements_brings_other_letters() -> None:
 def test_it_is_saved_and_loaded(tmp_path: Path, known: list[WyckoffAssignment]) -> None:
     model = small([ENERGY])
     model.take_units({ENERGY: Field(ENERGY, "eV/atom")}, is_fit=True)
-    model.save_pretrained(tmp_path / "model")
+    values = {"min": -4.0, "max": 0.25, "mean_absolute_deviation": 0.8, "num_labels": 2}
+    targets = {ENERGY: values, "band_gap": {**values, "min": 0.0}}
+    described = {"num_crystals": 2, "elements": ["K", "Br"], "max_atoms": 2, "targets": targets}
+    model.save_pretrained(tmp_path / "model", metadata={"training": described})
     loaded = WyckoffTransformer.from_pretrained(tmp_path / "model").eval()
     assert loaded.property_units == {ENERGY: "eV/atom"}
+    assert loaded.property_ranges == {ENERGY: (-4.0, 0.25)}
     torch.testing.assert_close(
         loaded.group_logs(batch_of(known)), model.group_logs(batch_of(known))
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -118,14 +119,19 @@ class StructureGenerator:
             "templates": None if self.templates is None else self.templates.fingerprint,
         }
 
-    def check(self, requests: Sequence[GenerationRequest]) -> None:
-        """Refuses requests whose wishes it cannot take as they are.
+    def check(self, requests: Sequence[GenerationRequest]) -> list[str]:
+        """Refuses requests whose wishes it cannot take; says of others what makes them doubtful.
+
+        Returns:
+            Sentences about wishes outside the training values.
 
         Raises:
             RequestError: If a property is not known, or is wanted in another unit than the model
                 has learned it in.
         """
         self.model.check_properties(requests)
+        doubts = (self.model.doubtful_wishes(request).values() for request in requests)
+        return list(dict.fromkeys(chain.from_iterable(doubts)))
 
     def generate(self, tasks: Sequence[Task]) -> list[GeneratedSample]:
         """One sample for each task.

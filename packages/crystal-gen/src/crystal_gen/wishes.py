@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Self
+from math import inf
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -26,12 +27,14 @@ class WishModel(PretrainedModel):
 
     Attributes:
         property_units: Unit of each property that the training data name one of.
+        property_ranges: Smallest and largest training value of each property, as far as known.
     """
 
     def __init__(self, properties: Sequence[str] = ()) -> None:
         super().__init__()
         self.properties = tuple(properties)
         self.property_units: dict[str, str] = {}
+        self.property_ranges: dict[str, tuple[float, float]] = {}
         self.property_mean: Tensor
         self.property_std: Tensor
         self.register_buffer("property_mean", torch.zeros(len(self.properties)))
@@ -57,6 +60,7 @@ class WishModel(PretrainedModel):
         model = super().from_artifact(artifact)
         if _UNITS_FILE in artifact.files:
             model.property_units = _units_of(artifact.file(_UNITS_FILE))
+        model.property_ranges = _ranges_in(artifact.metadata, model.properties)
         return model
 
     def take_units(self, fields: Mapping[str, Field], *, is_fit: bool) -> None:
@@ -81,7 +85,7 @@ class WishModel(PretrainedModel):
             self.property_units = {field.name: field.unit for field in learned if field.unit}
 
     def fit_properties(self, targets: Mapping[str, Tensor]) -> None:
-        """Learns means and deviations of the properties.
+        """Learns means, deviations and ranges of the properties.
 
         Args:
             targets: Of all training crystals, NaN where there is no label; each ``[num_crystals]``.
@@ -101,6 +105,7 @@ class WishModel(PretrainedModel):
             self.property_mean[place] = known.mean()
             # Equal values say nothing, and must not become infinite.
             self.property_std[place] = known.std() if known.std() > 0 else 1.0
+            self.property_ranges[name] = (float(known.min()), float(known.max()))
 
     def normalized(self, targets: Mapping[str, Tensor], num_crystals: int) -> Tensor:
         """Normalized values of the properties, NaN where there is none; ``[num_crystals, k]``.
@@ -133,6 +138,19 @@ class WishModel(PretrainedModel):
                     )
             self.check_units(request)
 
+    def doubtful_wishes(self, request: GenerationRequest) -> dict[str, str]:
+        """A sentence for each property whose wish is outside the training values."""
+        doubts = {}
+        for name, wanted in request.properties.items():
+            low, high = self.property_ranges.get(name, (-inf, inf))
+            if not low <= wanted.value <= high:
+                unit = f" {self.property_units[name]}" if name in self.property_units else ""
+                doubts[name] = (
+                    f"{name} = {wanted.value:g}{unit} is outside the training values, which are "
+                    f"from {low:.3g} to {high:.3g}{unit}: what follows is a guess"
+                )
+        return doubts
+
     def check_units(self, request: GenerationRequest) -> None:
         """Refuses a property in another unit than the model has learned it in.
 
@@ -152,6 +170,18 @@ def wished(request: GenerationRequest, name: str) -> float:
     """The value of a property that is asked; NaN for none."""
     wanted = request.properties.get(name)
     return float("nan") if wanted is None else wanted.value
+
+
+def _ranges_in(
+    metadata: Mapping[str, Any], properties: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """What the description of the training data says of the properties."""
+    described = metadata.get("training", {}).get("targets", {})
+    return {
+        name: (float(described[name]["min"]), float(described[name]["max"]))
+        for name in properties
+        if name in described
+    }
 
 
 def _units_of(content: bytes) -> dict[str, str]:

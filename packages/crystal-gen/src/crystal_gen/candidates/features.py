@@ -74,8 +74,10 @@ class CandidateFeatures:
         names = [search.prototype(row) for row in range(len(copies.library))]
         self._prototypes = Counter(name for name in names if name)
         self._formulas = Counter(name.partition(":")[0] for name in names if name)
-        known = np.array([np.nan, *(ELECTRONEGATIVITY[symbol] for symbol in SYMBOLS[1:])])
-        self._negativity = np.nan_to_num(known, nan=float(np.nanmean(known)))
+        known = np.array([np.inf, *(ELECTRONEGATIVITY[symbol] for symbol in SYMBOLS[1:])])
+        # Some elements have no value; in the table it is infinite.
+        mean = known[np.isfinite(known)].mean()
+        self._negativity = np.where(np.isfinite(known), known, mean)
 
     def __call__(self, pool: Pool, exclude: Exclusion = NOTHING) -> Array:
         """Features of the candidates of a pool; ``[num_candidates, num_features]``.

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
 from crystal_gen.candidates.candidate import PoolCandidate
@@ -30,7 +29,6 @@ from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
 _NUM_FORMULAS = 8  # that are looked at where elements alone are asked
 _POOLS_KEPT = 4
-_FAR = 3.0  # deviations from the mean of the training values
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +166,7 @@ class CrystalGenerator:
         """Refuses requests that cannot be met; says of others what makes them doubtful.
 
         Returns:
-            Sentences about elements that no known crystal has, and wishes far from all training
+            Sentences about elements that no training crystal has, and wishes outside the training
             values.
 
         Raises:
@@ -287,21 +285,11 @@ class CrystalGenerator:
         )
 
     def _doubts(self, request: GenerationRequest) -> list[str]:
-        known = self._symmetry.exchange.is_known
-        symbols = (*request.composition, *request.elements)
-        unknown = [symbol for symbol in symbols if not known[ATOMIC_NUMBERS[symbol]]]
-        doubts = [f"no training crystal has {', '.join(unknown)}: what follows is a guess"]
-        doubts = doubts if unknown else []
-        model = self._starts.model
-        for name, wanted in request.properties.items():
-            place = model.properties.index(name)
-            mean, std = float(model.property_mean[place]), float(model.property_std[place])
-            if abs(wanted.value - mean) > _FAR * std:
-                doubts.append(
-                    f"{name} = {wanted.value:g} is far from the training values, which are mostly "
-                    f"from {mean - 2 * std:.3g} to {mean + 2 * std:.3g}: little can be said there"
-                )
-        return doubts
+        unknown = self._symmetry.unknown_elements(request)
+        models = (self._starts.model, self._symmetry)
+        # One line for each wish, also where both models doubt it.
+        wishes = {k: v for model in models for k, v in model.doubtful_wishes(request).items()}
+        return [*unknown, *wishes.values()]
 
 
 def pool_maker(

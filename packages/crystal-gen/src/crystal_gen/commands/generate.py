@@ -90,7 +90,7 @@ def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Gen
                 "there is no model", "give --model, the folder of a run or of an artifact"
             )
         generator = generator_from(args)
-        generator.check(requests)
+        _print_notes(generator.check(requests))
         return generator
     from crystal_gen.templates.generator import TemplateGenerator
 
@@ -117,9 +117,13 @@ def _ranking(
         exclude=_exclusion(args),
         **level,
     )
-    for note in generator.check(requests):
-        print(f"note: {note}", file=sys.stderr)
+    _print_notes(generator.check(requests))
     return generator
+
+
+def _print_notes(notes: "Sequence[str]") -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _exclusion(args: Namespace) -> "Exclusion":

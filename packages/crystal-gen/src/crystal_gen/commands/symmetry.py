@@ -1,5 +1,6 @@
 """`crystal-gen symmetry`: likely space groups and Wyckoff positions of a composition."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from math import exp
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"holds these atoms with z = {args.z}",
             "give another --z, or leave it open",
         )
-    _print(request, groups, answers, _unknown(model, request))
+    for note in (*model.unknown_elements(request), *model.doubtful_wishes(request).values()):
+        print(f"note: {note}", file=sys.stderr)
+    _print(request, groups, answers)
     return 0
 
 
@@ -66,25 +69,14 @@ def _with_templates(model: "SymmetryModel") -> "SymmetryProposer":
     return MixedProposer(ModelProposer(model), TemplateSearch(library))
 
 
-def _unknown(model: "SymmetryModel", request: "GenerationRequest") -> list[str]:
-    """Elements that no training crystal has."""
-    from crystal_data.elements import ATOMIC_NUMBERS
-
-    known = model.exchange.is_known
-    return [symbol for symbol in request.composition if not known[ATOMIC_NUMBERS[symbol]]]
-
-
 def _print(
     request: "GenerationRequest",
     groups: Sequence["GroupProposal"],
     answers: Sequence["Proposal"],
-    unknown: Sequence[str],
 ) -> None:
     from crystal_data.symmetry import space_group_symbol
     from crystal_gen.wyckoff.proposals import z_of
 
-    if unknown:
-        print(f"no training crystal has {', '.join(unknown)}: what follows is a guess\n")
     rows = [("space group", "number", "probability")]
     for group in groups:
         symbol = space_group_symbol(group.space_group)

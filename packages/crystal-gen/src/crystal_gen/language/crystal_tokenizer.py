@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import isnan
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from crystal_data.elements import ELECTRONEGATIVITY, SYMBOLS
@@ -71,7 +71,7 @@ def _words() -> tuple[str, ...]:
     first, *between, last = REQUEST[:-1].split(" ")
     words += [first, *(f" {word}" for word in between), f" {last}\n"]
     words += [f" {number}{end}" for number in range(_NUMBERS) for end in ("", "\n")]
-    words += [f" {value:.2f}" for value in ELECTRONEGATIVITY.values() if not isnan(value)]
+    words += [f" {value:.2f}" for value in ELECTRONEGATIVITY.values() if isfinite(value)]
     for group in range(1, _NUMBERS):
         words += [f" {position.label}" for position in wyckoff_positions(group)]
     return tuple(words)

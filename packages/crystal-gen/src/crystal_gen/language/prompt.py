@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isnan
+from math import isfinite, isnan
 
 from crystal_data.elements import ELECTRONEGATIVITY, SYMBOLS
 from crystal_gen.templates.mendeleev import MENDELEEV_NUMBERS
@@ -50,7 +50,7 @@ class Prompt:
         period, group = period_and_group(element)
         words = f" period {period}" + (f" group {group}" if group else " f-block")
         electronegativity = ELECTRONEGATIVITY[SYMBOLS[element]]
-        # Some elements have no value.
-        if not isnan(electronegativity):
+        # Some elements have no value; in the table it is infinite.
+        if isfinite(electronegativity):
             words += f" electronegativity {electronegativity:.2f}"
         return f"{words} Mendeleev {int(MENDELEEV_NUMBERS[element])}"

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystal_data.elements import ATOMIC_NUMBERS
+from crystal_data.generation import GenerationRequest
 from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
 from crystal_gen.exchange import ElementExchange
@@ -99,6 +101,14 @@ class SymmetryModel(WishModel):
         self.fit_properties(batch.targets)
         known = torch.zeros(batch.num_crystals, len(self.exchange.is_known))
         self.exchange.fit(known.scatter(1, batch.elements.cpu(), 1.0))
+
+    def unknown_elements(self, request: GenerationRequest) -> list[str]:
+        """A sentence about the elements that no training crystal has, if there are any."""
+        symbols = (*request.composition, *request.elements)
+        known = self.exchange.is_known
+        unknown = [symbol for symbol in symbols if not known[ATOMIC_NUMBERS[symbol]]]
+        named = ", ".join(unknown)
+        return [f"no training crystal has {named}: what follows is a guess"] if unknown else []
 
     def varied(self, batch: WyckoffBatch, random: SampleRandom) -> WyckoffBatch:
         """What is learned from: some crystals with other elements, and some wishes hidden."""
