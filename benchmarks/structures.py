@@ -128,7 +128,7 @@ def ways_of_model(
     ways["within"] = noise
     if args.everywhere:
         ways["ranked"] = ranked
-    if name == args.ablate:
+    if folder == f"{args.ablate}-0":
         plain = context.requests(1, with_property=False)
         found = made(from_noise, plain, args.work / f"{folder}-no-property", context.seconds)
         ways["noise, no property"] = firsts(found)
@@ -241,7 +241,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", default=[], metavar="NAME=ARTIFACT")
     parser.add_argument("--arm", action="append", default=[], metavar="NAME=ARTIFACT[@STEPS]")
-    parser.add_argument("--ablate", help="name of the model that is also asked without property")
+    parser.add_argument(
+        "--ablate", help="name of the model whose first seed makes samples without property"
+    )
     parser.add_argument("--set", choices=SOURCES, default="mp_20")
     parser.add_argument("--split", default="test")
     parser.add_argument("--rows", type=int, default=0, help="of the split, 0 for all")
