@@ -369,6 +369,9 @@ def test_files_of_cdvae_are_in_the_order_of_the_references(tmp_path, reference, 
 def test_what_cannot_be_measured_is_said_in_one_line(tmp_path, reference, capsys):
     assert run(tmp_path / "none", "--reference", reference) == 1
     assert "there is no file or folder" in capsys.readouterr().err
+    # The generated structures are looked for before the references are read.
+    assert run(tmp_path / "none", "--reference", tmp_path / "neither") == 1
+    assert "give one with generated structures" in capsys.readouterr().err
     (tmp_path / "Zn_0.cif").write_text(to_cif(rock_salt()))
     assert run(tmp_path / "Zn_0.cif", "--reference", reference) == 1
     assert "1 requests are none of the 4 references" in capsys.readouterr().err

@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from crystal_data.cli.evaluation_tables import show_evaluation
     from crystal_data.generation.evaluate import evaluate_generated
     from crystal_data.generation.evaluation import paired_differences, write_evaluation
+    from crystal_data.generation.read import existing
     from crystal_data.generation.strata_file import read_strata
     from crystal_data.processes.progress import say
 
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InvalidArgumentError(
             f"{args.out}: results are JSON and their tables CSV", "name it .json"
         )
+    for name in filter(None, (args.generated, args.against)):
+        existing(name)  # references may take long to read
     references = crystals_of(args.reference, args.split, "test", args.data_root)
     training = None
     if args.training is not None:

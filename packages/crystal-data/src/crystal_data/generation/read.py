@@ -72,13 +72,23 @@ def read_generated(
     Raises:
         SourceError: If there is nothing to read, or two structures are the same sample.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise SourceError(f"there is no file or folder {path}; give one with generated structures")
+    path = existing(path)
     found = _numbered(find_structures(path, frozenset(requests)))
     if not found:
         raise SourceError(f"{path} holds no structures: CIF, POSCAR, extended XYZ, JSON or a table")
     return _ranked(list(_parsed(found, num_workers)))
+
+
+def existing(path: str | Path) -> Path:
+    """A path, with ``~`` for the home folder.
+
+    Raises:
+        SourceError: If there is nothing.
+    """
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise SourceError(f"there is no file or folder {found}; give one with generated structures")
+    return found
 
 
 def _numbered(found: Iterable[Found]) -> list[Found]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-# Work shorter than this needs no bar, and longer work says so after it.
-FIRST_SIGN = 2.0  # seconds
+# Work shorter than this needs no bar, and longer work says so after it. Imports take nearly a
+# second before it.
+FIRST_SIGN = 1.0  # seconds
 # In a file, which cannot be erased, each line comes after twice the time of the one before.
 _LONGEST_SILENCE = 300.0  # seconds
 
@@ -22,7 +23,7 @@ def say(message: str) -> None:
 
 
 class Pace:
-    """When the next line is due, where there is no terminal: after 2 s, 4 s, 8 s and so on."""
+    """When the next line is due, where there is no terminal: after 1 s, 2 s, 4 s and so on."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
