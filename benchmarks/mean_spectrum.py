@@ -6,6 +6,7 @@ python benchmarks/mean_spectrum.py DATA
 import argparse
 
 import torch
+from measuring import RESULTS, write
 
 from crystal_data import JarvisSupercon, open_store
 from crystal_data.training import TargetErrors
@@ -14,7 +15,7 @@ TARGET = "phonon_dos"
 
 
 def main() -> None:
-    """Prints mean absolute error and cosine similarity on the test rows that have a spectrum."""
+    """Mean absolute error and cosine similarity on the test rows that have a spectrum."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="folder of the data sets")
     store = open_store(JarvisSupercon(parser.parse_args().data), on_invalid="skip")
@@ -23,11 +24,13 @@ def main() -> None:
         for split in ("train", "test")
     }
     spectra = {"mean": labels["train"].nanmean(0), "median": labels["train"].nanmedian(0).values}
+    found = {}
     for name, spectrum in spectra.items():
         errors = TargetErrors([store.field(TARGET)])
         errors.update(spectrum.expand_as(labels["test"]), labels["test"])
-        found = {metric: f"{one.value:.4f}" for metric, one in errors.compute().items()}
-        print(name, *(f"{metric} {value}" for metric, value in found.items()))
+        found[name] = {metric: float(one.value) for metric, one in errors.compute().items()}
+        print(name, *(f"{metric} {value:.4f}" for metric, value in found[name].items()))
+    write(RESULTS / "mean-spectrum.json", {"data": "jarvis_supercon", "spectra": found})
 
 
 if __name__ == "__main__":

@@ -28,11 +28,18 @@ def ratios(reference: list[float], times: list[float]) -> dict[str, float]:
 
 
 def origin() -> dict[str, str]:
-    """When something was measured, and with which commit, ``-dirty`` if files had changes."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    found = subprocess.run(command, cwd=RESULTS, capture_output=True, text=True, check=False)
-    commit = found.stdout.strip() or "unknown"
+    """Day and commit of a measurement, ``-dirty`` if files besides records have changes."""
+    commit = _git("rev-parse", "--short=12", "HEAD") or "unknown"
+    changed = _git("status", "--porcelain", "--untracked-files=no", ":/", ":!results")
+    commit += "-dirty" if changed else ""
     return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit}
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    return subprocess.run(
+        ["git", *arguments], cwd=here, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ stands a piece of the text, in the order of the text; right of it where its numb
 and signs are written as the text has them. A path is ``.key``, ``."any key"``, ``[0]`` or
 ``[key=value]``, the one entry of a list that has this value, itself or in a mapping in it. What has
 ``low`` and ``high`` is three numbers, of which a text may show the first, the last two, or all.
-``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used;
-``;`` separates expressions.
+``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used, and
+``seed_gain(baseline, errors)``, the gain with its interval over seeds; ``;`` separates expressions.
 
-For a table ``columns`` has an expression for each column, in which ``{}`` stands for what a line
-``row`` says of a row (``row -`` for one without numbers); columns and cells may be empty:
+For a table ``columns`` has an expression for each column of the rows that follow, in which ``{}``
+stands for what ``row`` says of one (``row -``: no numbers); columns and cells may be empty:
 
     <!-- numbers
     from structures.json
@@ -57,14 +57,23 @@ REASON = re.compile(r"(.+) is (a setting|an example|a definition|published \(.+\
 HIDDEN = re.compile(r"^```.*?^```|<!--.*?-->|`[^`\n]+`|\]\([^)]*\)", re.DOTALL | re.MULTILINE)
 PATH = re.compile(r'(?:\.(?:"[^"]+"|[A-Za-z_]\w*)|\[[^\]]+\])+')
 STEP = re.compile(r'\."([^"]+)"|\.([A-Za-z_]\w*)|\[([^\]]+)\]')
-UNITS = r"%|times\b|points\b|m?eV\b|m?s\b|seconds\b|[a-z]+/s\b|MB\b|± |\(−?[\d.]+ to "
+UNITS = r"%|times\b(?! as many)|points\b|m?eV\b|m?s\b|seconds\b|[a-z]+/s\b|MB\b|± |\(−?[\d.]+ to "
 MEASURED = re.compile(
     rf"{NUMBER.pattern}(?= ?(?:{UNITS}))|(?<![\w.])\d+\.\d\d\d+(?![\d.])|"
     rf"(?:(?<=\()|(?<=interval )){NUMBER.pattern} to {NUMBER.pattern}"
 )
 NO_FINDING = re.compile(r"\b95 %(?=\s+interval|\))|\barXiv [\d.]+")
+
+
+def _seed_gain(baseline: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    from crystal_data.metrics.statistics import seed_gain_interval
+
+    gain = seed_gain_interval(baseline, errors)
+    return np.array([gain.estimate, gain.low, gain.high], dtype=float)
+
+
 REDUCTIONS = {"max": np.max, "mean": np.mean, "median": np.median, "min": np.min, "sum": np.sum}
-FUNCTIONS = {"abs": np.abs, "round": np.round} | {
+FUNCTIONS = {"abs": np.abs, "round": np.round, "seed_gain": _seed_gain} | {
     name: lambda *values, _of=reduction: _of(np.hstack(values))
     for name, reduction in REDUCTIONS.items()
 }
@@ -122,10 +131,10 @@ class Page:
 
     def without_record(self) -> Iterator[tuple[int, str]]:
         """Line number and number of what looks measured and has neither record nor reason."""
-        rest = list(self.visible)
+        left = self.visible
         for start, end in self.explained:
-            rest[start:end] = "\0" * (end - start)
-        left = NO_FINDING.sub(lambda found: "\0" * len(found[0]), "".join(rest))
+            left = left[:start] + re.sub(r"[^\n]", "\0", left[start:end]) + left[end:]
+        left = NO_FINDING.sub(lambda found: re.sub(r"[^\n]", "\0", found[0]), left)
         for number, line in enumerate(left.split("\n"), start=1):
             decimals = NUMBER.finditer(line) if line.startswith("|") else ()
             found = {each.start() for each in decimals if "." in each[0]}
@@ -228,6 +237,8 @@ def _numbers(node: Any, path: str) -> NDArray[np.float64]:
     if isinstance(node, dict) and "low" in node and "high" in node:
         first = next(value for key, value in node.items() if key not in ("low", "high"))
         node = [first, node["low"], node["high"]]
+    elif isinstance(node, dict):
+        node = list(node.values())
     try:
         return np.atleast_1d(np.asarray(node, dtype=float))
     except (TypeError, ValueError) as error:
@@ -254,38 +265,40 @@ def _follow_comment(page: Page, comment: re.Match[str], start: int) -> None:
     root: Any = None
     position = start
     columns: list[str] = []
-    rows: Iterator[list[tuple[int, int]]] = iter([])
+    rows: Iterator[list[tuple[int, int]]] | None = None
     for line in re.finditer(r"[^\n]+", page.text[comment.start(1) : comment.end(1)]):
         begin = comment.start(1) + line.start()
         keyword, _, rest = line[0].partition(" ")
-        if keyword == "from":
-            name, _, path = rest.partition(" ")
-            root = follow(path, _record(name))
-        elif keyword == "columns":
-            columns = rest.split("|")[1:]
-            rows = iter(_table_rows(page, start, comment.start()))
-        elif keyword == "row":
-            _fill_row(page, next(rows, []), columns, rest.strip(), root)
-        elif reason := REASON.fullmatch(line[0]):
-            places = [each.span() for each in _places(page, reason[1], start, comment)]
-            if not places:
-                raise NumbersError(f"{reason[1]!r} is not in the text above")
-            page.explained += places
-        else:
-            piece, _, source = line[0].partition(" = ")
+        piece, is_entry, source = line[0].partition(" = ")
+        if is_entry:
             found = next(_places(page, piece, position, comment), None)
             if found is None:
                 raise NumbersError(f"{piece!r} is not in the text above, in this order")
             new = page.put(*found.span(), evaluate(source, root), source)
             page.edits.append((begin, begin + len(piece), re.sub(r"\s+", " ", new)))
             position = found.end()
-    if next(rows, None) is not None:
+        elif reason := REASON.fullmatch(line[0]):
+            places = [each.span() for each in _places(page, reason[1], start, comment)]
+            if not places:
+                raise NumbersError(f"{reason[1]!r} is not in the text above")
+            page.explained += places
+        elif keyword == "from":
+            name, _, path = rest.partition(" ")
+            root = follow(path, _record(name))
+        elif keyword == "columns":
+            columns = rest.split("|")[1:]
+            rows = rows or iter(_table_rows(page, start, comment.start()))
+        elif keyword == "row" and rows is not None:
+            _fill_row(page, next(rows, []), columns, rest.strip(), root)
+        else:
+            raise NumbersError(f"{line[0]!r} is none of the lines that a comment may have")
+    if rows is not None and next(rows, None) is not None:
         raise NumbersError("the table has more rows than the comment below it")
 
 
 def _places(page: Page, piece: str, start: int, comment: re.Match[str]) -> Iterator[re.Match[str]]:
     words = r"\s+".join(map(re.escape, piece.split()))
-    pattern = re.compile(rf"(?<![\w.,−-])(?<!\d ){words}(?!\w|[.,]\d)")
+    pattern = re.compile(rf"(?<![\w.,−-]){words}(?!\w|[.,]\d)")
     return pattern.finditer(page.visible, start, comment.start())
 
 

@@ -166,6 +166,12 @@ def test_below_three_seeds_a_table_gives_no_interval(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(RECORDED.glob("*.md")), ids=lambda file: file.stem)
+def test_recorded_pages_say_what_the_records_say(file: Path) -> None:
+    found = results.read(file.with_suffix(".json"))
+    assert show.markdown(find_benchmark(file.stem), found) == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", sorted(RECORDED.glob("*.md")), ids=lambda file: file.stem)
 def test_recorded_gains_follow_from_their_own_seeds(file: Path) -> None:
     found = results.read(file.with_suffix(".json"))
     gains = 0
