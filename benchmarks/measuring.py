@@ -3,14 +3,14 @@
 import json
 import os
 import platform
-import subprocess
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from crystal_apps.benchmark.origin import origin
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("data", "embed", "gen", "gan", "relax")
@@ -27,25 +27,10 @@ def ratios(reference: list[float], times: list[float]) -> dict[str, float]:
     return spread([first / second for first, second in zip(reference, times, strict=True)])
 
 
-def origin() -> dict[str, str]:
-    """Day and commit of a measurement, ``-dirty`` if files besides records have changes."""
-    commit = _git("rev-parse", "--short=12", "HEAD") or "unknown"
-    changed = _git("status", "--porcelain", "--untracked-files=no", ":/", ":!results")
-    commit += "-dirty" if changed else ""
-    return {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit}
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
-    return subprocess.run(
-        ["git", *arguments], cwd=here, capture_output=True, text=True, check=False
-    ).stdout.strip()
-
-
 def write(path: Path, content: dict[str, Any]) -> None:
     """Writes results as JSON, with date, commit, kind of machine, its load and versions."""
     place = {
-        **origin(),
+        **origin(RESULTS),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),

@@ -1,6 +1,7 @@
 """Benchmarks: the numbers of their tables, worked out apart, and what compare accepts."""
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from rich.console import Console
 
 from crystal_apps.benchmark import results, show
 from crystal_apps.benchmark.collect import collect
-from crystal_apps.benchmark.command import main
+from crystal_apps.benchmark.command import main, record
 from crystal_apps.benchmark.convergence import validation_curve
 from crystal_apps.benchmark.gain import paired_gain
+from crystal_apps.benchmark.origin import origin
 from crystal_apps.benchmark.spec import find_benchmark, read_benchmark
 from crystal_apps.pipeline.spec import PipelineError
 from crystal_apps.pipeline.task import Task
@@ -254,6 +256,29 @@ def test_the_commands(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clone / "out/small.json").write_text(json.dumps(content))
     assert main(["compare", SMALL, "--out", "out"]) == 1
     assert "outside what the recorded spread allows" in capsys.readouterr().out
+
+
+def test_a_record_says_its_day_and_commit(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = find_benchmark(SMALL)
+    found = collect(benchmark, finished(clone))
+    benchmark.recorded.parent.mkdir(parents=True)
+    record(benchmark, found)
+    recorded = results.read(benchmark.recorded)
+    assert recorded == replace(found, date=recorded.date, commit="unknown")
+    assert recorded.date >= "2026-11-29"
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", "configs", "benchmarks")
+    git("commit", "-q", "-m", "first")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    benchmark.recorded.write_text("{}")  # changes of records do not count
+    assert origin(benchmark.recorded.parent)["commit"] == commit
+    (clone / SMALL).write_text("")
+    assert origin(benchmark.recorded.parent)["commit"] == f"{commit}-dirty"
 
 
 def test_benchmarks_that_ship_are_found_by_name(

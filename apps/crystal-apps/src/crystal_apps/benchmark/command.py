@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,9 +88,18 @@ def _run(options: argparse.Namespace) -> int:
     show.print_tables(console, found)
     console.print(f"\nresults: {out / benchmark.name}.json, .md and .svg", soft_wrap=True)
     if options.record and not status:
-        _write(benchmark.recorded, benchmark, found)
+        record(benchmark, found)
         console.print(f"recorded: {benchmark.recorded}", soft_wrap=True)
     return status
+
+
+def record(benchmark: Benchmark, found: "BenchmarkResults") -> None:
+    """Keeps results in the clone, with the day and the commit."""
+    from crystal_apps.benchmark.origin import origin
+
+    place = origin(benchmark.recorded.parent)
+    recorded = replace(found, date=place["date"], commit=place["commit"])
+    _write(benchmark.recorded, benchmark, recorded)
 
 
 def _write(path: Path, benchmark: Benchmark, found: "BenchmarkResults") -> None:

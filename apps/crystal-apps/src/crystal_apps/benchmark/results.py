@@ -95,6 +95,8 @@ class BenchmarkResults:
         intervals_from: What the intervals of gains are computed from.
         seconds: That all runs took together, those before the tables' among them.
         cpus: Of the machine.
+        date: When it was made the recorded result; empty if it is none.
+        commit: Of the clone at that time.
     """
 
     name: str
@@ -104,6 +106,8 @@ class BenchmarkResults:
     intervals_from: str
     seconds: float
     cpus: int
+    date: str = ""
+    commit: str = ""
 
 
 def write(path: Path, results: BenchmarkResults) -> None:
