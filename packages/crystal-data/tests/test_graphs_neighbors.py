@@ -1,5 +1,7 @@
 """Neighbor lists against pymatgen's, which finds them by another algorithm."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -237,6 +239,13 @@ def test_reduced_cells_are_other_cells_of_the_same_lattice():
     assert reduce_cells(reduced.lattice) is None or torch.equal(
         reduce_cells(reduced.lattice).change, identity
     )
+
+
+def test_vectors_in_one_plane_are_reduced_without_a_warning():
+    flat = torch.tensor([[[1.0, 0, 0], [2.0, 0, 0], [0, 0, 3.0]]], dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reduce_cells(flat) is not None
 
 
 def test_no_edges_is_a_valid_answer():

@@ -54,6 +54,7 @@ def reduce_cells(lattice: Tensor) -> Reduction | None:
     return Reduction(whole[0] @ lattice, whole[0], whole[1])
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of vectors in one plane, which stay as they are
 def _reduction(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """The change to shorter vectors and its inverse; ``[2, num_crystals, 3, 3]``."""
     # In NumPy, in which many small steps take a third of the time that torch takes.
