@@ -1,17 +1,20 @@
-"""Structures per CPU second of our neighbor lists and pymatgen's, on one core, in one run.
+"""Structures per CPU second of our neighbor lists, pymatgen's and vesin's, on one core in one run.
 
     python benchmarks/neighbors.py [--data-root FOLDER] [--count 1000] [--batch-size 256]
 
 With a data root, cells are the first of MP-20's test split (FOLDER/mp_20/test.csv[.gz]); without
 one, random triclinic cells of 1 to 20 atoms. Reading is not timed, nor is the construction of
-pymatgen's structures. Each figure is the best of three passes; pymatgen's slow one runs on a tenth.
+pymatgen's structures. The lists within a radius take turns, and each figure is the best of five
+rounds; pymatgen's slow one runs once, on a tenth. vesin takes part where it is installed.
 """
 
 import argparse
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from crystal_data.crystal import Crystal
 from crystal_data.graphs import GraphSpec, neighbor_list
 from crystal_data.testing import random_crystals
 
-RADIUS = 8.0
+RADII = (5.0, 8.0)
 
 
 def crystals_of(data_root: Path | None, count: int) -> list[Crystal]:
@@ -53,14 +56,73 @@ def ours(crystals: Sequence[Crystal], spec: GraphSpec, batch_size: int) -> Calla
     return lambda: sum(len(neighbor_list(*batch, spec).edge_length) for batch in batches)
 
 
-def measure(name: str, count: int, run: Callable[[], int]) -> float:
-    seconds = float("inf")
-    for _ in range(3):
-        start = time.process_time()
-        edges = run()
-        seconds = min(seconds, time.process_time() - start)
-    print(f"{name:<42}{count / seconds:>12,.0f} structures/s{edges / count:>12,.0f} edges each")
-    return count / seconds
+def with_vesin(structures: Sequence[Structure], radius: float) -> dict[str, Callable[[], int]]:
+    """Compiled lists of vesin, where it is installed."""
+    if find_spec("vesin") is None:
+        return {}
+    from vesin import NeighborList
+
+    search = NeighborList(cutoff=radius, full_list=True)
+
+    def edges(structure: Structure) -> int:
+        points, box = structure.cart_coords, structure.lattice.matrix
+        return len(search.compute(points, box, periodic=True, quantities="ijSd")[3])
+
+    return {"vesin": lambda: sum(edges(s) for s in structures)}
+
+
+class Rate(NamedTuple):
+    """Of one way to find neighbors."""
+
+    speed: float  # structures per CPU second
+    edges: float  # of a structure
+
+
+def measure(runs: dict[str, Callable[[], int]], count: int, rounds: int = 5) -> dict[str, Rate]:
+    """The best of several rounds, in which all take turns."""
+    seconds, edges = dict.fromkeys(runs, float("inf")), dict.fromkeys(runs, 0)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.process_time()
+            edges[name] = run()
+            seconds[name] = min(seconds[name], time.process_time() - start)
+    rates = {name: Rate(count / best, edges[name] / count) for name, best in seconds.items()}
+    for name, rate in rates.items():
+        print(f"{name:<32}{rate.speed:>12,.0f} structures/s{rate.edges:>10,.0f} edges")
+    return rates
+
+
+def compared(crystals: Sequence[Crystal], size: int, radius: float) -> dict[str, Any]:
+    """All lists within a radius."""
+    print(f"within {radius:g} Å")
+    structures = [Structure(c.lattice, c.species, c.frac_coords) for c in crystals]
+    few = structures[: max(1, len(structures) // 10)]
+    spec = GraphSpec(cutoff=radius, max_neighbors=None)
+    objects = {
+        "get_all_neighbors": lambda: sum(
+            len(row) for s in few for row in s.get_all_neighbors(radius)
+        )
+    }
+    arrays = {
+        "ours": ours(crystals, spec, size),
+        "ours, half batches": ours(crystals, spec, size // 2),
+        "get_neighbor_list": lambda: sum(len(s.get_neighbor_list(radius)[3]) for s in structures),
+        **with_vesin(structures, radius),
+    }
+    rates = measure(objects, len(few), rounds=1) | measure(arrays, len(crystals))
+    speeds = {name: rate.speed for name, rate in rates.items()}
+    times = {
+        own: {name: speeds[own] / speed for name, speed in speeds.items() if "ours" not in name}
+        for own in speeds
+        if "ours" in own
+    }
+    for own, ratios in times.items():
+        print(own, ", ".join(f"{ratio:.2f} times {name}" for name, ratio in ratios.items()))
+    return {
+        "structures_per_s": speeds,
+        "times as fast": times,
+        "edges": rates["ours"].edges,
+    }
 
 
 def main() -> None:
@@ -71,36 +133,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     crystals = crystals_of(options.data_root, options.count)
-    structures = [Structure(c.lattice, c.species, c.frac_coords) for c in crystals]
-    few = structures[: max(1, len(structures) // 10)]
     mean = sum(c.num_atoms for c in crystals) / len(crystals)
     print(f"{len(crystals)} cells of {mean:.1f} atoms on average, batches of {options.batch_size}")
 
-    radius = GraphSpec(cutoff=RADIUS, max_neighbors=None)
     size = options.batch_size
-    nearest = ours(crystals, GraphSpec(), size)
-    shell = measure("ours, 12 nearest, whole shell", len(crystals), nearest)
-    fast = measure("ours, 8 Å", len(crystals), ours(crystals, radius, size))
-    array = measure(
-        "pymatgen get_neighbor_list, 8 Å",
-        len(structures),
-        lambda: sum(len(s.get_neighbor_list(RADIUS)[3]) for s in structures),
+    nearest = {"12 nearest, whole shell": ours(crystals, GraphSpec(), size)}
+    results = {name: rate.speed for name, rate in measure(nearest, len(crystals)).items()}
+    write(
+        RESULTS / "neighbors.json",
+        {
+            "crystals": len(crystals),
+            "batch_size": size,
+            "structures_per_s": results,
+            **{f"{radius:g} Å": compared(crystals, size, radius) for radius in RADII},
+        },
     )
-    objects = measure(
-        "pymatgen get_all_neighbors, 8 Å",
-        len(few),
-        lambda: sum(len(row) for s in few for row in s.get_all_neighbors(RADIUS)),
-    )
-    print(f"8 Å: {fast / array:.1f} × get_neighbor_list, {fast / objects:.0f} × get_all_neighbors")
-    rates = {
-        "12 nearest, whole shell": shell,
-        "8 Å": fast,
-        "pymatgen get_neighbor_list, 8 Å": array,
-        "pymatgen get_all_neighbors, 8 Å": objects,
-    }
-    times = {"get_neighbor_list": fast / array, "get_all_neighbors": fast / objects}
-    content = {"crystals": len(crystals), "structures_per_s": rates, "times as fast": times}
-    write(RESULTS / "neighbors.json", content)
 
 
 if __name__ == "__main__":

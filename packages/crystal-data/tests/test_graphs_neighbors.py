@@ -1,13 +1,16 @@
 """Neighbor lists against pymatgen's, which finds them by another algorithm."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from pymatgen.core import Structure
 
 from crystal_data.crystal import Crystal
-from crystal_data.graphs import size_groups
+from crystal_data.graphs import half_edges, neighbors
 from crystal_data.graphs.neighbors import NeighborList, neighbor_list
+from crystal_data.graphs.periodic_images import reduce_cells, volumes
 from crystal_data.graphs.spec import GraphSpec
 
 RADIUS = GraphSpec(cutoff=5.0, max_neighbors=None)
@@ -189,13 +192,60 @@ def test_images_change_shifts_alone(spec):
     assert_same(back, *rows_of(before))
 
 
-def test_a_crystal_larger_than_a_chunk_is_searched_in_parts(monkeypatch):
+def test_a_crystal_of_many_pairs_is_searched_in_parts(monkeypatch):
     crystals = random_crystals(12, seed=6)
     expected = [edges_of(crystals, spec) for spec in (RADIUS, GraphSpec())]
-    monkeypatch.setitem(size_groups._CHUNK, "cpu", 500)
+    monkeypatch.setattr(half_edges, "_PAIRS_AT_ONCE", 100)
     monkeypatch.setattr("crystal_data.graphs.neighbors._FIRST_VOLUME", 0.2)
     for spec, whole in zip((RADIUS, GraphSpec()), expected, strict=True):
         assert_same(edges_of(crystals, spec), *rows_of(whole))
+
+
+@pytest.mark.parametrize("spec", [RADIUS, GraphSpec(), GraphSpec(ties="cut")], ids=str)
+def test_runs_of_crystals_are_put_together(monkeypatch, spec):
+    crystals = [*random_crystals(25, seed=9, max_atoms=20), *prototypes()]
+    expected = edges_of(crystals, spec)
+    monkeypatch.setitem(neighbors._PORTION, "cpu", 2000)
+    found = edges_of(crystals, spec)
+    assert torch.equal(found.edge_index, expected.edge_index)
+    assert torch.equal(found.edge_shift, expected.edge_shift)
+
+
+def test_every_edge_has_its_opposite():
+    edges = edges_of([*random_crystals(30, seed=10, max_atoms=20), *prototypes()], RADIUS)
+    neighbor, center = edges.edge_index
+    there = torch.column_stack((center, neighbor, edges.edge_shift))
+    back = torch.column_stack((neighbor, center, -edges.edge_shift))
+    assert set(map(tuple, there.tolist())) == set(map(tuple, back.tolist()))
+
+
+def test_products_of_a_gpu_equal_those_of_a_cpu(monkeypatch):
+    crystals = [*random_crystals(12, seed=12, max_atoms=9), *prototypes()]
+    whole = edges_of(crystals, RADIUS)
+    monkeypatch.setattr(half_edges, "_PAIRS_AT_ONCE", 20)
+    monkeypatch.setattr(half_edges, "_products_by_crystal", half_edges._products_at_once)
+    assert_same(edges_of(crystals, RADIUS), *rows_of(whole))
+
+
+def test_reduced_cells_are_other_cells_of_the_same_lattice():
+    lattice = torch.tensor(np.stack([crystal.lattice for crystal in random_crystals(200, seed=13)]))
+    reduced = reduce_cells(lattice)
+    assert reduced is not None
+    identity = torch.eye(3, dtype=torch.float64).expand_as(lattice)
+    torch.testing.assert_close(reduced.change @ reduced.inverse, identity, atol=0, rtol=0)
+    torch.testing.assert_close(reduced.change, reduced.change.round(), atol=0, rtol=0)
+    torch.testing.assert_close(volumes(reduced.lattice), volumes(lattice))
+    assert (reduced.lattice.norm(dim=2).sum(1) <= lattice.norm(dim=2).sum(1) + 1e-9).all()
+    assert reduce_cells(reduced.lattice) is None or torch.equal(
+        reduce_cells(reduced.lattice).change, identity
+    )
+
+
+def test_vectors_in_one_plane_are_reduced_without_a_warning():
+    flat = torch.tensor([[[1.0, 0, 0], [2.0, 0, 0], [0, 0, 3.0]]], dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert reduce_cells(flat) is not None
 
 
 def test_no_edges_is_a_valid_answer():
