@@ -135,15 +135,17 @@ def ways_of_model(
     return {f"{name}: {way}": found for way, found in ways.items()}
 
 
-def ways_of_arm(name: str, path: str, args: argparse.Namespace, context: "Context") -> Ways:
+def ways_of_arm(
+    name: str, folder: str, path: str, args: argparse.Namespace, context: "Context"
+) -> Ways:
     """One sample of each row from noise."""
     artifact, _, steps = path.partition("@")
     model = StructureModel.from_pretrained(artifact)
     default = model.default_sampling
     sampling = replace(default, num_steps=int(steps) if steps else default.num_steps)
     generator = StructureGenerator(model, sampling=sampling)
-    folder = args.work / f"{name}-{sampling.num_steps}-steps"
-    return {f"{name}: noise": made(generator, context.requests(1), folder, context.seconds)}
+    own = args.work / f"{folder}-{sampling.num_steps}-steps"
+    return {f"{name}: noise": made(generator, context.requests(1), own, context.seconds)}
 
 
 class Context:
@@ -267,14 +269,15 @@ def main() -> None:
     # Where the files of models were is of no use elsewhere.
     for option in ("model", "arm"):
         options[option] = ", ".join(each.partition("=")[0] for each in getattr(args, option))
-    for place, each in enumerate([*args.model, *args.arm]):
+    everything = [*args.model, *args.arm]
+    for place, each in enumerate(everything):
         name, _, path = each.partition("=")
-        if place >= len(args.model):
-            ways = ways_of_arm(name, path, args, context)
-        else:
-            seed = sum(other.startswith(f"{name}=") for other in args.model[:place])
+        seed = sum(other.startswith(f"{name}=") for other in everything[:place])
+        if place < len(args.model):
             model = StructureModel.from_pretrained(path)
             ways = ways_of_model(name, f"{name}-{seed}", model, args, context)
+        else:
+            ways = ways_of_arm(name, f"{name}-{seed}", path, args, context)
         for way, structures in ways.items():
             count = args.samples if way.endswith(": within") else 1
             found.setdefault(way, []).append(compared(structures, context, count))
