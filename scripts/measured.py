@@ -13,12 +13,9 @@ A comment below a paragraph, list or table says where its numbers come from:
     -->
 
 ``from`` names the record and, if one likes, a path in it that all others start from. Left of ``=``
-stands a piece of the text, in the order of the text; right of it where its numbers are. Decimals
-and signs are written as the text has them. A path is ``.key``, ``."any key"``, ``[0]`` or
-``[key=value]``, the one entry of a list that has this value, itself or in a mapping in it. What has
-``low`` and ``high`` is three numbers, of which a text may show the first, the last two, or all.
-``+ - * /``, ``abs``, ``max``, ``mean``, ``median``, ``min``, ``round`` and ``sum`` may be used, and
-``seed_gain(baseline, errors)``, the gain with its interval over seeds; ``;`` separates expressions.
+stands a piece of the text, in the order of the text; right of it where its numbers are, as
+``records.py`` says. Decimals and signs are written as the text has them. Of a value with its
+interval, three numbers, a text may show the first, the last two, or all.
 
 For a table ``columns`` has an expression for each column of the rows that follow, in which ``{}``
 stands for what ``row`` says of one (``row -``: no numbers); columns and cells may be empty:
@@ -35,56 +32,29 @@ Numbers that nobody measured here are named with a reason: ``a setting``, ``an e
 """
 
 import argparse
-import ast
-import json
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from records import NumbersError, evaluate, follow, read
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 NUMBER = re.compile(r"(?<![\w.,−-])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[−-]?\d+)?(?!\w|[.,]\d)")
 COMMENT = re.compile(r"<!-- numbers\n(.*?)-->", re.DOTALL)
 REASON = re.compile(r"(.+) is (a setting|an example|a definition|published \(.+\))")
 HIDDEN = re.compile(r"^```.*?^```|<!--.*?-->|`[^`\n]+`|\]\([^)]*\)", re.DOTALL | re.MULTILINE)
-PATH = re.compile(r'(?:\.(?:"[^"]+"|[A-Za-z_]\w*)|\[[^\]]+\])+')
-STEP = re.compile(r'\."([^"]+)"|\.([A-Za-z_]\w*)|\[([^\]]+)\]')
 UNITS = r"%|times\b(?! as many)|points\b|m?eV\b|m?s\b|seconds\b|[a-z]+/s\b|MB\b|± |\(−?[\d.]+ to "
 MEASURED = re.compile(
     rf"{NUMBER.pattern}(?= ?(?:{UNITS}))|(?<![\w.])\d+\.\d\d\d+(?![\d.])|"
     rf"(?:(?<=\()|(?<=interval )){NUMBER.pattern} to {NUMBER.pattern}"
 )
 NO_FINDING = re.compile(r"\b95 %(?=\s+interval|\))|\barXiv [\d.]+")
-
-
-def _seed_gain(baseline: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    from crystal_data.metrics.statistics import seed_gain_interval
-
-    gain = seed_gain_interval(baseline, errors)
-    return np.array([gain.estimate, gain.low, gain.high], dtype=float)
-
-
-REDUCTIONS = {"max": np.max, "mean": np.mean, "median": np.median, "min": np.min, "sum": np.sum}
-FUNCTIONS = {"abs": np.abs, "round": np.round, "seed_gain": _seed_gain} | {
-    name: lambda *values, _of=reduction: _of(np.hstack(values))
-    for name, reduction in REDUCTIONS.items()
-}
-ALLOWED = (
-    *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant),
-    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub),
-)
-
-
-class NumbersError(Exception):
-    """A comment that cannot be followed."""
 
 
 @dataclass
@@ -169,96 +139,12 @@ def printed(value: float, like: str) -> str:
     return (minus if value < 0 else "+" if like.startswith("+") else "") + text
 
 
-def evaluate(source: str, root: Any) -> NDArray[np.float64]:
-    """Numbers that an expression names.
-
-    Args:
-        source: Such as ``.gain * 100 ; .count``.
-        root: Part of a record in which the paths start.
-
-    Raises:
-        NumbersError: If it is no such expression, or names what is not there.
-    """
-    return np.concatenate([_evaluate(part.strip(), root) for part in source.split(";")])
-
-
-def _evaluate(source: str, root: Any) -> NDArray[np.float64]:
-    found: dict[str, Any] = {}
-
-    def name(path: re.Match[str]) -> str:
-        found[f"_{len(found)}"] = _numbers(follow(path[0], root), path[0])
-        return f"_{len(found) - 1}"
-
-    try:
-        tree = ast.parse(PATH.sub(name, source), mode="eval")
-    except SyntaxError as error:
-        raise NumbersError(f"{source!r} is no expression") from error
-    names = {**FUNCTIONS, **found}
-    for node in ast.walk(tree):
-        if not isinstance(node, ALLOWED) or (isinstance(node, ast.Name) and node.id not in names):
-            raise NumbersError(f"{source!r}: only paths, numbers, + - * / and {[*FUNCTIONS]}")
-    values = np.atleast_1d(
-        np.asarray(eval(compile(tree, source, "eval"), {"__builtins__": {}}, names), dtype=float)
-    )
-    if len(values) == 3:
-        values[1:].sort()  # what is multiplied by −1 has its bounds exchanged
-    return values
-
-
-def follow(path: str, root: Any) -> Any:
-    """What a path leads to.
-
-    Raises:
-        NumbersError: If it leads nowhere.
-    """
-    node = root
-    for quoted, plain, index in STEP.findall(path):
-        try:
-            node = _item(node, index) if index else node[quoted or plain]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise NumbersError(f"{path}: nothing at {quoted or plain or index!r}") from error
-    return node
-
-
-def _item(items: list[Any], index: str) -> Any:
-    if index.isdigit():
-        return items[int(index)]
-    wanted = [condition.split("=", 1) for condition in re.split(r",(?=\w+=)", index)]
-    [found] = [item for item in items if all(_has(item, key, value) for key, value in wanted)]
-    return found
-
-
-def _has(item: dict[str, Any], key: str, value: str) -> bool:
-    inner = (each for each in item.values() if isinstance(each, dict))
-    return any(str(each[key]) == value for each in (item, *inner) if key in each)
-
-
-def _numbers(node: Any, path: str) -> NDArray[np.float64]:
-    if isinstance(node, dict) and "low" in node and "high" in node:
-        first = next(value for key, value in node.items() if key not in ("low", "high"))
-        node = [first, node["low"], node["high"]]
-    elif isinstance(node, dict):
-        node = list(node.values())
-    try:
-        return np.atleast_1d(np.asarray(node, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise NumbersError(f"{path}: no numbers") from error
-
-
 def _shown(values: NDArray[np.float64], count: int, entry: str) -> NDArray[np.float64]:
     if len(values) == 3 and count in (1, 2):
         values = values[:1] if count == 1 else values[1:]
     if len(values) != count:
         raise NumbersError(f"{entry}: {count} numbers in the text, {len(values)} in the record")
     return values
-
-
-@cache
-def _record(name: str) -> Any:
-    try:
-        return json.loads((RESULTS / name).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NumbersError(f"there is no record {name}") from error
 
 
 def _follow_comment(page: Page, comment: re.Match[str], start: int) -> None:
@@ -284,7 +170,7 @@ def _follow_comment(page: Page, comment: re.Match[str], start: int) -> None:
             page.explained += places
         elif keyword == "from":
             name, _, path = rest.partition(" ")
-            root = follow(path, _record(name))
+            root = follow(path, read(name))
         elif keyword == "columns":
             columns = rest.split("|")[1:]
             rows = rows or iter(_table_rows(page, start, comment.start()))

@@ -1,6 +1,6 @@
 """Measured numbers in the texts are those of the records in ``benchmarks/results``."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SPEC = importlib.util.spec_from_file_location("measured", ROOT / "scripts" / "measured.py")
-measured = importlib.util.module_from_spec(SPEC)
-sys.modules["measured"] = measured
-SPEC.loader.exec_module(measured)
+sys.path.append(str(ROOT / "scripts"))
+measured = importlib.import_module("measured")
+records = importlib.import_module("records")
 
 # Records from before they said their date and commit. None is added to these.
 WITHOUT_ORIGIN = set(
@@ -47,8 +46,8 @@ RECORD = {
 def _record(tmp_path, monkeypatch, request):
     if "name" not in request.fixturenames:
         (tmp_path / "some.json").write_text(json.dumps(RECORD), encoding="utf-8")
-        monkeypatch.setattr(measured, "RESULTS", tmp_path)
-    measured._record.cache_clear()
+        monkeypatch.setattr(records, "RESULTS", tmp_path)
+    records.read.cache_clear()
 
 
 def page(text, comment):
@@ -166,11 +165,11 @@ def test_a_reason_stands_for_a_record():
     ],
 )
 def test_comments_that_cannot_be_followed_are_refused(comment, message):
-    with pytest.raises(measured.NumbersError, match=message):
+    with pytest.raises(records.NumbersError, match=message):
         page("It is 9 %.", comment)
 
 
 def test_a_table_and_its_comment_have_as_many_rows():
     table = "| a | b |\n| --- | --- |\n| own | 9.9 |\n| other | 9.9 |"
-    with pytest.raises(measured.NumbersError, match="more rows than the comment"):
+    with pytest.raises(records.NumbersError, match="more rows than the comment"):
         page(table, "columns | | {}\nrow .tiny")
