@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from crystal_data.elements import ATOMIC_NUMBERS, SYMBOLS
-from crystal_data.generation.words import parse_composition
 from crystal_data.metrics import is_composition_valid
 from crystal_gen.candidates.formula_model import FormulaModel
 from crystal_gen.templates.mendeleev import MENDELEEV_NUMBERS
@@ -83,22 +82,28 @@ class FormulaProposer:
                 formula = tuple(zip(order, counts, strict=True))
                 weights[formula] = float(np.exp(-distances / _DECAY).sum())
         best = sorted(weights, key=lambda formula: -weights[formula])[: max(_LOOKED_AT, limit)]
-        proposals = []
+        proposals, compositions = [], {}
         for formula in best:
-            is_neutral = is_composition_valid(_composition(formula), OXIDATION_STATES)
+            text = _text(formula)
+            compositions[text] = {SYMBOLS[number]: count for number, count in formula}
+            is_neutral = is_composition_valid(compositions[text], OXIDATION_STATES)
             weight = weights[formula] * (1.0 if is_neutral else _NOT_NEUTRAL)
-            proposals.append(FormulaProposal(_text(formula), weight, is_neutral))
-        return _in_order(self._by_wishes(_in_order(proposals), wishes))[:limit]
+            proposals.append(FormulaProposal(text, weight, is_neutral))
+        usual = _in_order(proposals)
+        return _in_order(self._by_wishes(usual, compositions, wishes))[:limit]
 
     def _by_wishes(
-        self, proposals: Sequence[FormulaProposal], wishes: Mapping[str, float]
+        self,
+        proposals: Sequence[FormulaProposal],
+        compositions: Mapping[str, Mapping[str, int]],
+        wishes: Mapping[str, float],
     ) -> Sequence[FormulaProposal]:
         if self._model is None or not wishes or not proposals:
             return proposals
         # A wish that nothing usual can meet is no reason for what is unheard of.
         usual = [each for each in proposals if each.weight >= _USUAL]
-        compositions = [parse_composition(each.formula) for each in usual]
-        logs = self._model.log_likelihoods(compositions, wishes)
+        own = [compositions[each.formula] for each in usual]
+        logs = self._model.log_likelihoods(own, wishes)
         factors = np.exp(logs - logs.max())
         return [
             replace(each, weight=each.weight * factor)
@@ -111,10 +116,6 @@ def _in_order(proposals: Sequence[FormulaProposal]) -> list[FormulaProposal]:
     most = max((each.weight for each in proposals), default=1.0)
     scaled = [replace(each, weight=each.weight / most) for each in proposals]
     return sorted(scaled, key=lambda each: -each.weight)
-
-
-def _composition(formula: _Formula) -> dict[str, int]:
-    return {SYMBOLS[number]: count for number, count in formula}
 
 
 def _orders(numbers: Sequence[int], counts: Sequence[int]) -> set[tuple[int, ...]]:
