@@ -72,6 +72,15 @@ def ranked(record: Record) -> dict[str, float]:
     return {**rates, "test/calibration_error, whole pool": round(error, 4)}
 
 
+def formulas(record: Record) -> dict[str, float]:
+    """Errors of a model of formulas, and how often its deviations hold."""
+    return {
+        f"{split}/{metric}, {record['property']}": round(record[split][metric]["estimate"], 4)
+        for split in ("val", "test")
+        for metric in ("mae", "within two deviations")
+    }
+
+
 def relaxation(record: Record, name: str) -> dict[str, float]:
     """Mean absolute errors over all rows, and those of doing nothing."""
     return {
@@ -97,6 +106,7 @@ RECORDS: Mapping[str, tuple[str, Callable[[Record], dict[str, float]]]] = {
         "structures-joined.json",
         partial(structures, name="crystal-dit-joined"),
     ),
+    "formula-energy-mp20": ("formula-model.json", formulas),
     "graph": ("relaxation.json", partial(relaxation, name="graph")),
     "repair-mp20": ("masked-elements.json", partial(repair, name="repair-mp20")),
     "wyckoff-transformer-mp20": ("symmetry-model.json", symmetries),

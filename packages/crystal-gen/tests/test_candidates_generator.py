@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +13,11 @@ from crystal_gen import (
     CandidateRanker,
     CrystalDiT,
     CrystalGenerator,
+    FormulaModel,
     TemplateLibrary,
     WyckoffTransformer,
 )
+from crystal_gen.candidates.formula_model import fit_formula_model
 from crystal_gen.candidates.sources import PoolSizes
 
 ENERGY = "formation_energy_per_atom"
@@ -70,6 +73,25 @@ def test_elements_get_the_pools_of_several_formulas(generator: CrystalGenerator)
     assert len(made) >= 4
     assert {tuple(sorted(each.crystal.composition)) for each in made} == {("Br", "K")}
     assert all(each.score <= each.probability for each in made)
+
+
+def test_a_wish_chooses_among_formulas(library: TemplateLibrary) -> None:
+    torch.manual_seed(0)
+    formulas = FormulaModel([ENERGY], width=8)
+    counts = np.random.default_rng(0).integers(1, 5, size=(300, 3)).tolist()
+    compositions = [dict(zip(("Li", "Mn", "O"), each, strict=True)) for each in counts]
+    shares = torch.tensor([each["O"] / sum(each.values()) for each in compositions])
+    fit_formula_model(formulas, compositions, {ENERGY: -4.0 * shares}, num_epochs=40)
+    generator = generator_of(library, formulas=formulas)
+    shares_made = []
+    for value in (-0.6, -2.3):
+        wish = {"elements": "Li-Mn-O", "properties": {ENERGY: value}}
+        ranked = generator.ranked(GenerationRequest.from_dict(wish))
+        made = [each.candidate.crystal.to_crystal().composition for each in ranked]
+        shares = [each["O"] / sum(each.values()) for each in made]
+        shares_made.append(np.average(shares, weights=[each.score for each in ranked]))
+    assert shares_made[0] < shares_made[1] - 0.02
+    assert generator.provenance["formulas"] == formulas.fingerprint()
 
 
 def test_a_start_is_where_it_begins(generator: CrystalGenerator) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_gen.candidates.formula_model import FormulaModel as FormulaModel
     from crystal_gen.candidates.formulas import FormulaProposer as FormulaProposer
     from crystal_gen.candidates.generator import CrystalGenerator as CrystalGenerator
     from crystal_gen.candidates.generator import RankedCandidate as RankedCandidate
@@ -48,6 +49,7 @@ _EXPORTS = {
     "Candidate": "crystal_gen.templates.search",
     "CandidateRanker": "crystal_gen.candidates.ranker",
     "CrystalGenerator": "crystal_gen.candidates.generator",
+    "FormulaModel": "crystal_gen.candidates.formula_model",
     "FormulaProposer": "crystal_gen.candidates.formulas",
     "RankedCandidate": "crystal_gen.candidates.generator",
     "CrystalDiT": "crystal_gen.crystal_dit",

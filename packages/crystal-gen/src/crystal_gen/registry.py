@@ -7,6 +7,7 @@ MODELS = ModelRegistry(
     {
         "CandidateRanker": "crystal_gen.candidates.ranker",
         "CrystalDiT": "crystal_gen.crystal_dit",
+        "FormulaModel": "crystal_gen.candidates.formula_model",
         "LanguageAdapter": "crystal_gen.language.adapter",
         "PublishedDiT": "crystal_gen.published.model",
         "SmallLanguageModel": "crystal_gen.language.small",

@@ -9,5 +9,6 @@ STRUCTURE_MODEL = "crystal-dit-joined"
 SYMMETRY_MODEL = "wyckoff-transformer-mp20"
 TEMPLATES = "templates-mp20"
 RANKER = "candidate-ranker-mp20"
+FORMULA_MODEL = "formula-energy-mp20"
 
 SHIPPED = ShippedModels("crystal-gen", Path(__file__).parent / "pretrained")

@@ -11,23 +11,31 @@ from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
 from crystal_gen.candidates.candidate import PoolCandidate
 from crystal_gen.candidates.features import CandidateFeatures
+from crystal_gen.candidates.formula_model import FormulaModel
 from crystal_gen.candidates.formulas import OXIDATION_STATES, FormulaProposer
 from crystal_gen.candidates.pool import PoolMaker
 from crystal_gen.candidates.ranker import CandidateRanker
 from crystal_gen.candidates.sources import CopySource, ModelSource, PoolSizes, with_z
 from crystal_gen.generator import StructureGenerator
 from crystal_gen.language.load import load_symmetry_model
-from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
+from crystal_gen.shipped import (
+    FORMULA_MODEL,
+    RANKER,
+    SHIPPED,
+    STRUCTURE_MODEL,
+    SYMMETRY_MODEL,
+    TEMPLATES,
+)
 from crystal_gen.structure_model import StructureModel
 from crystal_gen.templates.copying import in_asked_cell
 from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.search import NOTHING, Exclusion
+from crystal_gen.wishes import wished
 from crystal_gen.wyckoff.mixture import MixedProposer
 from crystal_gen.wyckoff.proposer import ModelProposer
 from crystal_gen.wyckoff.questions import SymmetryQuestion
 from crystal_gen.wyckoff.symmetry_model import SymmetryModel
 
-_NUM_FORMULAS = 8  # that are looked at where elements alone are asked
 _POOLS_KEPT = 4
 
 
@@ -56,8 +64,8 @@ class CrystalGenerator:
     crystal. Sample k of a request is the k-th of them; they depend on the request and its seed
     alone. Known crystals of the composition itself come first: they exist, and the probability says
     whether there is another one like them. A request with elements in place of a formula gets the
-    pools of its most usual formulas. A request with a structure to start from is made from that by
-    :class:`StructureGenerator`.
+    pools of its most usual formulas, of those that fit its wishes. A request with a structure to
+    start from is made from that by :class:`StructureGenerator`.
 
     Flags: ``no_candidate`` where nothing was found; ``no_further_candidate`` where more samples are
     asked than there are different candidates; ``no_composition`` where neither formula nor elements
@@ -68,6 +76,8 @@ class CrystalGenerator:
         model: That makes crystals, with symmetry.
         symmetry: That proposes space groups and Wyckoff positions.
         ranker: Of candidates.
+        formulas: What formulas say of properties; without one, wishes do not count in the choice of
+            formulas.
         z_values: Formula units of the primitive cell where requests leave them open; None for any.
         sizes: How many candidates are looked at.
         start_level: Level of noise that starts and warm starts get.
@@ -84,6 +94,7 @@ class CrystalGenerator:
         symmetry: SymmetryModel,
         ranker: CandidateRanker,
         *,
+        formulas: FormulaModel | None = None,
         z_values: Sequence[int] | None = None,
         sizes: PoolSizes = PoolSizes(),  # noqa: B008 - frozen
         start_level: float = 0.05,
@@ -103,7 +114,8 @@ class CrystalGenerator:
         self._starts = StructureGenerator(model, start_level=start_level)
         self._maker = pool_maker(library, model, symmetry, sizes, start_level)
         self._features = CandidateFeatures(self._maker.copies)
-        self._formulas = FormulaProposer(self._maker.copies.search)
+        self._formula_model = formulas
+        self._formulas = FormulaProposer(self._maker.copies.search, formulas)
         self._pools: OrderedDict[str, list[RankedCandidate]] = OrderedDict()
 
     @classmethod
@@ -113,6 +125,7 @@ class CrystalGenerator:
         model: str | Path = STRUCTURE_MODEL,
         symmetry: str | Path = SYMMETRY_MODEL,
         ranker: str | Path = RANKER,
+        formulas: str | Path = FORMULA_MODEL,
         templates: TemplateLibrary | None = None,
         z_values: Sequence[int] | None = None,
         start_level: float = 0.05,
@@ -124,6 +137,7 @@ class CrystalGenerator:
             model: Of structures: a name, a folder or an id on the hub.
             symmetry: The model of symmetry.
             ranker: Of candidates.
+            formulas: What formulas say of properties.
             templates: Known crystals in addition to those that come with the package.
             z_values: See the class.
             start_level: See the class.
@@ -141,6 +155,7 @@ class CrystalGenerator:
             StructureModel.from_pretrained(SHIPPED.find(model)),
             load_symmetry_model(SHIPPED.find(symmetry)),
             CandidateRanker.from_pretrained(SHIPPED.find(ranker)),
+            formulas=FormulaModel.from_pretrained(SHIPPED.find(formulas)),
             z_values=z_values,
             start_level=start_level,
             exclude=exclude,
@@ -155,6 +170,7 @@ class CrystalGenerator:
             "structure": dict(self._starts.provenance),
             "symmetry": self._symmetry.fingerprint(),
             "ranker": self.ranker.fingerprint(),
+            "formulas": self._formula_model and self._formula_model.fingerprint(),
             "templates": self.library.fingerprint,
             "z": self.z_values and list(self.z_values),
             "sizes": asdict(self._maker.sizes),
@@ -263,8 +279,15 @@ class CrystalGenerator:
                     seed=request.seed,
                 ),
             )
-            for each in self._formulas.propose(request.elements, _NUM_FORMULAS)
+            for each in self._formulas.propose(
+                request.elements, self._maker.sizes.formulas, self._known_wishes(request)
+            )
         ]
+
+    def _known_wishes(self, request: GenerationRequest) -> dict[str, float]:
+        """Those that the model of formulas knows."""
+        known = () if self._formula_model is None else self._formula_model.properties
+        return {name: wished(request, name) for name in known if name in request.properties}
 
     def _sample(self, task: Task) -> GeneratedSample:
         request = task.request

@@ -40,12 +40,14 @@ class PoolSizes:
         warm_starts: Of these the first that have something free.
         answers: Of the symmetry model.
         from_noise: Crystals that are made for its answers, at least one for each.
+        formulas: Each with a pool of its own, where elements alone are asked.
     """
 
     templates: int = 80
     warm_starts: int = 3
     answers: int = 14
     from_noise: int = 20
+    formulas: int = 8
 
 
 class CopySource:
