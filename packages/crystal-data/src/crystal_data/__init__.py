@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     from crystal_data.sources.public import JarvisSupercon as JarvisSupercon
     from crystal_data.sources.public import Perov5 as Perov5
     from crystal_data.sources.table import TableSource as TableSource
+    from crystal_data.sources.threshold import ThresholdSource as ThresholdSource
     from crystal_data.splits.exclusion import EvaluationSet as EvaluationSet
     from crystal_data.splits.folds import KFoldSplit as KFoldSplit
     from crystal_data.splits.split import ColumnSplit as ColumnSplit
     from crystal_data.splits.split import IdSplit as IdSplit
     from crystal_data.splits.split import RatioSplit as RatioSplit
+    from crystal_data.splits.split import TrainWithin as TrainWithin
     from crystal_data.store.build import open_store as open_store
     from crystal_data.store.store import CrystalStore as CrystalStore
     from crystal_data.symmetry.space_group import find_symmetry as find_symmetry
@@ -90,6 +92,8 @@ _EXPORTS = {
     "Rejection": "crystal_data.errors",
     "SymmetricCrystal": "crystal_data.symmetry.symmetric",
     "TableSource": "crystal_data.sources.table",
+    "ThresholdSource": "crystal_data.sources.threshold",
+    "TrainWithin": "crystal_data.splits.split",
     "Trajectory": "crystal_data.crystal",
     "find_symmetry": "crystal_data.symmetry.space_group",
     "from_ase": "crystal_data.io.ase",

@@ -44,6 +44,8 @@ class TargetScale:
         field: What the property is.
         minimum: What no value of the property is below, such as 0 eV of a band gap; None where
             nothing of the kind is known.
+        is_probability: The output is a logit, whose logistic function is the probability of a
+            class; mean and deviation are 0 and 1.
 
     Raises:
         ArtifactError: If a mean or the minimum is not finite, or the deviation is not above zero,
@@ -54,10 +56,15 @@ class TargetScale:
     std: float
     field: Field
     minimum: float | None = None
+    is_probability: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.field, Field):
             raise ArtifactError(f"a target has a field, not {self.field!r:.100}")
+        if not isinstance(self.is_probability, bool):
+            raise ArtifactError(
+                f"is_probability is true or false, not {self.is_probability!r:.100}"
+            )
         is_list = isinstance(self.mean, list | tuple)
         means = list(self.mean) if isinstance(self.mean, list | tuple) else [self.mean]
         bounds = [] if self.minimum is None else [self.minimum]
@@ -79,6 +86,8 @@ class TargetScale:
             raise ArtifactError(
                 f"'{self.field.name}' is {self.field.words}, but its mean is {self.mean!r:.100}"
             )
+        if self.is_probability and (self.field.shape or (self.mean, self.std) != (0, 1)):
+            raise ArtifactError(f"'{self.field.name}' is no probability of a class")
 
     @property
     def unit(self) -> str:
@@ -88,8 +97,12 @@ class TargetScale:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         mean = self.mean if isinstance(self.mean, int | float) else list(self.mean)
-        values = {"mean": mean, "std": self.std, "field": self.field.to_dict()}
-        return values if self.minimum is None else {**values, "minimum": self.minimum}
+        values: dict[str, Any] = {"mean": mean, "std": self.std, "field": self.field.to_dict()}
+        if self.minimum is not None:
+            values["minimum"] = self.minimum
+        if self.is_probability:
+            values["is_probability"] = True
+        return values
 
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> "TargetScale":

@@ -115,7 +115,9 @@ def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [f"| {_cell(_described(field))} | {_cell(field.unit or '–')} |" for field in fields]
     lines = ["## Predicts", "", "| property | unit |", "| --- | --- |", *rows]
     for name, scale in targets.items():
-        if (minimum := scale.get("minimum")) is not None:
+        if scale.get("is_probability"):
+            lines += ["", f"{_cell(name)} is the probability of a class, from 0 to 1."]
+        elif (minimum := scale.get("minimum")) is not None:
             lines += ["", f"No label of {_cell(name)} in training is below {minimum:g}, so no "]
             lines[-1] += "prediction is: what comes out lower is set to that."
     return "\n".join(lines)

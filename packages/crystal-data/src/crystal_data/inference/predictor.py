@@ -47,7 +47,12 @@ class Predictor:
         self.minimum = {name: scale.minimum for name, scale in scales.items()}
         self.metadata = dict(metadata or {})
         self._columns = TargetColumns(list(self.fields.values()))
-        self._normalizer = TargetNormalizer(self._columns.fields).take(
+        are_probabilities = any(scale.is_probability for scale in scales.values())
+        if are_probabilities and not all(scale.is_probability for scale in scales.values()):
+            raise ArtifactError("some targets are probabilities of a class and others are not")
+        self._normalizer = TargetNormalizer(
+            self._columns.fields, are_probabilities=are_probabilities
+        ).take(
             [np.array(scale.mean) for scale in scales.values()],
             [scale.std for scale in scales.values()],
             [scale.minimum for scale in scales.values()],

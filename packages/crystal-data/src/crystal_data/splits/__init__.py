@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crystal_data.splits.split import IdSplit as IdSplit
     from crystal_data.splits.split import RatioSplit as RatioSplit
     from crystal_data.splits.split import Splitter as Splitter
+    from crystal_data.splits.split import TrainWithin as TrainWithin
 
 # Named here, loaded on first use: `--help` needs none of it.
 _EXPORTS = {
@@ -30,6 +31,7 @@ _EXPORTS = {
     "MatcherOptions": "crystal_data.splits.same_structure",
     "RatioSplit": "crystal_data.splits.split",
     "Splitter": "crystal_data.splits.split",
+    "TrainWithin": "crystal_data.splits.split",
     "exclude": "crystal_data.splits.exclusion",
     "find_leaks": "crystal_data.splits.leaks",
 }

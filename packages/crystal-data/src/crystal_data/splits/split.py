@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,39 @@ class ColumnSplit(Splitter):
             )
         _say_left_out(int((values == "").sum()), len(rows), f"column {self.column!r} is empty")
         return {name: np.sort(rows[values == name]) for name in SPLIT_NAMES}
+
+
+@dataclass(frozen=True)
+class TrainWithin(Splitter):
+    """The source's own split, but of the rows to train and validate those alone within a range.
+
+    So a model is tested on what it was not trained on: ``column="spacegroup.number"``, ``low=195``
+    trains on cubic crystals and tests on all.
+
+    Args:
+        column: Numbers; rows without one are neither trained on nor validated.
+        low: Smallest value to train on.
+        high: Largest value to train on.
+    """
+
+    column: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    def split(self, table: CrystalTable, rows: NDArray[np.int64] | None = None) -> SplitRows:
+        """Read the rows of each split, and leave out those beyond the range."""
+        whole = ColumnSplit().split(table, rows)
+        return {
+            name: part if name == "test" else self._within(table, part)
+            for name, part in whole.items()
+        }
+
+    def _within(self, table: CrystalTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        values = np.asarray(row_values(table, self.column, rows))
+        if not np.issubdtype(values.dtype, np.number):
+            raise InvalidArgumentError(f"TrainWithin: column {self.column!r} holds no numbers")
+        chosen: NDArray[np.int64] = rows[(values >= self.low) & (values <= self.high)]
+        return chosen
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_data.training.class_scores import ClassScores as ClassScores
+    from crystal_data.training.classification import (
+        ClassificationModule as ClassificationModule,
+    )
     from crystal_data.training.cli import CrystalCLI as CrystalCLI
     from crystal_data.training.compiling import Compile as Compile
     from crystal_data.training.crystal_module import CrystalModule as CrystalModule
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 
 # torch and lightning take seconds to import, so each part loads on first use.
 _EXPORTS = {
+    "ClassScores": "crystal_data.training.class_scores",
+    "ClassificationModule": "crystal_data.training.classification",
     "Compile": "crystal_data.training.compiling",
     "CrystalCLI": "crystal_data.training.cli",
     "CrystalModule": "crystal_data.training.crystal_module",

@@ -70,7 +70,8 @@ class EpochPrinter(Callback):
         if not trainer.is_global_zero or not self._started:
             return
         seconds = time.perf_counter() - self._started
-        names = ("train/loss", "train/mae", "val/loss", "val/mae")
+        monitor = crystal_module(trainer.lightning_module).monitor
+        names = dict.fromkeys(("train/loss", "train/mae", "val/loss", "val/mae", monitor))
         values = {name: trainer.callback_metrics.get(name) for name in names}
         parts = [
             f"{name} {float(value):.4g}" for name, value in values.items() if value is not None

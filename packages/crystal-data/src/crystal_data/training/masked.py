@@ -10,16 +10,18 @@ from torch import Tensor
 from crystal_data.processes.distributed import global_mean
 
 LossName = Literal["mse", "mae", "huber"]
+AnyLoss = LossName | Literal["cross_entropy"]
 
-_ELEMENTWISE: dict[LossName, Callable[..., Tensor]] = {
+_ELEMENTWISE: dict[AnyLoss, Callable[..., Tensor]] = {
     "mse": F.mse_loss,
     "mae": F.l1_loss,
     "huber": F.huber_loss,
+    "cross_entropy": F.binary_cross_entropy_with_logits,
 }
 
 
 def masked_loss(
-    prediction: Tensor, label: Tensor, loss: LossName, weight: Tensor | None = None
+    prediction: Tensor, label: Tensor, loss: AnyLoss, weight: Tensor | None = None
 ) -> Tensor:
     """Weighted mean over all labels that exist, in all processes.
 
@@ -27,7 +29,7 @@ def masked_loss(
         prediction: Shape ``[num_rows, num_columns]``.
         label: NaN where there is none; the same shape.
         loss: ``huber`` turns from square to absolute at 1, which is one standard deviation where
-            labels are normalized.
+            labels are normalized. ``cross_entropy`` compares logits with labels of 0 and 1.
         weight: One factor for each column; shape ``[num_columns]``.
 
     Returns:

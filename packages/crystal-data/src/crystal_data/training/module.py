@@ -1,7 +1,7 @@
 """The LightningModule that fits properties with any model of any package."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from crystal_data.graphs.batch import CrystalBatch
 from crystal_data.processes.distributed import without_statistics
 from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.masked import LossName
-from crystal_data.training.means import Measured
+from crystal_data.training.means import EpochMetric, Measured
 from crystal_data.training.optimization import OptimizerPlan
 from crystal_data.training.target_errors import TargetErrors
 from crystal_data.training.target_loss import UncertaintyLoss, target_loss
@@ -61,6 +61,7 @@ class PropertyModule(CrystalModule):
     """
 
     monitor = "val/mae"
+    are_probabilities: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class PropertyModule(CrystalModule):
         return self._targets
 
     @override
-    def new_metric(self) -> TargetErrors:
+    def new_metric(self) -> EpochMetric:
         return TargetErrors(self.fields)
 
     @property
@@ -206,7 +207,9 @@ class PropertyModule(CrystalModule):
     def scales(self) -> dict[str, TargetScale]:
         means, stds = self._columns.split(self.normalizer.mean[None]), self._stds.tolist()
         return {
-            field.name: TargetScale(means[field.name][0].tolist(), std, field, minimum)
+            field.name: TargetScale(
+                means[field.name][0].tolist(), std, field, minimum, self.are_probabilities
+            )
             for field, std, minimum in zip(self.fields, stds, self.normalizer.minimum, strict=True)
         }
 
@@ -216,6 +219,12 @@ class PropertyModule(CrystalModule):
             raise ArtifactError(
                 f"{name} predicts {', '.join(scales) or 'no property'}, "
                 f"the config asks for {', '.join(self._targets)}"
+            )
+        if any(scale.is_probability != self.are_probabilities for scale in scales.values()):
+            kinds = ("properties", "probabilities of classes")
+            raise ArtifactError(
+                f"{name} predicts {kinds[not self.are_probabilities]}, {type(self).__name__} fits "
+                f"{kinds[self.are_probabilities]}"
             )
         self._set_fields([scale.field for scale in scales.values()])
         self._knows_fields = True
@@ -230,7 +239,7 @@ class PropertyModule(CrystalModule):
         self.model.follow_targets(self._columns.width)
         self.target_loss.take_columns(self._columns)
         self.units = {field.name: field.unit for field in fields if field.unit}
-        self.normalizer = TargetNormalizer(fields)
+        self.normalizer = TargetNormalizer(fields, are_probabilities=self.are_probabilities)
 
     @property
     def _stds(self) -> Tensor:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
 from crystal_data.processes.distributed import global_mean
-from crystal_data.training.masked import LossName, masked_loss
+from crystal_data.training.masked import AnyLoss, LossName, masked_loss
 from crystal_data.transforms.target_columns import TargetColumns
 
 TargetWeights = dict[str, float] | Literal["uncertainty"] | None
@@ -34,12 +34,10 @@ class WeightedLoss(nn.Module):
 
     weights: Tensor
 
-    def __init__(
-        self, targets: Sequence[str], loss: LossName, weights: Mapping[str, float]
-    ) -> None:
+    def __init__(self, targets: Sequence[str], loss: AnyLoss, weights: Mapping[str, float]) -> None:
         super().__init__()
         _check_weights(targets, weights)
-        self._loss: LossName = loss
+        self._loss: AnyLoss = loss
         self._of_target = [weights.get(name, 1.0) for name in targets]
         self.register_buffer("weights", torch.tensor(self._of_target), persistent=False)
         self._columns = TargetColumns([Field(name) for name in targets])

@@ -27,8 +27,11 @@ class TargetNormalizer(nn.Module):
     Targets whose smallest label is exactly 0, such as band gaps, distances above a hull or
     densities, are taken for never negative: predictions below are set to 0.
 
+    Probabilities of a class are not scaled: the outputs are logits, the labels 0 and 1.
+
     Args:
         fields: Targets, in the order of the columns.
+        are_probabilities: Whether all targets are probabilities.
 
     Attributes:
         minimum: What no value of each target is below; None where nothing of the kind is known.
@@ -37,9 +40,10 @@ class TargetNormalizer(nn.Module):
     mean: Tensor  # [width], of each column
     std: Tensor  # [width], the same for all columns of a target
 
-    def __init__(self, fields: Sequence[Field]) -> None:
+    def __init__(self, fields: Sequence[Field], *, are_probabilities: bool = False) -> None:
         super().__init__()
         self.fields = tuple(fields)
+        self.are_probabilities = are_probabilities
         self.minimum: tuple[float | None, ...] = (None,) * len(self.fields)
         width = sum(field.width for field in self.fields)
         self.register_buffer("mean", torch.zeros(width))
@@ -54,10 +58,15 @@ class TargetNormalizer(nn.Module):
             train_targets: Values of the training rows, by name; others are ignored.
 
         Raises:
-            InvalidArgumentError: If a target is missing, or has no label at all.
+            InvalidArgumentError: If a target is missing, or has no label at all, or is the
+                probability of a class and has other labels than 0 and 1.
         """
         scales = [self._fitted(field, train_targets) for field in self.fields]
         labels = [np.asarray(train_targets[field.name]) for field in self.fields]
+        if self.are_probabilities:
+            for field, values in zip(self.fields, labels, strict=True):
+                _check_classes(field, values)
+            return self.take([np.zeros(field.width) for field in self.fields], [1.0] * len(labels))
         minimum = [
             0.0 if not field.turns and np.nanmin(values) == 0 else None
             for field, values in zip(self.fields, labels, strict=True)
@@ -118,6 +127,8 @@ class TargetNormalizer(nn.Module):
     def denormalize(self, values: Tensor) -> Tensor:
         """Back to the targets' own units; shape ``[..., width]``."""
         values = values * self.std + self.mean
+        if self.are_probabilities:
+            return values.sigmoid()
         if all(bound is None for bound in self.minimum):
             return values
         bounds = [
@@ -126,6 +137,16 @@ class TargetNormalizer(nn.Module):
             for _ in range(field.width)
         ]
         return values.clamp(min=values.new_tensor(bounds))
+
+
+def _check_classes(field: Field, labels: NDArray[np.float64]) -> None:
+    known = labels[np.isfinite(labels)]
+    if field.shape or not np.isin(known, (0.0, 1.0)).all():
+        shown = f"{field.words}" if field.shape else f"values such as {known[known != 0][0]:g}"
+        raise InvalidArgumentError(
+            f"target '{field.name}' is to be the class of a crystal, 0 or 1, but is {shown}",
+            "for a property and a threshold, wrap the source in crystal_data.ThresholdSource",
+        )
 
 
 def _mean(field: Field, rows: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
