@@ -85,7 +85,9 @@ def probabilities(model: Equiformer, data: Labelled) -> NDArray[np.float64]:
 
 
 def area(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Under the ROC curve, by ranks."""
+    """Under the ROC curve, by ranks; NaN where all are of one class."""
+    if truth.all() or not truth.any():
+        return float("nan")
     order = probability.argsort()
     rank = np.empty(len(order))
     rank[order] = np.arange(1, len(order) + 1)
@@ -110,7 +112,7 @@ def scores(found: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, di
     out = {}
     for name, score in (("auroc", area), ("accuracy", accuracy)):
         values = [np.mean([score(one[d], truth[d]) for one in found]) for d in draws]
-        low, high = np.percentile(values[1:], [2.5, 97.5])
+        low, high = np.nanpercentile(values[1:], [2.5, 97.5])
         out[name] = {"estimate": float(values[0]), "low": float(low), "high": float(high)}
     return out
 
