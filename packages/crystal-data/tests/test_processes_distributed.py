@@ -121,3 +121,12 @@ def test_a_missing_label_changes_no_gradient_of_others():
     masked_loss(prediction, label, "mae").backward()
     expected = torch.tensor([[-1.0, 0.0], [-1.0, -1.0]]) / 3
     torch.testing.assert_close(prediction.grad, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_scores_of_classes_are_those_of_one_process(two_processes, processes, rank):
+    expected = processes.scored(slice(None))
+    assert two_processes[rank]["scores"].keys() == expected.keys()
+    for name, found in two_processes[rank]["scores"].items():
+        assert found == pytest.approx(expected[name], rel=1e-6), name

@@ -8,6 +8,7 @@ from torch import nn
 
 from crystal_data.field import Field
 from crystal_data.processes.distributed import GlobalBatchNorm1d, all_reduce_sum
+from crystal_data.training.class_scores import ClassScores
 from crystal_data.training.masked import masked_loss
 from crystal_data.training.target_errors import TargetErrors
 from crystal_data.training.target_loss import UncertaintyLoss
@@ -56,6 +57,22 @@ class Uncertain(nn.Module):
         return self.target_loss(self.net(features), label)
 
 
+def classes():
+    """Probabilities and labels; those of the second target are all on one process."""
+    generator = torch.Generator().manual_seed(2)
+    probability = torch.rand(13, 2, generator=generator)
+    label = (torch.rand(13, 2, generator=generator) < 0.5).float()
+    label[:CUT, 1] = label[9, 0] = torch.nan
+    return probability, label
+
+
+def scored(rows):
+    scores = ClassScores(["a", "b"])
+    probability, label = classes()
+    scores.update(probability[rows], label[rows])
+    return {name: (one.value.item(), one.num_labels) for name, one in scores.compute().items()}
+
+
 def gradients(model):
     return {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
 
@@ -79,6 +96,7 @@ def worker(rank, port, queue):
         "uncertain": {loss: gradients(module) for loss, module in uncertain.items()},
         "running": (net.norm.running_mean.numpy(), net.norm.running_var.numpy()),
         "loss": all_reduce_sum(loss).item() / 2,
+        "scores": scored(mine),
         "mae": {name: (one.value.item(), one.num_labels) for name, one in metric.compute().items()},
     }
     queue.put((rank, result))
