@@ -295,7 +295,7 @@ def drawn(arms: dict[str, tuple[Array, Array]], path: Path) -> None:
         axes.set_xlabel(f"wanted formation energy{where}, eV/atom")
         axes.set_ylabel("judged, eV/atom")
         axes.set_title(f"{TITLES[mode]}, {np.isfinite(y).all(1).sum()} sets")
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 
 
