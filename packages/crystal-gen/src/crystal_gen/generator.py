@@ -201,8 +201,9 @@ class StructureGenerator:
     ) -> Iterator[tuple[list[int], OrbitBatch]]:
         """Places of tasks with their batch; crystals of like size are together."""
         order = sorted(crystals, key=lambda place: crystals[place].num_orbits)
-        for first in range(0, len(order), _BATCH_SIZE):
-            places = order[first : first + _BATCH_SIZE]
+        pairs = [int(crystals[place].multiplicity.sum()) ** 2 for place in order]
+        for part in portions(pairs, self.model.max_pairs, _BATCH_SIZE):
+            places = order[part]
             requests = [tasks[place].request for place in places]
             wishes = {
                 name: [wished(request, name) for request in requests]
@@ -294,6 +295,24 @@ class StructureGenerator:
             source = f"template {template.identifier}".strip()
             plans.append(_Plan(copied, _level(self.start_level), source, flags))
         return plans
+
+
+def portions(sizes: Sequence[int], most: int | None, at_once: int) -> Iterator[slice]:
+    """Runs of neighbors, of so many at most and of such a sum, but of one at least.
+
+    Args:
+        sizes: Of each.
+        most: Sum of a run; None for any.
+        at_once: Members of a run.
+    """
+    first = total = 0
+    for place, size in enumerate(sizes):
+        total += size
+        if place > first and (place - first == at_once or (most is not None and total > most)):
+            yield slice(first, place)
+            first, total = place, size
+    if sizes:
+        yield slice(first, len(sizes))
 
 
 def _level(level: float) -> float | None:

@@ -52,11 +52,14 @@ class StructureModel(WishModel):
 
     Attributes:
         default_sampling: What suits it, where nothing else is asked for.
+        max_pairs: Of all atoms of conventional cells, in a batch that is sampled; None where memory
+            does not grow with pairs.
         uses_symmetry: It learns and makes crystals by their Wyckoff orbits. False: reduced
             primitive cells in space group 1, each atom an orbit.
     """
 
     default_sampling: ClassVar[Sampling] = Sampling()
+    max_pairs: ClassVar[int | None] = None
     uses_symmetry: bool = True
 
     def fit_scales(self, batch: OrbitBatch) -> None:

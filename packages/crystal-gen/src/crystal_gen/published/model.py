@@ -78,6 +78,7 @@ class PublishedDiT(StructureModel):
     """
 
     default_sampling: ClassVar[Sampling] = Sampling(num_steps=1000)
+    max_pairs: ClassVar[int | None] = 2**17  # which have some thousand numbers each, half a GB
     is_free: Tensor  # [231, 6]
     bias: Tensor  # [231, 6]
 
