@@ -19,7 +19,7 @@ WITHOUT_ORIGIN = set(
     embeddings-periodic embeddings-perovskites embeddings-table1 embeddings-table2
     embeddings-table3 embeddings-table4 equiformer evaluate few-labels masked-elements megnet
     memory phonon-dos prepare-mp20 random-crystals relaxation relaxation-steps repair-validity
-    representations structure-models structures structures-all structures-joined substitutions
+    representations structure-models structures structures-joined substitutions
     symmetry symmetry-model symmetry-trained templates text-decoding training transformer
     uae-builtin uae-mp20 vary whole-way
     """.split()
