@@ -25,7 +25,7 @@ def test_portions_hold_so_much_at_most(sizes, most, expected):
 
 
 def test_pairs_of_a_batch_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """64 large cells at once took 19 GB of the published model, whose atoms are all neighbors."""
+    """All atoms are neighbors in the published model, so that memory grows with pairs."""
     torch.manual_seed(0)
     model = PublishedDiT(width=8, num_layers=1, num_frequencies=2, time_width=8, num_heads=2)
     monkeypatch.setattr(PublishedDiT, "max_pairs", 2 * 8**2)
