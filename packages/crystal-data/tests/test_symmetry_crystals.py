@@ -259,3 +259,17 @@ def test_round_trip_of_mp_20():
         assert rms is not None, crystal.identifier
         worst = max(worst, rms)
     assert worst < 0.01
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_cells_too_thin_for_a_search_are_refused(skewed):
+    # The engine takes all memory on some of these.
+    lattice = np.diag([0.6, 5.0, 9.0])
+    if skewed:
+        lattice = np.array([[1.0, 3, -2], [0, 1, 4], [0, 0, 1]]) @ lattice
+    crystal = Crystal(lattice, np.array([[0.1, 0.2, 0.3], [0.6, 0.7, 0.8]]), np.array([3, 8]))
+    with pytest.raises(SymmetryError, match="shorter than 1 Å"):
+        find_symmetry(crystal, symprec=0.1)
+    lattice[:] *= 2.0
+    longer = Crystal(lattice, crystal.frac_coords, crystal.atomic_numbers)
+    assert find_symmetry(longer, symprec=0.1).space_group_number >= 1

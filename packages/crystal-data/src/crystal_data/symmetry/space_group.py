@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import CrystalError, InvalidArgumentError
+from crystal_data.io.distances import plane_spacings, reduced_lattice
 from crystal_data.symmetry.wyckoff import crystal_system, space_group_symbol
 
 ENGINE = "moyopy"
+# Å. With shorter ones the engine may look for operations until all memory is used.
+_SHORTEST_VECTOR = 1.0
 
 
 class SymmetryError(CrystalError, ValueError):
@@ -79,7 +82,8 @@ def find_symmetry(
         angle_tolerance: Degrees between axes; None lets it follow from ``symprec``.
 
     Raises:
-        SymmetryError: If no symmetry can be found, as when atoms overlap within ``symprec``.
+        SymmetryError: If no symmetry can be found, as when atoms overlap within ``symprec``, or a
+            lattice vector is shorter than 1 Å, which no crystal has.
     """
     dataset = search(crystal, symprec, angle_tolerance)
     return SymmetryInfo(
@@ -108,6 +112,12 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
     logging.getLogger("moyo").addFilter(_keep)
     if not symprec > 0:
         raise InvalidArgumentError(f"symprec is {symprec}; it is a distance above 0 Å")
+    if _is_too_thin(crystal.lattice):
+        raise SymmetryError(
+            f"{crystal.identifier or crystal.formula}: a lattice vector is shorter than "
+            f"{_SHORTEST_VECTOR:g} Å, which no crystal has",
+            "look at its cell and at the unit of its lengths",
+        )
     cell = moyopy.Cell(
         basis=crystal.lattice.tolist(),
         positions=crystal.frac_coords.tolist(),
@@ -126,6 +136,13 @@ def search(crystal: Crystal, symprec: float, angle_tolerance: float | None) -> A
             f"({error})",
             "atoms may overlap, or try a smaller symprec",
         ) from error
+
+
+def _is_too_thin(lattice: NDArray[np.float64]) -> bool:
+    # No lattice vector is shorter than the spacings of all planes, which cost less than reducing.
+    if min(plane_spacings(lattice)) >= _SHORTEST_VECTOR:
+        return False
+    return bool(np.linalg.norm(reduced_lattice(lattice), axis=1).min() < _SHORTEST_VECTOR)
 
 
 def _keep(record: logging.LogRecord) -> bool:
