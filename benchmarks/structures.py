@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from measuring import RESULTS, write
+from measuring import RESULTS, mean_over_seeds, write
 from templates import LIBRARIES, SOURCES, SYMPREC, library_of, strata_of
 
 from crystal_data import open_store
@@ -37,13 +37,7 @@ from crystal_data.generation import (
     generate_all,
     read_generated,
 )
-from crystal_data.metrics import (
-    Interval,
-    MatchSettings,
-    SeedInterval,
-    bootstrap_interval,
-    seed_interval,
-)
+from crystal_data.metrics import MatchSettings
 from crystal_data.store import CrystalStore, OrbitColumn
 from crystal_gen import (
     RandomGenerator,
@@ -54,7 +48,6 @@ from crystal_gen import (
 from crystal_gen.data_requests import requests_for
 
 ENERGY = "formation_energy_per_atom"
-MIN_SEEDS = 3  # of an interval over seeds
 Ways = dict[str, list[GeneratedStructure]]
 
 
@@ -204,37 +197,19 @@ def compared(structures: list[GeneratedStructure], context: Context, count: int)
     return Found(evaluation.rows[f"match_rate@{count}/none"], evaluation.rows[f"rmse@{count}/none"])
 
 
-def mean(values: np.ndarray) -> dict[str, Any]:
-    """Mean over seeds and rows with its interval; values are ``[num_seeds, num_rows]``."""
-    known = values[:, np.isfinite(values).any(0)]
-    if not known.size:
-        return {"value": None, "low": None, "high": None, "count": 0}
-    if len(known) >= MIN_SEEDS:
-        found: Interval | SeedInterval = seed_interval(known)
-    else:
-        found = bootstrap_interval(np.nanmean(known, axis=0), rng=np.random.default_rng(0))
-    return {
-        "value": found.estimate,
-        "low": found.low,
-        "high": found.high,
-        "count": known.shape[1],
-        "seeds": len(known),
-    }
-
-
 def summary(found: list[Found], baseline: Found, strata: dict[str, np.ndarray]) -> dict[str, Any]:
     """Rates of a way, over all rows and in each stratum, and differences from retrieval."""
     rates = np.array([each.rates for each in found])
     distances = np.array([each.distances for each in found])
     results = {
-        "match_rate": mean(rates),
-        "rmse": mean(distances),
-        "match_rate over retrieval": mean(rates - baseline.rates),
-        "rmse over retrieval": mean(distances - baseline.distances),
+        "match_rate": mean_over_seeds(rates),
+        "rmse": mean_over_seeds(distances),
+        "match_rate over retrieval": mean_over_seeds(rates - baseline.rates),
+        "rmse over retrieval": mean_over_seeds(distances - baseline.distances),
     }
     for name, inside in strata.items():
-        results[f"match_rate/{name}"] = mean(rates[:, inside])
-        results[f"rmse/{name}"] = mean(distances[:, inside])
+        results[f"match_rate/{name}"] = mean_over_seeds(rates[:, inside])
+        results[f"rmse/{name}"] = mean_over_seeds(distances[:, inside])
     return results
 
 
@@ -292,7 +267,9 @@ def main() -> None:
             for way, own in found.items()
             if not way.endswith(": within")
         } | {
-            way: {"match_rate/template=no": mean(np.array([x.rates[inside] for x in own]))}
+            way: {
+                "match_rate/template=no": mean_over_seeds(np.array([x.rates[inside] for x in own]))
+            }
             for inside in [context.all_strata["template=no"]]
             for way, own in found.items()
             if way.endswith(": within")

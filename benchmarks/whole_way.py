@@ -12,14 +12,19 @@ structure model; the likeliest answer first, of its crystals the best by the mod
 ``whole pool``: both together with warm starts, merged, ordered by the ranker: what `crystal-gen
 generate` does.
 
+Models of structures and of symmetry that are given together, by ``--seed``, are one seed; without
+any, those that come with the package are.
+
 Match rates are unfiltered, by the literature's tolerances, of the first and of the first 20;
-differences are paired with retrieval (95 % bootstrap intervals over rows). ``rescued`` is the share
-of rows that the whole pool finds within 20 among those that retrieval does not find within 20.
-``calibration`` compares the probabilities of the first 20 with how many match. Pools are kept in
-``--work`` and made once. Times are CPU seconds of one process, for 1,000 requests.
+differences are paired with retrieval. Intervals are over seeds and rows from three seeds on, over
+rows below. ``rescued`` is the share of rows that an arm finds within 20 among those that retrieval
+does not find within 20. ``calibration`` compares the probabilities of the first 20 with how many
+match. Pools are kept in ``--work`` and made once. Times are CPU seconds of one process, for 1,000
+requests.
 """
 
 import argparse
+import itertools
 import pickle
 import resource
 import time
@@ -30,8 +35,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import RESULTS, write
-from templates import LIBRARIES, SOURCES, SYMPREC, library_of, metrics_of, requests_of
+from measuring import RESULTS, mean_over_seeds, write
+from templates import LIBRARIES, SOURCES, SYMPREC, library_of, requests_of
 
 from crystal_data import Crystal, open_store
 from crystal_data.generation import (
@@ -40,7 +45,6 @@ from crystal_data.generation import (
     GeneratedStructure,
     GenerationRequest,
     evaluate_generated,
-    paired_differences,
 )
 from crystal_data.metrics import MatchSettings, Outcome, match_pairs
 from crystal_data.symmetry import SymmetricCrystal
@@ -58,6 +62,7 @@ from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL
 from crystal_gen.templates.copying import in_asked_cell
 
 NUM_SAMPLES = 20
+FIRST = tuple(f"match_rate@{count}/none" for count in (1, NUM_SAMPLES))
 ARMS = ("retrieval", "retrieval re-ranked", "from noise", "whole pool")
 
 
@@ -77,13 +82,20 @@ class Row:
 
 
 class Way:
-    """The parts of the way, with what comes with the package."""
+    """The parts of the way.
 
-    def __init__(self, library: TemplateLibrary, ranker: str | Path) -> None:
+    Args:
+        library: To copy from.
+        models: Of structures and of symmetry; names or folders of artifacts.
+        ranker: The same.
+    """
+
+    def __init__(self, library: TemplateLibrary, models: tuple[str, str], ranker: str) -> None:
+        structure, symmetry = (SHIPPED.find(each) for each in models)
         self.whole = pool_maker(
             library,
-            StructureModel.from_pretrained(SHIPPED.find(STRUCTURE_MODEL)),
-            WyckoffTransformer.from_pretrained(SHIPPED.find(SYMMETRY_MODEL)),
+            StructureModel.from_pretrained(structure),
+            WyckoffTransformer.from_pretrained(symmetry),
         )
         self.copies = PoolMaker(self.whole.copies)
         self.ranker = CandidateRanker.from_pretrained(SHIPPED.find(ranker))
@@ -141,51 +153,74 @@ def from_noise(pool: Pool) -> list[SymmetricCrystal]:
 
 
 def measured(
-    way: Way,
-    rows: Sequence[Row],
+    ways: Sequence[Way],
+    rows: Sequence[Sequence[Row]],
     requests: Sequence[GenerationRequest],
     references: Sequence[Crystal],
 ) -> dict[str, Any]:
-    """Rates of all arms, and what the pool finds that retrieval does not."""
-    made = [way.arms(row) for row in rows]
+    """Rates of all arms over the seeds, and what they find that retrieval does not."""
+    found: dict[str, list[GeneratedEvaluation]] = {arm: [] for arm in ARMS}
+    for way, own in zip(ways, rows, strict=True):
+        made = [way.arms(row) for row in own]
+        for arm in ARMS:
+            # Copies are the same with every seed.
+            if arm not in ("retrieval", "retrieval re-ranked") or not found[arm]:
+                found[arm].append(evaluated(requests, [each[arm] for each in made], references))
+    results = {arm: rates(own, found["retrieval"][0]) for arm, own in found.items()}
+    for arm, name in itertools.product(ARMS, FIRST):
+        print(arm, name, round(results[arm][name]["value"], 4), flush=True)
+    missed = found["retrieval"][0].rows[FIRST[-1]] == 0
+    seconds = np.array([[row.seconds for row in own] for own in rows]).mean((0, 1))
+    return {
+        "rows": len(requests),
+        "seeds": len(ways),
+        "arms": results,
+        "rows that retrieval misses": int(missed.sum()),
+        "rescued": {
+            arm: mean_over_seeds(np.array([each.rows[FIRST[-1]][missed] for each in own]))
+            for arm, own in found.items()
+            if arm != "retrieval"
+        },
+        "calibration": calibration(ways, rows, references),
+        "CPU seconds for 1,000 requests": {
+            "copies": 1000 * float(seconds[0]),
+            "whole pool": 1000 * float(seconds[1]),
+        },
+        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def evaluated(
+    requests: Sequence[GenerationRequest],
+    made: Sequence[Sequence[SymmetricCrystal]],
+    references: Sequence[Crystal],
+) -> GeneratedEvaluation:
+    """What one seed of an arm made, against the truth."""
+    structures = [
+        structure
+        for request, own in zip(requests, made, strict=True)
+        for structure in structures_of(request, own)
+    ]
     settings = EvaluationSettings(
         num_samples=(1, NUM_SAMPLES),
         filters=("none",),
         symprec=SYMPREC,
         matching=MatchSettings(num_workers=0),
     )
-    found: dict[str, GeneratedEvaluation] = {}
+    return evaluate_generated(structures, references, settings)
+
+
+def rates(seeds: Sequence[GeneratedEvaluation], retrieval: GeneratedEvaluation) -> dict[str, Any]:
+    """Means of an arm, over all rows and in each stratum, and differences from retrieval."""
     results: dict[str, Any] = {}
-    for arm in ARMS:
-        structures = [
-            structure
-            for request, own in zip(requests, made, strict=True)
-            for structure in structures_of(request, own[arm])
-        ]
-        found[arm] = evaluate_generated(structures, references, settings)
-        results[arm] = metrics_of(found[arm].results)
-        if arm != "retrieval":
-            results[arm] |= metrics_of(paired_differences(found[arm], found["retrieval"]))
-        for name in (f"match_rate@{k}/none" for k in (1, NUM_SAMPLES)):
-            print(arm, name, round(results[arm][name]["value"], 4), flush=True)
-    key = f"match_rate@{NUM_SAMPLES}/none"
-    missed = found["retrieval"].rows[key] == 0
-    rescued = {
-        arm: float(found[arm].rows[key][missed].mean()) if missed.any() else None
-        for arm in ARMS[1:]
-    }
-    return {
-        "rows": len(rows),
-        "arms": results,
-        "rows that retrieval misses": int(missed.sum()),
-        "rescued": rescued,
-        "calibration": calibration(way, rows, references),
-        "CPU seconds for 1,000 requests": {
-            "copies": 1000 * float(np.mean([row.seconds[0] for row in rows])),
-            "whole pool": 1000 * float(np.mean([row.seconds[1] for row in rows])),
-        },
-        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    for name, reference in retrieval.rows.items():
+        values = np.array([each.rows[name] for each in seeds])
+        results[name] = mean_over_seeds(values)
+        for stratum, inside in retrieval.strata.items():
+            results[f"{name}/{stratum}"] = mean_over_seeds(values[:, inside])
+        if seeds[0] is not retrieval:
+            results[f"difference/{name}"] = mean_over_seeds(values - reference)
+    return results
 
 
 def structures_of(
@@ -199,13 +234,16 @@ def structures_of(
         )
 
 
-def calibration(way: Way, rows: Sequence[Row], references: Sequence[Crystal]) -> dict[str, Any]:
+def calibration(
+    ways: Sequence[Way], rows: Sequence[Sequence[Row]], references: Sequence[Crystal]
+) -> dict[str, Any]:
     """Probabilities of the whole pool's first candidates, against how many match."""
     pairs, chances = [], []
-    for row, reference in zip(rows, references, strict=True):
-        crystals, own = way.ordered(row.whole)
-        pairs += [(each.to_crystal(), reference) for each in crystals]
-        chances += own
+    for way, seed in zip(ways, rows, strict=True):
+        for row, reference in zip(seed, references, strict=True):
+            crystals, own = way.ordered(row.whole)
+            pairs += [(each.to_crystal(), reference) for each in crystals]
+            chances += own
     outcomes = match_pairs(pairs, MatchSettings(num_workers=0))
     matches = np.array([each.outcome is Outcome.MATCH for each in outcomes])
     values = np.array(chances)
@@ -238,6 +276,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=300, help="test rows of each set, 0 for all")
     parser.add_argument("--library", choices=("shipped", *LIBRARIES), default="shipped")
     parser.add_argument("--ranker", default=RANKER, help="a name or the folder of an artifact")
+    parser.add_argument(
+        "--seed",
+        nargs=2,
+        action="append",
+        metavar=("STRUCTURE", "SYMMETRY"),
+        help="names or folders of the two models of one seed",
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder of the pools")
     parser.add_argument("--out", type=Path, default=RESULTS / "whole-way.json")
     args = parser.parse_args()
@@ -254,9 +299,13 @@ def main() -> None:
             library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
         else:
             library = library_of(name, args.library).library
-        way = Way(library, args.ranker)
-        rows = list(way.rows(requests, args.work / f"{name}-{args.library}.pkl"))
-        results[name] = measured(way, rows, requests, references)
+        ways, rows = [], []
+        for seed, models in enumerate(args.seed or [(STRUCTURE_MODEL, SYMMETRY_MODEL)]):
+            way = Way(library, (models[0], models[1]), args.ranker)
+            file = args.work / f"{name}-{args.library}-{seed}.pkl"
+            ways.append(way)
+            rows.append(list(way.rows(requests, file)))
+        results[name] = measured(ways, rows, requests, references)
         results[name]["templates"] = len(library)
         write(args.out, results)
 
