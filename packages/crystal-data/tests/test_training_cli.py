@@ -462,6 +462,21 @@ def test_print_config_is_a_config(capsys):
     assert cli.model.targets == ("energy",)
 
 
+def test_a_class_in_the_place_of_another_has_its_own_defaults():
+    def optimizer(*args):
+        cli = CrystalCLI([*args, "--config", "toy.yaml"], allow_modules=ALLOWED, run=False)
+        return cli.model._optimizer([torch.nn.Parameter(torch.zeros(1))]).param_groups[0]
+
+    option = "--model.optimizer"
+    # AdamW, which Adam replaces, has 0.01.
+    assert optimizer()["weight_decay"] == 0.0
+    assert optimizer(option, "torch.optim.AdamW")["weight_decay"] == 0.01
+    # What was given stays.
+    assert optimizer(option, "torch.optim.AdamW")["lr"] == 0.05
+    decay = f"{option}.weight_decay"
+    assert optimizer(decay, "0.03", option, "torch.optim.SGD")["weight_decay"] == 0.03
+
+
 def test_data_root(monkeypatch):
     monkeypatch.setenv("CRYSTAL_DATA_HOME", "before")
     CrystalCLI(["--config", "toy.yaml", "--data-root", "here"], allow_modules=ALLOWED, run=False)

@@ -55,6 +55,7 @@ from crystal_data.training.config_arguments import (
 )
 from crystal_data.training.crystal_module import CrystalModule
 from crystal_data.training.freezing import Freeze
+from crystal_data.training.jsonargparse_internals import own_defaults
 from crystal_data.training.loggers import missing_logger
 from crystal_data.training.memory import keep_freed_memory
 from crystal_data.training.metrics_table import MetricsTable
@@ -140,7 +141,7 @@ class CrystalCLI(LightningCLI):
             "epilog": _EPILOG,
             "parser_mode": _PARSER_MODE,
         }
-        with self._allowed.in_force():
+        with self._allowed.in_force(), own_defaults():
             super().__init__(
                 CrystalModule,
                 CrystalDataModule,

@@ -4,15 +4,17 @@ Its version is bounded from above in ``pyproject.toml``: a parser that resolved 
 another function would import what a config may not name.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jsonargparse import _actions, _typehints
+from jsonargparse import Namespace, _actions, _typehints
 
 _MODULES = (_actions, _typehints)  # those that resolve class paths while a command line is parsed
 _IMPORT = "import_object"
 _RESOLVE = "resolve_class_path_by_name"
+_KEEP = "discard_init_args_on_class_path_change"
 
 
 @contextmanager
@@ -53,6 +55,35 @@ def checked_imports(
     finally:
         _set_import(original)
         setattr(_typehints, _RESOLVE, resolve)
+
+
+@contextmanager
+def own_defaults() -> Iterator[None]:
+    """Within the block a class in the place of another has its own defaults.
+
+    The parser carries over all arguments that both classes have, those too that nobody gave: Adam
+    in place of AdamW would get a weight decay of 0.01. Here only values stay that differ from the
+    defaults of the class before.
+
+    Private: the function ``discard_init_args_on_class_path_change``, which decides what is carried
+    over.
+    """
+    original = vars(_typehints)[_KEEP]
+
+    def discard(parser: Any, before: Any, after: Any) -> None:
+        given = before.get("init_args") if isinstance(before, Namespace) else None
+        if isinstance(given, Namespace) and before.class_path != after["class_path"]:
+            found = vars(_typehints)[_IMPORT](before.class_path)
+            for name, parameter in inspect.signature(found).parameters.items():
+                if name in given and given[name] == parameter.default:
+                    given.pop(name)
+        original(parser, before, after)
+
+    setattr(_typehints, _KEEP, discard)
+    try:
+        yield
+    finally:
+        setattr(_typehints, _KEEP, original)
 
 
 def _set_import(function: Any) -> None:
