@@ -101,8 +101,14 @@ def error_histogram(test: Predictions, unit: str) -> BarChart:
     )
 
 
-def size_chart(test: Predictions, unit: str) -> BarChart | None:
-    """Mean absolute error by number of atoms of the cell; None where these are not known."""
+def size_chart(test: Predictions, unit: str, name: str = "MAE") -> BarChart | None:
+    """Mean absolute error by number of atoms of the cell; None where these are not known.
+
+    Args:
+        test: Predictions of a target.
+        unit: Of the target.
+        name: What the mean absolute error is called.
+    """
     if not test.structures:
         return None
     atoms = np.array([one.num_atoms for one in test.structures])
@@ -121,13 +127,13 @@ def size_chart(test: Predictions, unit: str) -> BarChart | None:
     y = Axis(0.0, max(error for _, _, error in found) * 1.12 or 1.0, bottom, top)
     step = (right - left) / len(found)
     bars, ticks = [], []
-    for place, (name, count, error) in enumerate(found):
+    for place, (atoms_of, count, error) in enumerate(found):
         height = bottom - float(y.position(np.array(error)))
         x = left + place * step
-        title = f"{name} atoms: {count} structures, MAE {error:.3g} {unit}"
+        title = f"{atoms_of} atoms: {count} structures, {name} {error:.3g} {unit}".strip()
         bars.append(Bar(x + 3, bottom - height, step - 6, height, title, f"{count}"))
-        ticks.append(Tick(x + step / 2, name))
-    label = f"MAE, {unit}" if unit else "MAE"
+        ticks.append(Tick(x + step / 2, atoms_of))
+    label = f"{name}, {unit}" if unit else name
     caption = "above the bars: structures"
     return BarChart(
         "By number of atoms", caption, "atoms of the cell", label, tuple(bars), tuple(ticks),
@@ -135,8 +141,11 @@ def size_chart(test: Predictions, unit: str) -> BarChart | None:
     )  # fmt: skip
 
 
-def element_cells(test: Predictions, unit: str) -> tuple[ElementCell, ...]:
-    """Mean absolute error of the structures that hold each element; empty if not known."""
+def element_cells(test: Predictions, unit: str, name: str = "MAE") -> tuple[ElementCell, ...]:
+    """Mean absolute error of the structures that hold each element; empty if not known.
+
+    Arguments are those of ``size_chart``.
+    """
     if not test.structures:
         return ()
     errors: dict[str, list[float]] = {}
@@ -150,7 +159,7 @@ def element_cells(test: Predictions, unit: str) -> tuple[ElementCell, ...]:
         count, mean = len(errors.get(symbol, ())), means.get(symbol)
         title = f"{symbol}: not in the test"
         if mean is not None:
-            title = f"{symbol}: {count} structures, MAE {mean:.3g} {unit}".strip()
+            title = f"{symbol}: {count} structures, {name} {mean:.3g} {unit}".strip()
         cells.append(
             ElementCell(
                 symbol,

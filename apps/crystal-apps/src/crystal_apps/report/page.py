@@ -8,6 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from crystal_apps.report.classes import (
+    ClassRow,
+    SquareChart,
+    calibration_chart,
+    class_rows,
+    misclassified,
+    roc_chart,
+)
 from crystal_apps.report.element_tables import element_table
 from crystal_apps.report.errors import (
     BarChart,
@@ -57,13 +65,27 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ErrorDetails:
-    """Where the errors of a line of the result table lie."""
+    """Where the errors of a line of a result table lie.
 
-    row: ResultRow
+    Args:
+        name: What the mean error of an element is called.
+    """
+
+    row: ResultRow | ClassRow
+    unit: str
     charts: tuple[BarChart, ...]
     elements: tuple[ElementCell, ...]
     worst: tuple[Worst, ...]
     download: str
+    name: str = "MAE"
+
+
+@dataclass(frozen=True)
+class ClassPanel:
+    """The figures of a line of the table of class scores."""
+
+    row: ClassRow
+    squares: tuple[SquareChart, ...]
 
 
 @dataclass(frozen=True)
@@ -117,8 +139,10 @@ def write_report(
         lstrip_blocks=True,
     )
     rows = _result_rows(runs)
+    classes = class_rows(runs, {run.name: n % NUM_COLORS for n, run in enumerate(runs)})
     pictures: list[Crystal] = []
     details = [_error_details(row, pictures) for row in rows]
+    details += [_class_details(row, pictures) for row in classes]
     page = environment.get_template("report.html").render(
         title=title or f"{len(runs)} run{'s' if len(runs) > 1 else ''}",
         note=note,
@@ -126,6 +150,7 @@ def write_report(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=runs,
         rows=rows,
+        classes=[_class_panel(row) for row in classes],
         untested=[run for run in runs if not run.is_tested],
         details=details,
         viewer=Markup(viewer(pictures)) if pictures else "",
@@ -153,6 +178,8 @@ def _result_rows(runs: Sequence[Run]) -> list[ResultRow]:
     rows = []
     for place, run in enumerate(runs):
         for target, test in run.predictions.items():
+            if run.is_probability(target):
+                continue
             rivals = [
                 other.predictions[target].mae
                 for other in runs
@@ -176,6 +203,7 @@ def _error_details(row: ResultRow, pictures: list[Crystal]) -> ErrorDetails:
     charts = (error_histogram(row.test, row.unit), size_chart(row.test, row.unit))
     return ErrorDetails(
         row=row,
+        unit=row.unit,
         charts=tuple(chart for chart in charts if chart is not None),
         elements=element_cells(row.test, row.unit),
         worst=worst_of(row.test, pictures),
@@ -183,16 +211,42 @@ def _error_details(row: ResultRow, pictures: list[Crystal]) -> ErrorDetails:
     )
 
 
+def _class_details(row: ClassRow, pictures: list[Crystal]) -> ErrorDetails:
+    wrong, name = misclassified(row.test), "share wrong"
+    by_size = size_chart(wrong, "", name)
+    return ErrorDetails(
+        row=row,
+        unit="",
+        charts=() if by_size is None else (by_size,),
+        elements=element_cells(wrong, "", name),
+        worst=worst_of(row.test, pictures),
+        download=download_of(row.test, row.target, "1"),
+        name=name,
+    )
+
+
+def _class_panel(row: ClassRow) -> ClassPanel:
+    charts = (roc_chart(row.test, row.scores), calibration_chart(row.test))
+    return ClassPanel(row, tuple(chart for chart in charts if chart is not None))
+
+
 def _charts(runs: Sequence[Run]) -> list[LineChart]:
-    """One chart for each metric of the validation split that curves were logged of."""
-    names = dict.fromkeys(name for run in runs for name in run.curves if name.startswith("val/mae"))
+    """One chart for each loss of the validation split that curves were logged of."""
+    return [
+        *_loss_charts(runs, "val/mae", "MAE"),
+        *_loss_charts(runs, "val/cross_entropy", "cross-entropy"),
+    ]
+
+
+def _loss_charts(runs: Sequence[Run], metric: str, words: str) -> list[LineChart]:
+    names = dict.fromkeys(name for run in runs for name in run.curves if name.startswith(metric))
     # For a run of one target both names hold the same numbers.
-    if any(name.startswith("val/mae/") for name in names):
-        names.pop("val/mae", None)
+    if any(name.startswith(f"{metric}/") for name in names):
+        names.pop(metric, None)
     charts = []
     for name in names:
         having = [(place, run) for place, run in enumerate(runs) if name in run.curves]
-        target = name.removeprefix("val/mae").strip("/")
+        target = name.removeprefix(metric).strip("/")
         series = [
             Series(run.name, place % NUM_COLORS, run.curves[name].epochs, run.curves[name].values)
             for place, run in having
@@ -206,7 +260,7 @@ def _charts(runs: Sequence[Run]) -> list[LineChart]:
                     Series("training", place % NUM_COLORS, train.epochs, train.values, dashed=True)
                 )
         unit = next((u for _, run in having if (u := run.unit(target))), "")
-        label = f"MAE, {unit}" if unit else "MAE"
+        label = f"{words}, {unit}" if unit not in ("", "1") else words
         title = target.replace("_", " ") or "all targets"
         charts.append(line_chart(title, label, series))
     return charts

@@ -138,8 +138,14 @@ class Run:
 
     def unit(self, target: str) -> str:
         """Unit of a target, from the artifact; empty if unknown."""
-        scale = _mapping(_mapping(self.artifact.get("targets")).get(target))
-        return str(_mapping(scale.get("field")).get("unit", ""))
+        return str(_mapping(self._scale(target).get("field")).get("unit", ""))
+
+    def is_probability(self, target: str) -> bool:
+        """Whether predictions of a target are probabilities of a class, by the artifact."""
+        return self._scale(target).get("is_probability") is True
+
+    def _scale(self, target: str) -> Mapping[str, Any]:
+        return _mapping(_mapping(self.artifact.get("targets")).get(target))
 
 
 def read_run(folder: str | Path) -> Run:
