@@ -18,6 +18,7 @@ import torch
 from measuring import RESULTS, write
 from numpy.typing import NDArray
 from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc
 
 from crystal_data import CrystalBatch, ThresholdSource, TrainWithin, open_store
 from crystal_data.sources import MP20
@@ -85,15 +86,10 @@ def probabilities(model: Equiformer, data: Labelled) -> NDArray[np.float64]:
 
 
 def area(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Under the ROC curve, by ranks; NaN where all are of one class."""
+    """Under the ROC curve; NaN where all are of one class."""
     if truth.all() or not truth.any():
         return float("nan")
-    order = probability.argsort()
-    rank = np.empty(len(order))
-    rank[order] = np.arange(1, len(order) + 1)
-    num_true = truth.sum()
-    below = rank[truth].sum() - num_true * (num_true + 1) / 2
-    return float(below / (num_true * (len(truth) - num_true)))
+    return float(binary_auroc(torch.from_numpy(probability), torch.from_numpy(truth).long()))
 
 
 def accuracy(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
