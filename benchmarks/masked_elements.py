@@ -1,6 +1,6 @@
 """Hidden elements of MP-20's test crystals: what models fill in, beside guesses without a model.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/masked_elements.py --models repair-mp20
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/masked_elements.py --others RUNS
 
 Atoms are displaced by 0.1 of the shortest distance. Either all atoms of one random element are
 hidden (``element``), or 15 % of the atoms, at least one (``atoms``); models are not told which. The
@@ -10,14 +10,16 @@ composition in training crystals; of the visible elements alone, in any amounts,
 the most frequent ones after these. With ``atoms``, the visible elements come first by their
 amounts; with ``element`` they are ruled out, as the mask tells. ``substitution``: the elements of
 ``same composition``, exchanged by pymatgen's substitution probabilities, which are those of ions
-and are summed over oxidation states. Accuracies are means over crystals of the share of their
-hidden atoms, with 95 % bootstrap intervals over crystals; ``gain`` is the paired difference of the
-first model from ``same composition``.
+and are summed over oxidation states. ``periodic`` and ``cartesian`` are the networks that are not
+equivariant, which `transformer_repair.py` has left in RUNS. Accuracies are means over crystals of
+the share of their hidden atoms, with 95 % bootstrap intervals over crystals; ``gain`` is the paired
+difference of a model from ``same composition``, ``less`` that of ``repair-mp20`` from another one.
 """
 
 import argparse
+import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from math import gcd
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 from measuring import RESULTS, write
 from numpy.typing import NDArray
+from transformer_repair import TransformerRepair
 
 from crystal_data import SYMBOLS, CrystalBatch, open_store
 from crystal_data.metrics import Interval, bootstrap_interval, paired_bootstrap_interval
@@ -35,7 +38,7 @@ from crystal_data.sources import MP20
 from crystal_data.store import CrystalStore
 from crystal_data.transforms import MaskAtoms, PerturbAtoms, SampleRandom
 from crystal_gan import RepairModel
-from crystal_gan.shipped import SHIPPED
+from crystal_gan.shipped import REPAIR, SHIPPED
 from crystal_gan.training.losses import true_displacement
 
 MASKS = {"element": MaskAtoms(1.0), "atoms": MaskAtoms(0.0)}
@@ -142,12 +145,13 @@ def guessed(guess: Guess, batches: Sequence[CrystalBatch]) -> NDArray[np.float64
 
 @torch.inference_mode()
 def filled(
-    model: RepairModel, batches: Sequence[CrystalBatch]
+    model: RepairModel | TransformerRepair, batches: Sequence[CrystalBatch]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of a model for all hidden atoms, and the position error of each crystal, Å."""
     scores, errors = [], []
     for batch in batches:
-        edges = batch.with_edges(model.graph_spec).float32()
+        edges = batch.with_edges(model.graph_spec) if model.graph_spec else batch
+        edges = edges.float32()
         repair = model(edges)
         scores.append(repair.logits[edges.masked_sites].double().numpy())
         errors.append(position_errors(repair.displacement, edges))
@@ -170,7 +174,7 @@ def measured(
     train: NDArray[np.int64],
     test: NDArray[np.int64],
     kind: str,
-    models: dict[str, RepairModel],
+    models: Mapping[str, RepairModel | TransformerRepair],
 ) -> dict[str, Any]:
     """All rows of one kind of mask."""
     mask = MASKS[kind]
@@ -207,6 +211,15 @@ def measured(
         for name in models:
             gain = paired_bootstrap_interval(shares[name], shares["same composition"], rng=rng)
             rows[name][f"top{top} gain"] = entry(gain)
+        for name in set(models) - {REPAIR}:
+            less = paired_bootstrap_interval(shares[REPAIR], shares[name], rng=rng)
+            rows[REPAIR][f"top{top} less {name}"] = entry(less)
+    for name in set(models) - {REPAIR}:
+        if models[name].repairs_positions:
+            less = paired_bootstrap_interval(position[REPAIR], position[name], rng=rng)
+            rows[REPAIR][f"position error less {name}"] = entry(less)
+        else:
+            del position[name]
     for name, errors in position.items():
         rows[name]["position error, Å"] = entry(bootstrap_interval(errors, rng=rng))
     return {"crystals": len(test), "hidden atoms": len(truth), **rows}
@@ -215,16 +228,22 @@ def measured(
 def main() -> None:
     """Measures both kinds of masks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["repair-mp20"], help="names or folders")
+    parser.add_argument("--others", type=Path, help="the folder of transformer_repair.py")
     parser.add_argument("--rows", type=int, default=1000, help="of the test split, drawn by a seed")
     parser.add_argument("--out", type=Path, default=RESULTS / "masked-elements.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
     store = open_store(MP20())
     test = np.random.default_rng(0).permutation(store.rows_of("test"))[: args.rows]
-    models = {name: RepairModel.from_pretrained(SHIPPED.find(name)).eval() for name in args.models}
+    models: dict[str, RepairModel | TransformerRepair] = {
+        REPAIR: RepairModel.from_pretrained(SHIPPED.find(REPAIR)).eval()
+    }
+    trained = {}
+    for file in sorted(args.others.glob("*.json")) if args.others else []:
+        models[file.stem] = TransformerRepair.load(args.others, file.stem)
+        trained[file.stem] = json.loads(file.read_text(encoding="utf-8"))
     results = {kind: measured(store, store.rows_of("train"), test, kind, models) for kind in MASKS}
-    write(args.out, {"data": store.metadata["source"], **results})
+    write(args.out, {"data": store.metadata["source"], "trained": trained, **results})
     for kind, rows in results.items():
         print(kind, {name: row for name, row in rows.items() if isinstance(row, dict)})
 
