@@ -136,16 +136,6 @@ def test_the_first_line_of_a_config_says_what_it_does(path: Path) -> None:
     assert not second.startswith("# "), second
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_an_optimizer_in_place_of_the_default_says_its_weight_decay(path: Path) -> None:
-    # The command line keeps what the default, AdamW, has set: Adam would get its weight decay of
-    # 0.01, which in Adam goes through the gradient's scale and spoils a training.
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name, value in config.get("model", {}).get("init_args", {}).items():
-        if name.endswith("optimizer") and value["class_path"] != "torch.optim.AdamW":
-            assert "weight_decay" in value["init_args"], name
-
-
 def _hooks() -> list[dict[str, Any]]:
     projects = [tomllib.loads(path.read_text()) for path in ROOT.glob("*/*/pyproject.toml")]
     builds = [project["tool"]["hatch"]["build"] for project in projects]
