@@ -16,15 +16,12 @@ from crystal_data.errors import InvalidArgumentError, SourceError
 from crystal_data.io.cif import to_cif
 from crystal_data.testing import perovskite, random_crystals, rock_salt
 from crystal_data.trajectories import RelaxationSource, change_between, iter_trajectories
-from crystal_data.trajectories import make as make_module
-from crystal_data.trajectories.make import (
-    TrajectoryFolderError,
-    TrajectoryOptions,
-    make_trajectories,
-)
+from crystal_data.trajectories import tasks as tasks_module
+from crystal_data.trajectories.make import TrajectoryFolderError, make_trajectories
 from crystal_data.trajectories.potentials import POTENTIALS, potential
 from crystal_data.trajectories.relaxing import RelaxationError, RelaxationSettings, relax
 from crystal_data.trajectories.starts import make_start, random_of, start_kinds
+from crystal_data.trajectories.tasks import TrajectoryOptions
 
 QUICK = RelaxationSettings(max_force=0.5)  # eV/Å
 EMT_ELEMENTS = sorted(POTENTIALS["emt"].elements or ())
@@ -148,7 +145,8 @@ def test_the_same_files_after_a_kill_and_in_other_processes(
         starts=("substitution",), per_parent=3, num_frames=3, settings=QUICK
     )
     make_trajectories(parents(), tmp_path / "whole", options)
-    real, calls = make_module.relax, []
+    monkeypatch.setattr("crystal_data.trajectories.potentials._IN_STEP", 1)
+    real, calls = tasks_module.relax_many, []
 
     def dies(*arguments: object) -> object:
         calls.append(arguments)
@@ -156,7 +154,7 @@ def test_the_same_files_after_a_kill_and_in_other_processes(
             raise KeyboardInterrupt
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(make_module, "relax", dies)
+    monkeypatch.setattr(tasks_module, "relax_many", dies)
     with pytest.raises(KeyboardInterrupt):
         make_trajectories(parents(), tmp_path / "cut", options)
     assert not (tmp_path / "cut" / "trajectories.parquet").exists()
@@ -165,7 +163,7 @@ def test_the_same_files_after_a_kill_and_in_other_processes(
     content = shard.read_bytes()
     shard.write_bytes(content[:-40])  # the last line was being written
     calls.clear()
-    monkeypatch.setattr(make_module, "relax", lambda *a: (calls.append(a), real(*a))[1])
+    monkeypatch.setattr(tasks_module, "relax_many", lambda *a: (calls.append(a), real(*a))[1])
     make_trajectories(parents(), tmp_path / "cut", options)
     assert len(calls) == 7  # two of nine were whole
     make_trajectories(parents()[::-1], tmp_path / "workers", options, num_workers=2)

@@ -11,10 +11,11 @@ from crystal_data.processes.error_reporting import report_errors
 @report_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Relaxes crystals by a potential and writes the trajectories."""
-    from crystal_data.trajectories.make import TrajectoryOptions, make_trajectories
+    from crystal_data.trajectories.make import make_trajectories
     from crystal_data.trajectories.potentials import POTENTIALS
     from crystal_data.trajectories.relaxing import RelaxationSettings
     from crystal_data.trajectories.starts import StartKind, start_kinds
+    from crystal_data.trajectories.tasks import TrajectoryOptions
 
     default, settings = TrajectoryOptions(), RelaxationSettings()
     parser = parser_for(

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from crystal_data.trajectories.make import TrajectoryOptions as TrajectoryOptions
     from crystal_data.trajectories.make import make_trajectories as make_trajectories
     from crystal_data.trajectories.potentials import POTENTIALS as POTENTIALS
     from crystal_data.trajectories.potentials import Potential as Potential
@@ -23,9 +22,11 @@ if TYPE_CHECKING:
     from crystal_data.trajectories.relaxing import RelaxationError as RelaxationError
     from crystal_data.trajectories.relaxing import RelaxationSettings as RelaxationSettings
     from crystal_data.trajectories.relaxing import relax as relax
+    from crystal_data.trajectories.relaxing_together import relax_many as relax_many
     from crystal_data.trajectories.source import DISPLACEMENT as DISPLACEMENT
     from crystal_data.trajectories.source import STRAIN as STRAIN
     from crystal_data.trajectories.source import RelaxationSource as RelaxationSource
+    from crystal_data.trajectories.tasks import TrajectoryOptions as TrajectoryOptions
 
 _EXPORTS = {
     "Change": "crystal_data.trajectories.relaxation",
@@ -37,7 +38,7 @@ _EXPORTS = {
     "RelaxationSettings": "crystal_data.trajectories.relaxing",
     "RelaxationSource": "crystal_data.trajectories.source",
     "STRAIN": "crystal_data.trajectories.source",
-    "TrajectoryOptions": "crystal_data.trajectories.make",
+    "TrajectoryOptions": "crystal_data.trajectories.tasks",
     "aligned": "crystal_data.trajectories.relaxation",
     "calculator": "crystal_data.trajectories.potentials",
     "change_between": "crystal_data.trajectories.relaxation",
@@ -49,5 +50,6 @@ _EXPORTS = {
     "oriented": "crystal_data.trajectories.relaxation",
     "potential": "crystal_data.trajectories.potentials",
     "relax": "crystal_data.trajectories.relaxing",
+    "relax_many": "crystal_data.trajectories.relaxing_together",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from crystal_data.processes.locking import locked
 from crystal_data.processes.parallel import map_in_order
 from crystal_data.processes.progress import progress
 from crystal_data.splits.split import ratio_split
-from crystal_data.trajectories.potentials import calculator, potential
-from crystal_data.trajectories.relaxing import Frame, RelaxationError, RelaxationSettings, relax
-from crystal_data.trajectories.schema import ID, STEP, schema
-from crystal_data.trajectories.starts import StartKind, make_start, random_of
+from crystal_data.trajectories.potentials import potential
+from crystal_data.trajectories.schema import schema
+from crystal_data.trajectories.starts import random_of
+from crystal_data.trajectories.tasks import Task, TrajectoryOptions, lines_of
 
 ABOUT = "trajectories.json"
 _WHOLE = "trajectories"  # name of the only file, where nothing is split
@@ -31,51 +32,6 @@ _ROWS_AT_ONCE = 4096
 
 class TrajectoryFolderError(CrystalError, ValueError):
     """A folder that does not fit what is to be written into it."""
-
-
-@dataclass(frozen=True)
-class TrajectoryOptions:
-    """What is made of each parent.
-
-    Args:
-        potential: Name of the potential: ``emt``, ``chgnet``, ``sevenn``.
-        starts: How starts are made; of several kinds each parent gets one after the other.
-        per_parent: Starts of each parent.
-        max_atoms: Larger parents are left out.
-        apart: Chemical systems, such as ``Cl-Na``, of which nothing is made: those of the crystals
-            that a model will be evaluated on.
-        val: Share of the runs whose chemical systems are a validation set.
-        test: Share of the runs whose chemical systems are a test set.
-        num_frames: Kept of each run, the first and the last among them, the others evenly spaced.
-        settings: When a relaxation ends.
-        seed: Of all that is drawn.
-
-    Raises:
-        InvalidArgumentError: If a number is out of its range.
-    """
-
-    potential: str = "emt"
-    starts: tuple[StartKind, ...] = ("strain", "substitution")
-    per_parent: int = 1
-    max_atoms: int = 52
-    apart: frozenset[str] = frozenset()
-    val: float = 0.0
-    test: float = 0.0
-    num_frames: int = 10
-    settings: RelaxationSettings = field(default_factory=RelaxationSettings)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.per_parent, self.max_atoms) < 1 or self.num_frames < 2 or not self.starts:
-            raise InvalidArgumentError(
-                f"per_parent {self.per_parent} and max_atoms {self.max_atoms} have to be at least "
-                f"1, num_frames {self.num_frames} at least 2, and starts need a kind"
-            )
-        if min(self.val, self.test) < 0 or self.val + self.test >= 1:
-            raise InvalidArgumentError(
-                f"val={self.val} and test={self.test} are shares of all runs: each at least 0, "
-                "together less than 1"
-            )
 
 
 @dataclass(frozen=True)
@@ -91,25 +47,6 @@ class MadeTrajectories:
     folder: Path
     num_made: int
     failed: Mapping[str, int]
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """One start of one parent."""
-
-    parent: Crystal
-    number: int
-    options: TrajectoryOptions
-
-    @property
-    def name(self) -> str:
-        return f"{self.parent.identifier}-{self.number}-{self.options.potential}"
-
-    @property
-    def kind(self) -> StartKind:
-        # Not always the first kind where each parent has one start.
-        place = random_of(self.options.seed, "kind", self.parent.identifier).integers(1 << 30)
-        return self.options.starts[(int(place) + self.number) % len(self.options.starts)]
 
 
 def make_trajectories(
@@ -156,7 +93,7 @@ def make_trajectories(
         "limit": limit,
     }
     tasks = [
-        _Task(parent, number, options)
+        Task(parent, number, options)
         for parent in _shuffled(parents, options.seed)
         if parent.num_atoms <= options.max_atoms
         for number in range(options.per_parent)
@@ -203,7 +140,7 @@ def _check_folder(folder: Path, about: Mapping[str, Any]) -> None:
                 )
 
 
-def _relax_all(tasks: Sequence[_Task], shards: Path, num_workers: int, limit: int | None) -> None:
+def _relax_all(tasks: Sequence[Task], shards: Path, num_workers: int, limit: int | None) -> None:
     done = {line["name"]: line for line in _lines(shards)}
     lines = LineFile(shards)
     converged = 0
@@ -211,13 +148,12 @@ def _relax_all(tasks: Sequence[_Task], shards: Path, num_workers: int, limit: in
     try:
         with progress("relaxed", total) as advance:
             todo = (task for task in tasks if task.name not in done)
-            made = map_in_order(
-                _line_of, todo, lambda task: task, num_workers=num_workers, patience=0.0
-            )
+            size = potential(tasks[0].options.potential).num_in_step if tasks else 1
+            made = _made(todo, size, num_workers)
             for task in tasks:
                 values = done.get(task.name)
                 if values is None:
-                    _, values = next(made)
+                    values = next(made)
                     lines.append([checked_line(values)])
                 converged += "rows" in values
                 advance(1 if limit is None else int("rows" in values))
@@ -227,68 +163,14 @@ def _relax_all(tasks: Sequence[_Task], shards: Path, num_workers: int, limit: in
         lines.close()
 
 
-def _line_of(task: _Task) -> dict[str, Any]:
-    """One relaxation as plain values; runs in worker processes."""
-    options = task.options
-    kind = potential(options.potential)
-    rng = random_of(options.seed, "start", task.parent.identifier, task.number)
-    start = make_start(task.parent, task.kind, rng, kind.elements)
-    failed = {"name": task.name, "parent": task.parent.identifier, "origin": task.kind}
-    if start is None:
-        detail = (
-            f"there are no other elements that {kind.name} knows to exchange its own for"
-            if task.kind == "substitution"
-            else f"{kind.name} does not know all of its elements; the start 'substitution' puts "
-            "others in their place"
-        )
-        return {**failed, "reason": Reason.UNSUPPORTED_ELEMENT.value, "detail": detail}
-    if start.chemical_system in options.apart:
-        detail = f"crystals of {start.chemical_system} are kept apart"
-        return {**failed, "reason": Reason.EXCLUDED.value, "detail": detail}
-    unknown = kind.unsupported(start.species)
-    if unknown:
-        detail = f"{kind.name} does not know {', '.join(unknown)}"
-        return {**failed, "reason": Reason.UNSUPPORTED_ELEMENT.value, "detail": detail}
-    try:
-        frames = relax(start, calculator(options.potential), options.settings)
-    except RelaxationError as error:
-        return {**failed, "reason": Reason.NOT_RELAXED.value, "detail": str(error)}
-    if len(frames) < 2:
-        detail = "the start has no force to follow: nothing is relaxed"
-        return {**failed, "reason": Reason.NOT_RELAXED.value, "detail": detail}
-    kept = _spread(frames, options.num_frames)
-    return {"name": task.name, "rows": [_row(task, kind.functional, frame) for frame in kept]}
-
-
-def _spread(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """At most so many frames, first and last among them, the others evenly spaced."""
-    last, gaps = len(frames) - 1, count - 1
-    if last <= gaps:
-        return list(frames)
-    return [frames[round(place * last / gaps)] for place in range(count)]
-
-
-def _row(task: _Task, functional: str, frame: Frame) -> dict[str, Any]:
-    crystal = frame.crystal
-    return {
-        ID: f"{task.name}-{frame.step}",
-        "immutable_id": task.name,
-        STEP: frame.step,
-        "relaxation_number": 0,
-        "elements": sorted(crystal.composition),
-        "species_at_sites": crystal.species,
-        "nsites": crystal.num_atoms,
-        "nelements": len(crystal.composition),
-        "chemical_formula_reduced": crystal.formula,
-        "lattice_vectors": crystal.lattice.tolist(),
-        "cartesian_site_positions": crystal.cart_coords.tolist(),
-        "energy": frame.energy,
-        "forces": frame.forces.tolist(),
-        "stress_tensor": frame.stress.tolist(),
-        "functional": functional,
-        "origin": task.kind,
-        "parent": task.parent.identifier,
-    }
+def _made(tasks: Iterable[Task], size: int, num_workers: int) -> Iterator[dict[str, Any]]:
+    """What comes of tasks, in their order; so many are worked on together."""
+    rest = iter(tasks)
+    blocks = iter(lambda: list(islice(rest, size)), [])
+    for _, lines in map_in_order(
+        lines_of, blocks, lambda block: block, num_workers=num_workers, patience=0.0
+    ):
+        yield from lines
 
 
 def _lines(shards: Path) -> Iterator[dict[str, Any]]:
@@ -296,7 +178,7 @@ def _lines(shards: Path) -> Iterator[dict[str, Any]]:
 
 
 def _merge(
-    tasks: Sequence[_Task], folder: Path, about: Mapping[str, Any], options: TrajectoryOptions
+    tasks: Sequence[Task], folder: Path, about: Mapping[str, Any], options: TrajectoryOptions
 ) -> None:
     """Write the files; ``trajectories.json`` is the last, so that where it is, all else is."""
     rejected: list[Rejection] = []
@@ -313,7 +195,7 @@ def _merge(
     write_text(folder / ABOUT, _json({**about, "made": len(systems), "failed": dict(counts)}))
 
 
-def _wanted(tasks: Sequence[_Task], folder: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+def _wanted(tasks: Sequence[Task], folder: Path, limit: int | None) -> Iterator[dict[str, Any]]:
     """What came of the tasks, in their order, up to the limit; read again each time."""
     places = {task.name: place for place, task in enumerate(tasks)}
     found = {line["name"]: "rows" in line for line in _lines(folder / _SHARDS)}

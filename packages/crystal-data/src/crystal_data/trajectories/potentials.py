@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidArgumentError, SourceError
+from crystal_data.trajectories.emt import ManyCrystalPotential, effective_medium
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 # Those that effective medium theory was fitted for; H, C, N, O are there as crude guesses.
 _EMT_ELEMENTS = frozenset({"Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt"})
+# Enough that arrays are long, few enough that little is lost by a kill.
+_IN_STEP = 512
 _CHGNET_MODEL = "0.3.0"
 _SEVENN_MODEL = "7net-0"
 
@@ -31,6 +34,7 @@ class Potential:
         distribution: Package whose version counts; it brings the weights along.
         elements: Symbols that it knows; None for all up to atomic number 94.
         make: Makes the calculator.
+        of_many: The same for many crystals at once, where that is quicker.
     """
 
     name: str
@@ -38,6 +42,12 @@ class Potential:
     distribution: str
     elements: frozenset[str] | None
     make: "Callable[[], Calculator]"
+    of_many: ManyCrystalPotential | None = None
+
+    @property
+    def num_in_step(self) -> int:
+        """How many crystals are best relaxed at once."""
+        return 1 if self.of_many is None else _IN_STEP
 
     def unsupported(self, species: list[str]) -> list[str]:
         """Symbols among the given that it does not know."""
@@ -127,7 +137,7 @@ def _quiet(name: str) -> Iterator[None]:
 POTENTIALS = {
     one.name: one
     for one in (
-        Potential("emt", "emt", "ase", _EMT_ELEMENTS, _emt),
+        Potential("emt", "emt", "ase", _EMT_ELEMENTS, _emt, effective_medium),
         Potential("chgnet", f"chgnet-{_CHGNET_MODEL}", "chgnet", None, _chgnet),
         Potential("sevenn", f"sevennet-{_SEVENN_MODEL}", "sevenn", None, _sevenn),
     )

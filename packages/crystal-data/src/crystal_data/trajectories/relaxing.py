@@ -91,12 +91,7 @@ def relax(
 
     def keep() -> None:
         frames.append(_frame(len(frames), crystal, atoms))
-        ratio = frames[-1].crystal.volume / crystal.volume
-        if not _VOLUME_RATIOS[0] < ratio < _VOLUME_RATIOS[1]:
-            raise RelaxationError(
-                f"the cell falls apart: its volume is {ratio:.2f} times the first after "
-                f"{len(frames) - 1} steps"
-            )
+        check_volume(frames[-1], crystal)
 
     with warnings.catch_warnings():
         # Of libraries that potentials are made with.
@@ -111,12 +106,30 @@ def relax(
             what = f"{type(error).__name__}: {error}"
             raise RelaxationError(f"failed after {len(frames)} steps: {what}") from error
     if not converged:
-        force = np.linalg.norm(frames[-1].forces, axis=1).max()
-        raise RelaxationError(
-            f"not converged after {settings.max_steps} steps: the largest force on an atom is "
-            f"{force:.3f} eV/Å"
-        )
+        raise not_converged(frames[-1])
     return frames
+
+
+def check_volume(frame: Frame, start: Crystal) -> None:
+    """Raise if the cell has fallen apart.
+
+    Raises:
+        RelaxationError: If the volume is far from that of the start.
+    """
+    ratio = frame.crystal.volume / start.volume
+    if not _VOLUME_RATIOS[0] < ratio < _VOLUME_RATIOS[1]:
+        raise RelaxationError(
+            f"the cell falls apart: its volume is {ratio:.2f} times the first after "
+            f"{frame.step} steps"
+        )
+
+
+def not_converged(last: Frame) -> RelaxationError:
+    """What is said of a relaxation that used up its steps."""
+    force = np.linalg.norm(last.forces, axis=1).max()
+    return RelaxationError(
+        f"not converged after {last.step} steps: the largest force on an atom is {force:.3f} eV/Å"
+    )
 
 
 def _frame(step: int, start: Crystal, atoms: "Atoms") -> Frame:
