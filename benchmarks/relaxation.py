@@ -5,7 +5,8 @@
 Folders behind one name are seeds of one model. Errors of cells and positions are measured over all
 test relaxations, by what made their starts, and over those that barely move (below 0.03 Å). Gains
 over the two references are one less the ratio of mean errors, with 95 % intervals over seeds and
-crystals; with one seed, over crystals alone.
+crystals; with one seed, over crystals alone. ROUGE and BLEU compare the text of each predicted
+change, as a text model of three decimals would write it, with that of the true one.
 """
 
 import argparse
@@ -25,13 +26,30 @@ from crystal_relax import RelaxationErrors, Relaxer, relaxation_errors
 from crystal_relax.pairs import RelaxationPairs, pairs_of
 from crystal_relax.references import Identity, VolumeScaling
 from crystal_relax.scoring import BARELY, PUBLISHED
+from crystal_relax.text.changes import text_change
+from crystal_relax.text.overlap import Overlap, overlap
+from crystal_relax.text.tokens import ChangeTokenizer
 
 QUANTITIES = ("lengths", "angles", "positions")
+DECIMALS = 3  # of the texts that are compared
 
 
 def measured(pairs: RelaxationPairs, predictions: Sequence[Crystal]) -> RelaxationErrors:
     """Errors of predictions."""
     return relaxation_errors(pairs.starts, predictions, pairs.ends, pairs.origins)
+
+
+def overlaps(pairs: RelaxationPairs, predictions: Sequence[Crystal]) -> dict[str, float]:
+    """ROUGE and BLEU of the texts of changes, means over crystals."""
+    tokenizer = ChangeTokenizer(DECIMALS)
+    scores = []
+    for start, prediction, end in zip(pairs.starts, predictions, pairs.ends, strict=True):
+        own, true = (
+            tokenizer.encode(tokenizer.cut(text_change(start, one)), start.atomic_numbers).tolist()
+            for one in (prediction, end)
+        )
+        scores.append(overlap(own, true))
+    return dict(zip(Overlap._fields, np.mean(scores, axis=0).tolist(), strict=True))
 
 
 def gains(reference: RelaxationErrors, seeds: Sequence[RelaxationErrors]) -> dict[str, Any]:
@@ -108,15 +126,13 @@ def main() -> None:
     pairs = pairs_of(store, store.rows_of(args.split))
     training = pairs_of(store, store.rows_of("train"))
     scaling = VolumeScaling.fit(training.starts, training.ends)
-    nothing = measured(pairs, Identity().relax(pairs.starts))
-    scaled = measured(pairs, scaling.relax(pairs.starts))
-    found = {"identity": [nothing], "volume scaling": [scaled]}
-    for given in args.model:
-        name, _, folders = given.partition("=")
-        found[name] = [
-            measured(pairs, Relaxer.from_pretrained(folder).relax(pairs.starts))
-            for folder in folders.split(",")
-        ]
+    ways = {"identity": [Identity()], "volume scaling": [scaling]} | {
+        name: [Relaxer.from_pretrained(folder) for folder in folders.split(",")]
+        for name, _, folders in (given.partition("=") for given in args.model)
+    }
+    predicted = {name: [way.relax(pairs.starts) for way in seeds] for name, seeds in ways.items()}
+    found = {name: [measured(pairs, one) for one in seeds] for name, seeds in predicted.items()}
+    [nothing], [scaled] = found["identity"], found["volume scaling"]
     results: dict[str, Any] = {
         "data": args.data.name,
         "split": args.split,
@@ -129,6 +145,7 @@ def main() -> None:
                 "gain over identity": gains(nothing, seeds),
                 "gain over volume scaling": gains(scaled, seeds),
                 "added to positions that barely move": added(nothing, seeds),
+                "overlap of texts": overlaps(pairs, predicted[name][0]),
             }
             for name, seeds in found.items()
         },
