@@ -1,10 +1,11 @@
 """Ten test crystals of MP-20 as they are, corrupted and repaired: a picture to look at.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/repair_gallery.py
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/repair_gallery.py --gan RUNS/gan-0.1-0
 
 The first ten of a shuffle of the test crystals with 3 to 12 atoms; nothing is chosen by its result.
 Atoms are displaced by 0.1 of the shortest distance, all atoms of one element are hidden, drawn as
-small red dots. The shipped model fills in the likeliest element and moves atoms.
+small red dots. Models fill in the likeliest element and move atoms: the shipped one, and a run of
+`gan_training.py`. A crystal is a column of four pictures.
 """
 
 import argparse
@@ -23,12 +24,14 @@ from structure_gallery import drawn
 from crystal_data import CrystalBatch, open_store
 from crystal_data.sources import MP20
 from crystal_gan import RepairModel
+from crystal_gan.models.repair import centered
 from crystal_gan.shipped import REPAIR, SHIPPED
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 NUM = 10
+NEAR = 0.08  # of the cell, from a face: atoms are drawn on both sides
 
 
 class Sketch(NamedTuple):
@@ -39,10 +42,18 @@ class Sketch(NamedTuple):
     atomic_numbers: NDArray[np.int64]
 
 
-def sketches(batch: CrystalBatch) -> list[Sketch]:
-    """The crystals of a batch, hidden atoms and all."""
+def sketches(batch: CrystalBatch, moved: torch.Tensor) -> list[Sketch]:
+    """The crystals of a batch, hidden atoms and all, without what shifts all atoms alike.
+
+    Args:
+        batch: Corrupted or repaired.
+        moved: How atoms were displaced, Å; ``[num_atoms, 3]``.
+    """
     ends = batch.num_atoms.cumsum(0)[:-1].numpy()
-    frac_coords = np.split(batch.frac_coords.double().numpy(), ends)
+    common = (moved - centered(moved, batch)).double()
+    into_cell = torch.linalg.inv(batch.lattice.double())[batch.batch]
+    shift = torch.einsum("ni,nij->nj", common, into_cell)
+    frac_coords = np.split((batch.frac_coords.double() - shift).numpy(), ends)
     numbers = np.split(batch.atomic_numbers.numpy(), ends)
     return [
         Sketch(*arrays)
@@ -53,27 +64,35 @@ def sketches(batch: CrystalBatch) -> list[Sketch]:
 def main() -> None:
     """Repairs, and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gan", required=True, help="a run of gan_training.py")
     parser.add_argument("--out", type=Path, default=RESULTS / "repair-gallery.svg")
     args = parser.parse_args()
     torch.set_num_threads(1)
     store = open_store(MP20())
     rows = np.random.default_rng(0).permutation(store.rows_of("test"))
     rows = rows[(store.num_atoms[rows] >= 3) & (store.num_atoms[rows] <= 12)][:NUM]
-    model = RepairModel.from_pretrained(SHIPPED.find(REPAIR)).eval()
-    corrupt = corrupted(store, rows, MASKS["element"])
-    done, _ = repaired(model, corrupt, whole=True)
     originals = [store.crystal(int(row)) for row in rows]
-    figure, grid = plt.subplots(6, 5, figsize=(12, 14), squeeze=False)
-    for place, (original, before, after, made) in enumerate(
-        zip(originals, sketches(corrupt), sketches(done), done.to_crystals(), strict=True)
-    ):
-        top, column = 3 * (place // 5), place % 5
-        for offset, (sketch, name) in enumerate(
-            ((original, original.formula), (before, "corrupted"), (after, made.formula))
-        ):
-            axes = grid[top + offset][column]
-            drawn(axes, sketch)
-            axes.set_title(name, fontsize=9)
+    corrupt = corrupted(store, rows, MASKS["element"])
+    moved = corrupt.displacement
+    assert moved is not None
+    pictures = [
+        [(crystal, crystal.formula) for crystal in originals],
+        [(sketch, "corrupted") for sketch in sketches(corrupt, moved)],
+    ]
+    for name, kind in ((REPAIR, "pre-trained"), (args.gan, "GAN")):
+        model = RepairModel.from_pretrained(SHIPPED.find(name)).eval()
+        done, _ = repaired(model, corrupt, whole=True)
+        formulas = [crystal.formula for crystal in done.to_crystals()]
+        titles = [f"{kind}: {formula}" for formula in formulas]
+        pictures.append(list(zip(sketches(done, moved), titles, strict=True)))
+        print(kind, *formulas)
+    height, across = len(pictures), NUM // 2
+    figure, grid = plt.subplots(2 * height, across, figsize=(12, 4.7 * height), squeeze=False)
+    for offset, row in enumerate(pictures):
+        for place, (sketch, title) in enumerate(row):
+            axes = grid[height * (place // across) + offset][place % across]
+            drawn(axes, sketch, NEAR)
+            axes.set_title(title, fontsize=9)
     figure.tight_layout()
     figure.savefig(args.out, metadata={"Date": None})
 

@@ -32,8 +32,14 @@ NUM_FAILURES = 3
 VIEW = np.array([[0.94, -0.16, 0.0], [0.08, 0.30, 0.95]])  # rows: right and up on the page
 
 
-def drawn(axes: Axes, crystal: Crystal) -> None:
-    """Atoms of one cell, those on its faces repeated, and the cell's edges."""
+def drawn(axes: Axes, crystal: Crystal, near: float = 1e-6) -> None:
+    """Atoms of one cell, those on its faces repeated, and the cell's edges.
+
+    Args:
+        axes: Where to.
+        crystal: Its lattice, atoms and elements are drawn.
+        near: How far atoms may be from a face that are on it, as a share of the cell.
+    """
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
 
@@ -45,10 +51,10 @@ def drawn(axes: Axes, crystal: Crystal) -> None:
                 edge = np.stack([first, first + np.eye(3)[axis]]) @ crystal.lattice @ VIEW.T
                 axes.plot(*edge.T, color="0.6", linewidth=0.7, zorder=0)
     frac = crystal.frac_coords % 1.0
-    frac = np.where(frac > 1.0 - 1e-6, 0.0, frac)
+    frac = np.where(frac > 1.0 - near, frac - 1.0, frac)
     images = np.concatenate([frac + corner for corner in corners])
     numbers = np.tile(crystal.atomic_numbers, len(corners))
-    inside = (images < 1.0 + 1e-6).all(1)
+    inside = (images < 1.0 + near).all(1)
     points = images[inside] @ crystal.lattice
     numbers = numbers[inside]
     for place in np.argsort(points @ depth):
