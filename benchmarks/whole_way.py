@@ -216,8 +216,9 @@ def rates(seeds: Sequence[GeneratedEvaluation], retrieval: GeneratedEvaluation) 
     for name, reference in retrieval.rows.items():
         values = np.array([each.rows[name] for each in seeds])
         results[name] = mean_over_seeds(values)
-        for stratum, inside in retrieval.strata.items():
-            results[f"{name}/{stratum}"] = mean_over_seeds(values[:, inside])
+        if name in FIRST:
+            for stratum, inside in retrieval.strata.items():
+                results[f"{name}/{stratum}"] = mean_over_seeds(values[:, inside])
         if seeds[0] is not retrieval:
             results[f"difference/{name}"] = mean_over_seeds(values - reference)
     return results
