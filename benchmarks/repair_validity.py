@@ -1,24 +1,30 @@
 """Repaired test crystals of MP-20: elements, positions, validity, beside no repair.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/repair_validity.py --models repair-mp20
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/repair_validity.py --runs RUNS
 
 Atoms are displaced by 0.1 or 0.2 of the shortest distance, and elements hidden as in
 `masked_elements.py`. ``clean`` are the crystals as they are; ``true elements`` the displaced ones
 with their own elements; ``frequency`` the displaced ones, filled with the element that is hidden
 most often in training. Models fill in the likeliest element, the same for all hidden atoms of a
-crystal where one element is hidden, and move atoms. ``moved`` is the mean distance of atoms from
-where they belong, Å, ``matches`` the share of crystals that pymatgen's StructureMatcher takes for
-the original (tolerances of `crystal_data.metrics`), ``compositions valid`` the share that can be
-neutral (smact14), ``structures valid`` that without atoms closer than 0.5 Å. Intervals are 95 %
-bootstrap intervals over crystals.
+crystal where one element is hidden, and move atoms. RUNS are those of `gan_training.py`:
+``gan 0.1`` is the shipped model trained on against a discriminator at a noise of 0.1, ``on 0.1``
+the same without one for as long, ``steps 0.1`` for as many steps.
+
+``moved`` is the mean distance of atoms from where they belong, Å, ``matches`` the share of crystals
+that pymatgen's StructureMatcher takes for the original (tolerances of `crystal_data.metrics`),
+``compositions valid`` the share that can be neutral (smact14), ``structures valid`` that without
+atoms closer than 0.5 Å, ``less clean`` the compositions that are valid, less those of the clean
+crystals. Intervals are 95 % intervals over crystals, by bootstrap, or over seeds and crystals where
+there are three seeds. ``pairs`` are differences of the same crystals and seeds.
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +39,7 @@ from crystal_data.metrics import (
     bootstrap_interval,
     composition_validity,
     match_pairs,
+    seed_interval,
     structure_validity,
 )
 from crystal_data.sources import MP20
@@ -45,6 +52,8 @@ from crystal_gan.training.losses import true_displacement
 
 NOISE = (0.1, 0.2)
 STATES = "smact14"
+MIN_SEEDS = 3  # of an interval over seeds
+Values = NDArray[np.float64]
 
 
 @torch.inference_mode()
@@ -65,33 +74,32 @@ def repaired(
     return after, position_errors(repair.displacement, edges)
 
 
-def measured(
-    made: Sequence[CrystalBatch],
-    corrupt: Sequence[CrystalBatch],
-    originals: Sequence[Crystal],
-    moved: NDArray[np.float64],
-) -> dict[str, list[float]]:
-    """All that is measured of crystals that came of corrupted ones."""
-    crystals = [crystal for batch in made for crystal in batch.to_crystals()]
+class Made(NamedTuple):
+    """Crystals that came of corrupted ones, and how far their atoms are from their places, Å."""
+
+    batches: Sequence[CrystalBatch]
+    moved: NDArray[np.float64]
+
+
+def values_of(
+    made: Made, corrupt: Sequence[CrystalBatch], originals: Sequence[Crystal], clean: Values
+) -> dict[str, Values]:
+    """All that is measured, a number for each crystal; ``moved`` of those of several atoms."""
+    crystals = [crystal for batch in made.batches for crystal in batch.to_crystals()]
     pairs = list(zip(crystals, originals, strict=True))
     matches = match_pairs(pairs, MatchSettings(num_workers=0))
+    valid = composition_validity(crystals, STATES).per_structure[f"comp_valid/{STATES}"]
     values = {
         "elements right": np.concatenate(
-            [element_shares(after, before) for after, before in zip(made, corrupt, strict=True)]
+            [element_shares(*pair) for pair in zip(made.batches, corrupt, strict=True)]
         ),
-        "moved": moved,
+        "moved": made.moved,
         "matches": [match.outcome is Outcome.MATCH for match in matches],
-        "compositions valid": composition_validity(crystals, STATES).per_structure[
-            f"comp_valid/{STATES}"
-        ],
+        "compositions valid": valid,
         "structures valid": structure_validity(crystals).per_structure["struct_valid"],
+        "less clean": np.asarray(valid, dtype=float) - clean,
     }
-    rng = np.random.default_rng(0)
-    found = {
-        name: bootstrap_interval(np.asarray(own, dtype=float), rng=rng)
-        for name, own in values.items()
-    }
-    return {name: [i.estimate, i.low, i.high] for name, i in found.items()}
+    return {name: np.asarray(own, dtype=float) for name, own in values.items()}
 
 
 def element_shares(after: CrystalBatch, before: CrystalBatch) -> NDArray[np.float64]:
@@ -104,42 +112,142 @@ def element_shares(after: CrystalBatch, before: CrystalBatch) -> NDArray[np.floa
     return shares
 
 
+def summary(seeds: Sequence[dict[str, Values]]) -> dict[str, list[float | None]]:
+    """Means with their intervals, of the crystals of each seed."""
+    found: dict[str, list[float | None]] = {}
+    for name in seeds[0]:
+        table = np.stack([values[name] for values in seeds])
+        if len(table) >= MIN_SEEDS:
+            over = seed_interval(table)
+            found[name] = [over.estimate, over.low, over.high]
+        else:
+            one = bootstrap_interval(table.mean(0), rng=np.random.default_rng(0))
+            found[name] = [one.estimate, one.low, one.high]
+    return found
+
+
+def less(
+    values: Mapping[int, dict[str, Values]], others: Mapping[int, dict[str, Values]]
+) -> list[dict[str, Values]]:
+    """Differences of the same crystals and seeds; the shipped model is taken from each seed."""
+    pairs = [(values[n], others[n]) for n in sorted(values) if n in others]
+    if len(others) == 1:
+        pairs = [(own, others[0]) for own in values.values()]
+    return [{name: one[name] - other[name] for name in one} for one, other in pairs]
+
+
+def runs_of(folder: Path | None) -> dict[str, dict[int, Path]]:
+    """Finished runs by arm and noise, then by seed."""
+    found: dict[str, dict[int, Path]] = {}
+    for file in sorted(folder.glob("*-*-*/cpu_seconds.json")) if folder else []:
+        arm, noise, seed = file.parent.name.split("-")
+        found.setdefault(f"{arm} {noise}", {})[int(seed)] = file.parent
+    return found
+
+
+def compared(names: Sequence[str]) -> list[tuple[str, str]]:
+    """What is taken in pairs: against the shipped model, and the arms at one noise."""
+    found = [(name, REPAIR) for name in names]
+    arms = [(f"gan {noise}", f"{arm} {noise}") for noise in NOISE for arm in ("on", "steps")]
+    return found + [pair for pair in arms if set(pair) <= set(names)]
+
+
+class Setting(NamedTuple):
+    """Corrupted test crystals, and what is known of the originals."""
+
+    name: str
+    whole: bool  # whether all atoms of an element are hidden
+    corrupt: Sequence[CrystalBatch]
+    originals: Sequence[Crystal]
+    clean: Values
+
+    def values(self, made: Made) -> dict[str, Values]:
+        """All that is measured of repaired crystals."""
+        return values_of(made, self.corrupt, self.originals, self.clean)
+
+    def of_model(self, folder: Path, keep: Path | None) -> dict[str, Values]:
+        """What is measured of a model, kept beside its run for the next time.
+
+        Args:
+            folder: Of the model.
+            keep: Where; None for a model that is no run.
+        """
+        file = None if keep is None else keep / f"{self.name}, {len(self.originals)}.npz"
+        if file is not None and file.exists():
+            return dict(np.load(file))
+        model = RepairModel.from_pretrained(folder).eval()
+        done = [repaired(model, batch, self.whole) for batch in self.corrupt]
+        made = Made([after for after, _ in done], np.concatenate([errors for _, errors in done]))
+        values = self.values(made)
+        if file is not None:
+            np.savez(file, **values)
+        return values
+
+
+def settings(rows: int) -> Iterator[tuple[Setting, int]]:
+    """Both levels of noise with both masks, and the element that each mask hides most often."""
+    store = open_store(MP20())
+    test = np.random.default_rng(0).permutation(store.rows_of("test"))[:rows]
+    originals = [store.crystal(int(row)) for row in test]
+    parts = np.split(test, range(BATCH, len(test), BATCH))
+    valid = composition_validity(originals, STATES).per_structure[f"comp_valid/{STATES}"]
+    commonest = {kind: most_hidden(store, mask) for kind, mask in MASKS.items()}
+    for noise, (kind, mask) in product(NOISE, MASKS.items()):
+        corrupt = [corrupted(store, part, mask, noise) for part in parts]
+        name = f"noise {noise}, {kind}"
+        clean = np.asarray(valid, dtype=float)
+        yield Setting(name, kind == "element", corrupt, originals, clean), commonest[kind]
+
+
 def main() -> None:
     """Measures all rows at both levels of noise and with both masks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=[REPAIR], help="names or folders")
+    parser.add_argument("--runs", type=Path, help="the folder of gan_training.py")
     parser.add_argument("--rows", type=int, default=500, help="of the test split, drawn by a seed")
     parser.add_argument("--out", type=Path, default=RESULTS / "repair-validity.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    store = open_store(MP20())
-    test = np.random.default_rng(0).permutation(store.rows_of("test"))[: args.rows]
-    originals = [store.crystal(int(row)) for row in test]
-    parts = np.split(test, range(BATCH, len(test), BATCH))
-    models = {name: RepairModel.from_pretrained(SHIPPED.find(name)).eval() for name in args.models}
-    clean = composition_validity(originals, STATES).value(f"comp_valid/{STATES}")
-    results: dict[str, Any] = {"clean": {"compositions valid": clean}}
-    for noise, (kind, mask) in product(NOISE, MASKS.items()):
-        corrupt = [corrupted(store, rows, mask, noise) for rows in parts]
-        commonest = most_hidden(store, mask)
-        still = [position_errors(torch.zeros_like(true_displacement(b)), b) for b in corrupt]
-        rows = {
-            "true elements": [replace(b, atomic_numbers=b.true_atomic_numbers) for b in corrupt],
-            "frequency": [
-                replace(b, atomic_numbers=b.atomic_numbers.masked_fill(b.masked_sites, commonest))
-                for b in corrupt
-            ],
+    runs = runs_of(args.runs)
+    results: dict[str, Any] = {}
+    for setting, commonest in settings(args.rows):
+        corrupt = setting.corrupt
+        still = np.concatenate(
+            [position_errors(torch.zeros_like(true_displacement(b)), b) for b in corrupt]
+        )
+        true = [replace(b, atomic_numbers=b.true_atomic_numbers) for b in corrupt]
+        guess = [filled_with(commonest, b) for b in corrupt]
+        values = {
+            "true elements": {0: setting.values(Made(true, still))},
+            "frequency": {0: setting.values(Made(guess, still))},
+            REPAIR: {0: setting.of_model(SHIPPED.find(REPAIR), None)},
         }
-        moved = dict.fromkeys(rows, np.concatenate(still))
-        for name, model in models.items():
-            done = [repaired(model, batch, whole=kind == "element") for batch in corrupt]
-            rows[name] = [after for after, _ in done]
-            moved[name] = np.concatenate([errors for _, errors in done])
-        results[f"noise {noise}, {kind}"] = {
-            name: measured(made, corrupt, originals, moved[name]) for name, made in rows.items()
+        for name, seeds in runs.items():
+            values[name] = {n: setting.of_model(f / "artifact", f) for n, f in seeds.items()}
+        results[setting.name] = {
+            **{name: summary(list(own.values())) for name, own in values.items()},
+            "pairs": {
+                f"{first} less {second}": summary(less(values[first], values[second]))
+                for first, second in compared(list(runs))
+            },
         }
-        print(noise, kind, results[f"noise {noise}, {kind}"], flush=True)
-    write(args.out, {"crystals": len(test), **results})
+        print(setting.name, results[setting.name], flush=True)
+    clean = {"compositions valid": float(setting.clean.mean())}
+    trained = {name: sorted(own) for name, own in runs.items()}
+    content = {"crystals": args.rows, "clean": clean, "seeds": trained, "runs": seconds(args.runs)}
+    write(args.out, {**content, **results})
+
+
+def seconds(runs: Path | None) -> dict[str, dict[str, float]]:
+    """CPU seconds and epochs of each run."""
+    files = sorted(runs.glob("*-*-*/cpu_seconds.json")) if runs else []
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def filled_with(number: int, batch: CrystalBatch) -> CrystalBatch:
+    """The same element for all hidden atoms."""
+    return replace(
+        batch, atomic_numbers=batch.atomic_numbers.masked_fill(batch.masked_sites, number)
+    )
 
 
 def most_hidden(store: CrystalStore, mask: MaskAtoms) -> int:
