@@ -34,7 +34,7 @@ def module_of(folder: Path) -> AdversarialModule:
     module = AdversarialModule(
         model, Equiformer(2, model.sizes), [MASKS["element"], PerturbAtoms(0.1)]
     )
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     weights = {
         name: value
         for name, value in checkpoint["state_dict"].items()
