@@ -21,7 +21,7 @@ WITHOUT_ORIGIN = set(
     memory phonon-dos prepare-mp20 random-crystals relaxation relaxation-steps
     representations structure-models structures structures-joined substitutions
     symmetry symmetry-model symmetry-trained templates text-decoding training transformer
-    uae-builtin uae-mp20 vary whole-way
+    uae-builtin uae-mp20 vary
     """.split()
 )
 TEXTS = {str(path.relative_to(ROOT)): path for path in measured.texts()}
