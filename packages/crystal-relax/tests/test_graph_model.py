@@ -127,6 +127,22 @@ def test_one_atom_far_from_its_images() -> None:
     assert torch.isfinite(geometry.frac_coords).all()
 
 
+def test_no_layer_moves_anything_far() -> None:
+    """Heads as after a step too large: cells and atoms stay near, and gradients finite."""
+    model = small()
+    for head in (*model.moves, *model.strains):
+        for weight in head.parameters():
+            nn.init.normal_(weight, std=1e6)
+    batch = batch_of(random_crystals(4, seed=1, max_atoms=6), model)
+    geometries = model(batch)
+    for number, geometry in enumerate(geometries):
+        assert geometry.strain.norm(dim=(1, 2)).max() <= 0.5 * (number + 1) + 1e-4
+    # Of both layers, 2 Å and the mean that is taken off each, the first in a cell strained since.
+    assert displacements(batch, geometries[-1]).norm(dim=1).max() < 2 * 2 * 2 * np.exp(0.5)
+    sum(one.strain.square().sum() + one.frac_coords.square().sum() for one in geometries).backward()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
 def test_numbers_out_of_range() -> None:
     with pytest.raises(InvalidArgumentError, match="num_layers is 0"):
         GraphRelaxer(num_layers=0)

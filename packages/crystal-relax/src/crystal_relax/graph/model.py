@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import override
 
 from crystal_data.crystal import Crystal
@@ -28,7 +28,10 @@ from crystal_relax.graph.layer import (
 )
 from crystal_relax.model import Prediction, RelaxationModel
 
-_MAX_STRAIN = 0.5  # of one layer; a cell that a layer would halve is a fault of the layer
+# Of one layer. What goes beyond is a fault of the layer: where it brings two atoms nearly together,
+# messages of the next one grow without bound, and gradients with them.
+_MAX_STRAIN = 0.5
+_MAX_MOVE = 2.0  # Å
 
 
 class GraphRelaxer(RelaxationModel):
@@ -145,11 +148,15 @@ class GraphRelaxer(RelaxationModel):
         identity = torch.eye(3, dtype=weights.dtype, device=weights.device)
         step = torch.einsum("gijt,gt->gij", state.cell_tensors, weights[:, :-1])
         step = step + identity * weights[:, -1, None, None]
-        # Shrunk, not cut, so that it turns with the crystal.
-        size = (step.square().sum(dim=(1, 2), keepdim=True) + 1e-12).sqrt()
-        step = step * (_MAX_STRAIN * torch.tanh(size / _MAX_STRAIN) / size)
+        step = _shrunk(step, _MAX_STRAIN, (1, 2))
         strain = geometry.strain + step
-        move = self.moves[number](state.vectors)[..., 0]
+        move = _shrunk(self.moves[number](state.vectors)[..., 0], _MAX_MOVE, (1,))
         move = move - mean_of_crystals(move, batch)[batch.batch]
         lattice = strained(batch.lattice, strain)
         return Geometry(strain, geometry.frac_coords + to_fractional(move, lattice, batch.batch))
+
+
+def _shrunk(values: Tensor, limit: float, dim: tuple[int, ...]) -> Tensor:
+    """Shorter than a limit; shrunk as a whole, not cut, so that they turn with the crystal."""
+    size = (values.square().sum(dim=dim, keepdim=True) + 1e-12).sqrt()
+    return values * (limit * torch.tanh(size / limit) / size)
