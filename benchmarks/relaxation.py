@@ -39,16 +39,18 @@ def measured(pairs: RelaxationPairs, predictions: Sequence[Crystal]) -> Relaxati
     return relaxation_errors(pairs.starts, predictions, pairs.ends, pairs.origins)
 
 
-def overlaps(pairs: RelaxationPairs, predictions: Sequence[Crystal]) -> dict[str, float]:
-    """ROUGE and BLEU of the texts of changes, means over crystals."""
+def texts(starts: Sequence[Crystal], ends: Sequence[Crystal]) -> list[list[int]]:
+    """Changes as tokens, as a text model of so many decimals would write them."""
     tokenizer = ChangeTokenizer(DECIMALS)
-    scores = []
-    for start, prediction, end in zip(pairs.starts, predictions, pairs.ends, strict=True):
-        own, true = (
-            tokenizer.encode(tokenizer.cut(text_change(start, one)), start.atomic_numbers).tolist()
-            for one in (prediction, end)
-        )
-        scores.append(overlap(own, true))
+    return [
+        tokenizer.encode(tokenizer.cut(text_change(start, end)), start.atomic_numbers).tolist()
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def overlaps(own: list[list[int]], true: list[list[int]]) -> dict[str, float]:
+    """ROUGE and BLEU of texts, means over crystals."""
+    scores = [overlap(one, other) for one, other in zip(own, true, strict=True)]
     return dict(zip(Overlap._fields, np.mean(scores, axis=0).tolist(), strict=True))
 
 
@@ -133,6 +135,7 @@ def main() -> None:
     predicted = {name: [way.relax(pairs.starts) for way in seeds] for name, seeds in ways.items()}
     found = {name: [measured(pairs, one) for one in seeds] for name, seeds in predicted.items()}
     [nothing], [scaled] = found["identity"], found["volume scaling"]
+    true = texts(pairs.starts, pairs.ends)
     results: dict[str, Any] = {
         "data": args.data.name,
         "split": args.split,
@@ -145,7 +148,7 @@ def main() -> None:
                 "gain over identity": gains(nothing, seeds),
                 "gain over volume scaling": gains(scaled, seeds),
                 "added to positions that barely move": added(nothing, seeds),
-                "overlap of texts": overlaps(pairs, predicted[name][0]),
+                "overlap of texts": overlaps(texts(pairs.starts, predicted[name][0]), true),
             }
             for name, seeds in found.items()
         },
