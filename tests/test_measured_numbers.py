@@ -20,7 +20,7 @@ WITHOUT_ORIGIN = set(
     embeddings-table3 embeddings-table4 equiformer evaluate few-labels megnet
     memory phonon-dos prepare-mp20 random-crystals relaxation relaxation-steps
     representations structure-models structures structures-joined substitutions
-    symmetry symmetry-model symmetry-trained templates text-decoding training transformer
+    symmetry symmetry-trained templates text-decoding training transformer
     uae-builtin uae-mp20 vary
     """.split()
 )
