@@ -127,6 +127,20 @@ def test_one_atom_far_from_its_images() -> None:
     assert torch.isfinite(geometry.frac_coords).all()
 
 
+def test_half_precision_is_near_full() -> None:
+    model = small()
+    batch = batch_of(random_crystals(4, seed=1, max_atoms=6), model)
+    full = model(batch)[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(batch)[-1]
+        moved = displacements(batch, half)
+    assert {half.strain.dtype, half.frac_coords.dtype, moved.dtype} == {torch.float32}
+    largest = float(full.strain.detach().abs().max())
+    assert torch.allclose(half.strain, full.strain, atol=0.05 * largest)
+    expected = displacements(batch, full).detach()
+    assert torch.allclose(moved, expected, atol=0.05 * float(expected.abs().max()))
+
+
 def test_no_layer_moves_anything_far() -> None:
     """Heads as after a step too large: cells and atoms stay near, and gradients finite."""
     model = small()

@@ -1,4 +1,7 @@
-"""Cells and positions that a model moves, and what of them does not depend on their description."""
+"""Cells and positions that a model moves, and what of them does not depend on their description.
+
+All of it in the precision of the positions, under autocast too.
+"""
 
 from typing import NamedTuple
 
@@ -26,7 +29,8 @@ def strained(lattice: Tensor, strain: Tensor) -> Tensor:
     All lattice vectors are moved by one tensor: the only way that does not depend on which
     vectors describe the lattice.
     """
-    return lattice @ torch.matrix_exp(strain)
+    with _full_precision(lattice):
+        return lattice @ torch.matrix_exp(strain.to(lattice))
 
 
 def displacements(start: CrystalBatch, geometry: Geometry) -> Tensor:
@@ -38,12 +42,14 @@ def displacements(start: CrystalBatch, geometry: Geometry) -> Tensor:
 
 def to_cartesian(frac: Tensor, lattice: Tensor, batch: Tensor) -> Tensor:
     """Fractional differences in Å; ``[num_atoms, 3]``."""
-    return torch.einsum("ni,nij->nj", frac, lattice[batch])
+    with _full_precision(lattice):
+        return torch.einsum("ni,nij->nj", frac.to(lattice), lattice[batch])
 
 
 def to_fractional(cart: Tensor, lattice: Tensor, batch: Tensor) -> Tensor:
     """Differences in Å along the lattice vectors; ``[num_atoms, 3]``."""
-    return torch.einsum("ni,nij->nj", cart, torch.linalg.inv(lattice)[batch])
+    with _full_precision(lattice):
+        return torch.einsum("ni,nij->nj", cart.to(lattice), torch.linalg.inv(lattice)[batch])
 
 
 def mean_of_crystals(values: Tensor, batch: CrystalBatch) -> Tensor:
@@ -62,8 +68,13 @@ def current_edges(batch: CrystalBatch, geometry: Geometry) -> tuple[Tensor, Tens
     """
     edges = batch.edges("GraphRelaxer")
     lattice = strained(batch.lattice, geometry.strain)
-    vectors = edge_vectors(
-        lattice, geometry.frac_coords, edges.edge_index, edges.edge_shift, batch.batch
-    )
+    with _full_precision(lattice):
+        vectors = edge_vectors(
+            lattice, geometry.frac_coords, edges.edge_index, edges.edge_shift, batch.batch
+        )
     lengths = vectors.norm(dim=1).clamp(min=1e-6)
     return vectors / lengths[:, None], lengths
+
+
+def _full_precision(values: Tensor) -> torch.autocast:
+    return torch.autocast(values.device.type, enabled=False)

@@ -139,9 +139,10 @@ class RelaxLayer(nn.Module):
         on_scalars, on_vectors, on_edges = message.split(self.width, dim=1)
         carried = state.vectors[edges.source] * on_vectors[:, None]
         carried = carried + edges.unit[:, :, None] * on_edges[:, None]
+        # Sums in the precision of atoms, which is full under autocast too.
         return state._replace(
-            scalars=state.scalars.index_add(0, edges.target, on_scalars),
-            vectors=state.vectors.index_add(0, edges.target, carried),
+            scalars=state.scalars.index_add(0, edges.target, on_scalars.to(state.scalars)),
+            vectors=state.vectors.index_add(0, edges.target, carried.to(state.vectors)),
         )
 
     def _by_itself(self, state: AtomState) -> AtomState:

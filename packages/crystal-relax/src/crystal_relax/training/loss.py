@@ -54,7 +54,8 @@ def position_errors(batch: CrystalBatch, found: Geometry, true: TrueGeometry) ->
     difference = difference - difference.detach().round()
     cart = to_cartesian(difference, true.lattice, batch.batch)
     shifts = cart.new_tensor(list(product((-1.0, 0.0, 1.0), repeat=3)))
-    images = (shifts @ true.lattice)[batch.batch]  # [num_atoms, 27, 3]
+    # Sums, since a matrix product would be in half precision under autocast.
+    images = (shifts[:, :, None] * true.lattice[:, None]).sum(dim=2)[batch.batch]  # [atoms, 27, 3]
     with torch.no_grad():
         nearest = (cart[:, None] + images).square().sum(dim=2).argmin(dim=1)
     cart = cart + images[torch.arange(len(cart), device=cart.device), nearest]
