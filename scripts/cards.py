@@ -51,10 +51,13 @@ def structures(record: Record, name: str) -> dict[str, float]:
 
 
 def symmetries(record: Record) -> dict[str, float]:
-    """Rates of a model of symmetries, and of guesses beside it."""
+    """Rates of a model of symmetries, means over its seeds, and of guesses beside it."""
+    measured = record["measured"]
+    seeds = measured["transformer"]["seeds"]
     return {
-        f"test/{metric}, {way}": round(value, 4)
-        for way, numbers in record["measured"].items()
+        f"test/{metric}, {way.replace('transformer', f'mean of {seeds} seeds')}": round(value, 4)
+        for way, numbers in measured.items()
+        if not way.startswith("no ")  # ablations are other models
         for metric, value in numbers.items()
         if metric.startswith(("group@", "exact@")) and isinstance(value, float)
     }
@@ -96,7 +99,7 @@ def repair(record: Record, name: str) -> dict[str, float]:
         f"test/{metric}, {hidden} hidden": round(numbers["value"], 4)
         for hidden in ("element", "atoms")
         for metric, numbers in record[hidden][name].items()
-        if "gain" not in metric
+        if "gain" not in metric and "less" not in metric
     }
 
 

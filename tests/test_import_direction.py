@@ -37,7 +37,7 @@ STOREYS = {
     "crystal_data": """
         errors
         elements field versions lazy homes remembered_arguments shipped_configs lightning_internals
-        crystal processes
+        crystal lattice processes
         symmetry
         io graphs text
         metrics artifacts transforms layers

@@ -13,7 +13,6 @@ from crystal_data.io.distances import (
     check_distances,
     close_pair,
     nearest_distances,
-    reduced_lattice,
 )
 from crystal_data.io.poscar import parse_poscar
 from crystal_data.io.pymatgen import from_pymatgen_dict, to_pymatgen_dict
@@ -80,19 +79,6 @@ def test_many_atoms_go_to_the_tree():
     same = grid.copy()
     same[5] = same[9]
     assert close_pair(lattice, same, 0.5) == (5, 9, 0.0)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_reduced_lattice_is_the_same_lattice(seed):
-    rng = np.random.default_rng(seed)
-    lattice = random_cell(rng)
-    skewed = UNIMODULAR @ UNIMODULAR @ lattice
-    reduced = reduced_lattice(skewed)
-    steps = reduced @ np.linalg.inv(lattice)
-    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-8)
-    assert abs(np.linalg.det(steps)) == pytest.approx(1.0)
-    shortest = shortest_distance(lattice, np.zeros((1, 3)))
-    assert np.linalg.norm(reduced, axis=1).min() == pytest.approx(shortest)
 
 
 def test_messages():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import CrystalError, InvalidArgumentError
-from crystal_data.io.distances import plane_spacings, reduced_lattice
+from crystal_data.lattice import plane_spacings, reduced_lattice
 from crystal_data.symmetry.wyckoff import crystal_system, space_group_symbol
 
 ENGINE = "moyopy"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.io.distances import reduced_lattice
+from crystal_data.lattice import reduced_lattice
 
 Floats = NDArray[np.float64]
 
