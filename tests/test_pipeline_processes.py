@@ -91,7 +91,7 @@ def test_devices_and_strategy_reach_every_stage(file, alone):
         assert trainer["strategy"] == "ddp"
 
 
-@pytest.mark.long  # Slurm's processes go the same way below
+@pytest.mark.long  # processes that the strategy starts go the same way above
 def test_torchrun_goes_through_the_stages_in_step(file, alone):
     out = file.parent / "torchrun"
     done = run(*TORCHRUN, *arguments(file, out))
@@ -106,6 +106,7 @@ def test_torchrun_goes_through_the_stages_in_step(file, alone):
     assert_like(out, alone)
 
 
+@pytest.mark.long
 def test_slurm_goes_through_the_stages_in_step(file, alone):
     out = file.parent / "slurm"
     with socket.socket() as probe:

@@ -147,7 +147,9 @@ def test_the_reduced_cell_is_pymatgens_to_the_last_bit(symmetric, factor):
 
 @pytest.mark.slow
 @pytest.mark.skipif("CRYSTAL_DATA_HOME" not in os.environ, reason="needs the public data sets")
-@pytest.mark.parametrize("source", [MP20, MPTS52, Perov5])
+@pytest.mark.parametrize(
+    "source", [MP20, *(pytest.param(one, marks=pytest.mark.long) for one in (MPTS52, Perov5))]
+)
 def test_real_crystals_have_the_displacement_that_pymatgen_finds(source):
     store = open_store(source(), on_invalid="skip")
     rng = np.random.default_rng(2)
