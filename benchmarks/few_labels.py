@@ -3,10 +3,11 @@
     CRYSTAL_DATA_HOME=FOLDER python benchmarks/few_labels.py
 
 Each of five folds trains on 100 crystals, 97 at least; a reduced formula is in one fold alone.
-Formation energies are those of MP-20: folds of the validation split, which pre-training used only to choose a checkpoint, without
-labels; 1,000 crystals of the test split are the test. Shear moduli and phonon densities of states
-are those of JARVIS: the test are 150 crystals whose formula no training crystal of MP-20 has, so
-that no pre-training has seen them, and folds are of the other formulas.
+Formation energies are those of MP-20: folds of the validation split, which pre-training used only
+to choose a checkpoint, without labels; 1,000 crystals of the test split are the test. Shear moduli
+and phonon densities of states are those of JARVIS: the test are 150 crystals whose formula no
+training crystal of MP-20 has, so that no pre-training has seen them, and folds are of the other
+formulas.
 
 All starts of the Equiformer have the same batches, epochs and learning rate: ``scratch``;
 ``repair``, the shipped model that has learned to repair; ``repair, frozen``, whose backbone stays;

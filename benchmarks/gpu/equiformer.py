@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from prepared import Deadline, Prepared
+from prepared import Deadline, Prepared, quiet_trainer
 from torch.profiler import ProfilerActivity, profile
 from typing_extensions import override
 
@@ -229,21 +229,8 @@ class Curve(Callback):
 def pretrain(arm: str, options: argparse.Namespace, seconds: float) -> None:
     """Pre-trains one size until its time is up."""
     seed_everything(options.seed)
-    trainer = Trainer(
-        max_epochs=options.epochs,
-        accelerator="auto",
-        devices=1,
-        precision=options.precision,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        gradient_clip_val=10.0,
-        num_sanity_val_steps=0,
-        default_root_dir=options.runs,
-        callbacks=[EMA(0.995), Curve(options), Deadline(seconds)],
-    )
+    callbacks = [EMA(0.995), Curve(options), Deadline(seconds)]
+    trainer = quiet_trainer(options, options.runs, callbacks, clip=10.0)
     trainer.fit(module_of(arm), data_of(options, ARMS[arm][1]))
 
 

@@ -1,8 +1,9 @@
 """A store that was prepared elsewhere, and a training that ends when its time is up."""
 
+import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -62,3 +63,31 @@ class Deadline(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or time.monotonic() > self._end
+
+
+def quiet_trainer(
+    options: argparse.Namespace, folder: Path, callbacks: Sequence[Callback], clip: float
+) -> Trainer:
+    """A trainer on one device that writes nothing by itself.
+
+    Args:
+        options: With ``epochs`` and ``precision``.
+        folder: Of the run.
+        callbacks: A `Deadline` among them.
+        clip: Greatest norm of a gradient.
+    """
+    return Trainer(
+        max_epochs=options.epochs,
+        accelerator="auto",
+        devices=1,
+        precision=options.precision,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        gradient_clip_val=clip,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        num_sanity_val_steps=0,
+    )

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer, seed_everything
-from prepared import Deadline, Prepared
+from lightning.pytorch import seed_everything
+from prepared import Deadline, Prepared, quiet_trainer
 from typing_extensions import override
 
 from crystal_data import CrystalDataModule
@@ -77,21 +77,8 @@ def train(name: str, options: argparse.Namespace, seconds: float) -> StructureMo
         lr_scheduler=WarmupCosine,
     )
     data = data_of(options, arm["batch"])
-    average = EMA(0.999)
-    trainer = Trainer(
-        max_epochs=options.epochs,
-        accelerator="auto",
-        devices=1,
-        precision=options.precision,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        gradient_clip_val=1.0,
-        default_root_dir=options.runs / name,
-        callbacks=[average, Deadline(seconds)],
-    )
+    callbacks = [EMA(0.999), Deadline(seconds)]
+    trainer = quiet_trainer(options, options.runs / name, callbacks, clip=1.0)
     start = time.perf_counter()
     trainer.fit(module, data)
     taken = time.perf_counter() - start
