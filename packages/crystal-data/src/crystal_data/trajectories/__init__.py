@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from crystal_data.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from crystal_data.trajectories.energies import energies_of as energies_of
     from crystal_data.trajectories.make import make_trajectories as make_trajectories
     from crystal_data.trajectories.potentials import POTENTIALS as POTENTIALS
     from crystal_data.trajectories.potentials import Potential as Potential
@@ -43,6 +44,7 @@ _EXPORTS = {
     "calculator": "crystal_data.trajectories.potentials",
     "change_between": "crystal_data.trajectories.relaxation",
     "changed": "crystal_data.trajectories.relaxation",
+    "energies_of": "crystal_data.trajectories.energies",
     "hub_trajectories": "crystal_data.trajectories.read",
     "iter_trajectories": "crystal_data.trajectories.read",
     "make_trajectories": "crystal_data.trajectories.make",
