@@ -276,7 +276,14 @@ def test_two_optimizers_killed_ten_times(workplace):
     assert_same(undisturbed, run)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 2.0, 20.0], ids="importing loading waiting".split())
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(0.0, id="importing"),
+        pytest.param(2.0, id="loading", marks=pytest.mark.long),
+        pytest.param(20.0, id="waiting", marks=pytest.mark.long),
+    ],
+)
 def test_the_second_process_ends_before_it_has_met_the_first(workplace, seconds):
     with fit(workplace / "never", *TWO_PROCESSES) as process:
         wait_for(lambda: descendants(process.pid), process)
@@ -395,6 +402,7 @@ def assert_same_pipeline(out: Path, other: Path) -> None:
             assert (out / run / name).read_bytes() == (other / run / name).read_bytes(), run / name
 
 
+@pytest.mark.long
 def test_a_killed_pipeline_leaves_nobody_and_goes_on(tmp_path):
     file, out = pipeline(tmp_path / "pipeline", epochs=3, tables=1), tmp_path / "out"
     first = out / "transformer/seed-0"

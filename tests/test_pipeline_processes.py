@@ -142,6 +142,7 @@ def test_slurm_goes_through_the_stages_in_step(file, alone):
     assert_like(out, alone)
 
 
+@pytest.mark.long
 def test_a_failure_ends_all_processes(file, alone):
     broken = file.parent / "broken"
     shutil.copytree(

@@ -375,6 +375,7 @@ def test_torchrun_makes_one_run_and_one_process_speaks(torchrun: Place, workplac
     assert len(summary) == 2
 
 
+@pytest.mark.long
 def test_slurm_gives_what_one_process_gives(workplace: Path, one: Place) -> None:
     root = workplace / "slurm"
     commands = [
@@ -489,6 +490,7 @@ def test_a_mistake_is_said_once(workplace: Path, one: Place, mistake: str) -> No
     check_mistake(workplace, mistake, ())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_said_once_under_torchrun(workplace: Path, one: Place, mistake: str) -> None:
     check_mistake(workplace, mistake, TORCHRUN)
