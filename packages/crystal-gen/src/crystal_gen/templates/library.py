@@ -92,8 +92,7 @@ class TemplateLibrary:
         for place, row in enumerate(rows.tolist()):
             orbits = slice(ends[place] - chunk.counts[place], ends[place])
             if found["space_group_number"][place]:
-                names = ("atomic_numbers", "wyckoff", "frac_coords")
-                numbers, wyckoff, points = (found[name][orbits] for name in names)
+                numbers, wyckoff, points = (found[name][orbits] for name in _OF_ORBITS)
             else:
                 crystal = store.crystal(row)
                 parameters[place] = np.concatenate([crystal.lengths, crystal.angles])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from crystal_data.elements import ATOMIC_NUMBERS
 from crystal_data.generation import GenerationRequest
+from crystal_data.store import WYCKOFF_LETTERS
 from crystal_gen.templates.library import TemplateLibrary
 from crystal_gen.templates.mendeleev import MENDELEEV_NUMBERS
 from crystal_gen.templates.settings import canonical_labels
@@ -328,12 +329,8 @@ def _letters(library: TemplateLibrary, row: int) -> dict[int, str]:
     orbits, letters = library.orbits_of(row), defaultdict[int, str](str)
     places = library.wyckoff[orbits].tolist()
     for number, place in zip(library.atomic_numbers[orbits].tolist(), places, strict=True):
-        letters[number] += _LETTERS[place]
+        letters[number] += WYCKOFF_LETTERS[place]
     return {number: "".join(sorted(own)) for number, own in letters.items()}
-
-
-# Of the positions of any group, in their order.
-_LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 
 
 def _by_count(atoms: Mapping[int, int]) -> list[int]:
