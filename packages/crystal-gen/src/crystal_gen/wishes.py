@@ -17,6 +17,7 @@ from crystal_data.field import Field
 from crystal_data.generation import GenerationRequest, RequestError
 
 _UNITS_FILE = "units.json"  # of an artifact
+_DAMAGED = "the artifact is damaged; copy it again from where it came, or save the model again"
 
 
 class WishModel(PretrainedModel):
@@ -188,7 +189,7 @@ def _units_of(content: bytes) -> dict[str, str]:
     try:
         units = json.loads(content)
     except ValueError as error:
-        raise ArtifactError(f"{_UNITS_FILE} is no JSON") from error
+        raise ArtifactError(f"{_UNITS_FILE} is no JSON", _DAMAGED) from error
     if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
-        raise ArtifactError(f"{_UNITS_FILE} is no table of units: {units!r:.50}")
+        raise ArtifactError(f"{_UNITS_FILE} is no table of units: {units!r:.50}", _DAMAGED)
     return units

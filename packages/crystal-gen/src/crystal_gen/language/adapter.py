@@ -25,6 +25,7 @@ _FOLDER = "adapter"  # of an artifact, in the format of peft
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _NETWORK = "adapted."  # in the names of weights
 _COMMIT = 40  # digits
+_TRAIN_AGAIN = "use an adapter that crystal-gen fit has written"
 
 
 class LanguageAdapter(LanguageModel):
@@ -207,7 +208,11 @@ class LanguageAdapter(LanguageModel):
         artifact = Artifact.load(path_or_hub_id, kind="adapter")
         recorded = artifact.base
         if artifact.class_name != cls.__name__ or recorded is None:
-            raise ArtifactError(f"{path_or_hub_id}: an adapter of a {artifact.class_name}")
+            raise ArtifactError(
+                f"{path_or_hub_id}: an adapter of the class {artifact.class_name}"
+                + (", which names no base model" if recorded is None else ""),
+                _TRAIN_AGAIN,
+            )
         arguments = {**artifact.arguments, "base_license": recorded.license}
         if base is not None:
             arguments["base"] = base
@@ -262,6 +267,8 @@ def _check_config(content: bytes) -> None:
     try:
         kind = json.loads(content)["peft_type"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{_CONFIG} is no config of peft") from error
+        raise ArtifactError(f"{_CONFIG} is no config of peft", _TRAIN_AGAIN) from error
     if kind != "LORA":
-        raise ArtifactError(f"{_CONFIG} is of an adapter of the kind {kind!r:.50}, not LORA")
+        raise ArtifactError(
+            f"{_CONFIG} is of an adapter of the kind {kind!r:.50}, not LORA", _TRAIN_AGAIN
+        )

@@ -48,7 +48,9 @@ class PieceTokens:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         if tokenizer.eos_token_id is None:
-            raise InvalidArgumentError("the tokenizer has no token for the end of a text")
+            raise InvalidArgumentError(
+                "the tokenizer has no token for the end of a text", "set its eos_token"
+            )
         self.tokenizer = tokenizer
         self.end = int(tokenizer.eos_token_id)
         self._known: dict[str, tuple[int, ...]] = {}
@@ -150,7 +152,7 @@ class Cursor:
         if self.is_done:
             return self
         if token not in self.legal:
-            raise InvalidArgumentError(f"token {token} is no legal one here")
+            raise InvalidArgumentError(f"token {token} is no legal one here", "choose from legal")
         spoken, grammar, question = self.shared
         if self._forced:
             return self._moved(self._forced[1:], self._trie)

@@ -67,7 +67,8 @@ class LegalTokens:
         each, rest = divmod(len(input_ids), len(self._roots))
         if rest or not each:
             raise InvalidArgumentError(
-                f"{len(input_ids)} rows are not those of {len(self._roots)} questions"
+                f"{len(input_ids)} rows are not those of {len(self._roots)} questions",
+                "each question needs equally many rows, its beams or samples",
             )
         answers = input_ids[:, self._prompt_length :].cpu().numpy()
         return [self._cursor(row // each, tokens) for row, tokens in enumerate(answers)]

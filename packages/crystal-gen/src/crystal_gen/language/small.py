@@ -63,7 +63,10 @@ class SmallLanguageModel(LanguageModel):
             learns_legal=learns_legal,
         )
         if width % num_heads:
-            raise InvalidArgumentError(f"{num_heads} heads do not divide a width of {width}")
+            raise InvalidArgumentError(
+                f"{num_heads} heads do not divide a width of {width}",
+                "choose a number of heads that does",
+            )
         transformers = optional_library("transformers")
         self.words = tuple(crystal_words(properties) if words is None else words)
         self._spoken = PieceTokens(crystal_tokenizer(self.words))

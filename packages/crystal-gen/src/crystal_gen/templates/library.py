@@ -83,7 +83,9 @@ class TemplateLibrary:
             rows = store.rows_of("train")
             rows = rows if len(rows) else np.arange(len(store))
         if not len(rows):
-            raise InvalidArgumentError("a library of templates needs at least one crystal")
+            raise InvalidArgumentError(
+                "a library of templates needs at least one crystal", "choose other rows"
+            )
         values = store.add_column(OrbitColumn(symprec), num_workers=num_workers)
         chunk = values.cut(rows)
         found, ends = chunk.arrays, np.cumsum(chunk.counts)
@@ -150,7 +152,10 @@ class TemplateLibrary:
             InvalidArgumentError: If there are no rows.
         """
         if not len(rows):
-            raise InvalidArgumentError("no template is left; a library needs at least one")
+            raise InvalidArgumentError(
+                "no template is left; a library needs at least one",
+                "exclude less, or allow more atoms",
+            )
         counts = self.num_orbits[rows]
         # Of each orbit that is taken: its template's first orbit, and its place among those.
         places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -280,7 +285,10 @@ class TemplateLibrary:
         artifact = Artifact.load(path_or_hub_id, kind="template_library")
         missing = {*_ARRAYS, "identifiers"} - set(artifact.weights)
         if missing:
-            raise ArtifactError(f"{path_or_hub_id}: it has no {', '.join(sorted(missing))}")
+            raise ArtifactError(
+                f"{path_or_hub_id}: it has no {', '.join(sorted(missing))}",
+                "save the library again with crystal-gen library",
+            )
         text = artifact.weights["identifiers"].numpy().tobytes().decode()
         arrays: dict[str, Any] = {name: artifact.weights[name].numpy() for name in _ARRAYS}
         if arrays["frac_coords"].dtype == np.uint16:

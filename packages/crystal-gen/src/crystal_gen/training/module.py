@@ -62,8 +62,8 @@ class StructureModule(CrystalModule):
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
         if max_val_samples < 1:
             raise InvalidArgumentError(
-                f"max_val_samples is {max_val_samples}; the best checkpoint is chosen by samples, "
-                "so at least 1 is needed"
+                f"max_val_samples is {max_val_samples}; samples choose the best checkpoint",
+                "give at least 1",
             )
         self.structure_model = model
         self.cell_weight = cell_weight
@@ -109,8 +109,9 @@ class StructureModule(CrystalModule):
             return
         if data is None:
             raise InvalidArgumentError(
-                "cells and properties are normalized by the training split, which only a data "
-                "module can name: give fit() a CrystalDataModule, not loaders"
+                "cells and properties are normalized by the training split, which loaders do not "
+                "name",
+                "give fit() a CrystalDataModule",
             )
         self.structure_model.fit_scales(data.train_batch())
         shuffled = np.random.default_rng(self._seed).permutation(data.sample_ids("val"))

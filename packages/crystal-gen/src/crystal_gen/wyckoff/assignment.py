@@ -55,7 +55,7 @@ class WyckoffAssignment:
         for number, place in orbits:
             by_element[number].append(place)
         if not by_element:
-            raise InvalidArgumentError("an assignment needs at least one orbit")
+            raise InvalidArgumentError("an assignment has no orbits", "give at least one")
         elements = tuple(sorted(by_element, key=element_order))
         return cls(space_group, elements, tuple(tuple(sorted(by_element[e])) for e in elements))
 
@@ -67,7 +67,10 @@ class WyckoffAssignment:
             InvalidArgumentError: If there are none, or one has no element.
         """
         if not all(site.element for site in sites):
-            raise InvalidArgumentError("a Wyckoff position has no element; an assignment needs all")
+            raise InvalidArgumentError(
+                "a Wyckoff position has no element; an assignment needs all",
+                "write each as Li:8a",
+            )
         orbits = [(ATOMIC_NUMBERS[s.element], WYCKOFF_LETTERS.index(s.letter)) for s in sites]
         return cls.from_orbits(space_group, orbits)
 
@@ -112,7 +115,8 @@ class WyckoffAssignment:
         group, mirrored = standard_places(space_group)
         if group != self.space_group:
             raise InvalidArgumentError(
-                f"an assignment in space group {self.space_group} is none in {space_group}"
+                f"an assignment in space group {self.space_group} is none in {space_group}",
+                "give its own group or the mirror image of that",
             )
         back = np.argsort(mirrored).tolist()
         places = tuple(tuple(sorted(back[place] for place in own)) for own in self.places)

@@ -94,8 +94,8 @@ class WyckoffModule(CrystalModule):
         data = self.datamodule
         if data is None:
             raise InvalidArgumentError(
-                "properties are normalized by the training split, which only a data module can "
-                "name: give fit() a CrystalDataModule, not loaders"
+                "properties are normalized by the training split, which loaders do not name",
+                "give fit() a CrystalDataModule",
             )
         self.symmetry_model.fit_scales(data.train_batch())
 
