@@ -15,6 +15,7 @@ from crystal_data.transforms import SampleRandom
 from crystal_gen.dit.cells import CellScale
 from crystal_gen.dit.network import OrbitTransformer, Sites, Sizes
 from crystal_gen.exchange import ElementExchange
+from crystal_gen.heads import check_heads
 from crystal_gen.lattice_vector import lattice_parameters, lattice_vector
 from crystal_gen.paths import nearest_description
 from crystal_gen.positions import PositionTable, images_of, position_table, turned
@@ -57,6 +58,9 @@ class CrystalDiT(StructureModel):
         uses_symmetry: False learns and makes primitive cells in space group 1, for compositions
             without symmetry: a token is an atom then, and all coordinates are free.
 
+    Raises:
+        InvalidArgumentError: If the heads do not divide the width.
+
     Source:
         Transformer blocks with adaLN-Zero: Peebles and Xie, arXiv 2212.09748. The cell's vector:
         DiffCSP++, arXiv 2402.03992. Straight ways on tori: FlowMM, arXiv 2406.04713.
@@ -77,6 +81,7 @@ class CrystalDiT(StructureModel):
         uses_symmetry: bool = True,
     ) -> None:
         super().__init__(properties)
+        check_heads(width, num_heads)
         self.uses_symmetry = uses_symmetry
         self._table = position_table().float()
         self.network = OrbitTransformer(
@@ -126,7 +131,7 @@ class CrystalDiT(StructureModel):
         wishes: Tensor,
         time: Tensor,
         random: SampleRandom,
-    ) -> "_Errors":
+    ) -> _Errors:
         """How far the network is from the velocities of true crystals at a time."""
         table, number = self.table(batch.mask.device), batch.space_group_number
         sites = self._sites(table, batch, wishes)

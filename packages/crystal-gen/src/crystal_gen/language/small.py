@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import override
 
-from crystal_data.errors import InvalidArgumentError
+from crystal_gen.heads import check_heads
 from crystal_gen.language.crystal_tokenizer import crystal_tokenizer, crystal_words
 from crystal_gen.language.cursor import PieceTokens
 from crystal_gen.language.model import LanguageModel
@@ -62,11 +62,7 @@ class SmallLanguageModel(LanguageModel):
             exchange=exchange,
             learns_legal=learns_legal,
         )
-        if width % num_heads:
-            raise InvalidArgumentError(
-                f"{num_heads} heads do not divide a width of {width}",
-                "choose a number of heads that does",
-            )
+        check_heads(width, num_heads)
         transformers = optional_library("transformers")
         self.words = tuple(crystal_words(properties) if words is None else words)
         self._spoken = PieceTokens(crystal_tokenizer(self.words))

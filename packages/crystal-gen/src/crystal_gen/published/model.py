@@ -13,6 +13,7 @@ from crystal_data.errors import InvalidArgumentError
 from crystal_data.loading import OrbitBatch
 from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
+from crystal_gen.heads import check_heads
 from crystal_gen.lattice_vector import (
     FamilyConstraint,
     family_constraints,
@@ -95,10 +96,8 @@ class PublishedDiT(StructureModel):
         property_dropout: float = 0.1,
     ) -> None:
         super().__init__(properties)
-        if properties and width % num_heads:
-            raise InvalidArgumentError(
-                f"{num_heads} heads do not divide the width {width}; choose a number that does"
-            )
+        if properties:
+            check_heads(width, num_heads)
         self._num_timesteps = num_timesteps
         self._corrector_step = corrector_step
         self._property_dropout = property_dropout

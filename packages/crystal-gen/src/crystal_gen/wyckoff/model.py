@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from crystal_data.training import Sums
 from crystal_data.transforms import SampleRandom
+from crystal_gen.heads import check_heads
 from crystal_gen.wyckoff.batch import WyckoffBatch
 from crystal_gen.wyckoff.network import GROUP, MAX_Z, PLACE, Known, Questions, WyckoffNetwork, Z
 from crystal_gen.wyckoff.proposals import Proposal
@@ -38,6 +39,9 @@ class WyckoffTransformer(SymmetryModel):
         learns_legal: Training counts legal choices alone, as answers do; False is an ablation, in
             which the model has to learn what is legal.
 
+    Raises:
+        InvalidArgumentError: If the heads do not divide the width.
+
     Source:
         Tokens of Wyckoff positions: WyFormer, arXiv 2503.02407. There a token has an element too,
         compositions are not asked, and what is legal is learned.
@@ -56,6 +60,7 @@ class WyckoffTransformer(SymmetryModel):
         learns_legal: bool = True,
     ) -> None:
         super().__init__(properties, exchange=exchange)
+        check_heads(width, num_heads)
         self.learns_legal = learns_legal
         self.network = WyckoffNetwork(
             width,
