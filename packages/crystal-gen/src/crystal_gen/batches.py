@@ -52,7 +52,7 @@ def batch_of(
 
 
 def crystals_of(batch: OrbitBatch) -> list[SymmetricCrystal | None]:
-    """The crystals of a batch, exact in symmetry; None for cells that are none."""
+    """The crystals of a batch, exact in symmetry; None where a cell is not finite or is flat."""
     number, counts = batch.space_group_number.tolist(), batch.mask.sum(1).tolist()
     parameters = batch.lattice_parameters.double().cpu().numpy()
     points = batch.frac_coords.double().cpu().numpy()

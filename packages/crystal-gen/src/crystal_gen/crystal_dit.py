@@ -42,9 +42,9 @@ class CrystalDiT(StructureModel):
     """Free coordinates of Wyckoff orbits and free components of the cell, from noise.
 
     Tokens are orbits; each attends to all atoms of the crystal by their nearest images. The group's
-    operations make the atoms, so symmetry is exact in every output. A straight way leads from noise
-    (uniform points; a normal cell) to the crystal, and the network learns its velocity. The cell
-    goes ahead of the coordinates.
+    operations make the atoms, so symmetry is exact in every output. A straight path leads from
+    noise (uniform points; a normal cell) to the crystal, and the network learns its velocity. The
+    cell is denoised earlier than the coordinates.
 
     Args:
         properties: Columns of the data that may be wished for.
@@ -63,7 +63,7 @@ class CrystalDiT(StructureModel):
 
     Source:
         Transformer blocks with adaLN-Zero: Peebles and Xie, arXiv 2212.09748. The cell's vector:
-        DiffCSP++, arXiv 2402.03992. Straight ways on tori: FlowMM, arXiv 2406.04713.
+        DiffCSP++, arXiv 2402.03992. Straight paths on tori: FlowMM, arXiv 2406.04713.
     """
 
     default_sampling: ClassVar[Sampling] = Sampling(num_steps=30, sharpness=2.0)
@@ -245,10 +245,10 @@ class CrystalDiT(StructureModel):
 
 
 def _along(sites: Sites, way: Tensor) -> Tensor:
-    """The way of a representative whose free axes go this way; ``[..., 3]``."""
+    """How representatives move with their free coordinates; ``[..., 3]``."""
     return turned(sites.projection, way * sites.free_axes)
 
 
 def _cell_level(time: Tensor) -> Tensor:
-    """How far the cell has come when the coordinates have come to ``time``."""
+    """Share of the cell's path that is done at the time of the coordinates."""
     return 1.0 - (1.0 - time) ** 2

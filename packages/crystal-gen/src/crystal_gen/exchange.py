@@ -1,8 +1,8 @@
-"""Training crystals with other elements: what copying templates knows, as augmentation.
+"""Augmentation of training crystals: elements are exchanged for similar ones.
 
-A crystal in which an element is exchanged for one that is alike often exists too, with another
-size. So a model that sees such crystals learns from far more compositions than the data have, and
-cannot learn the data by heart.
+A crystal in which an element is exchanged for a similar one often exists too, with a cell of
+another size. So a model that sees such crystals learns from far more compositions than the data
+have, and overfits less.
 """
 
 from dataclasses import replace

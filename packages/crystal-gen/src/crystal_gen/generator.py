@@ -33,7 +33,7 @@ from crystal_gen.wishes import wished
 
 #: Å; of structures to start from, as of the training data.
 SYMPREC = 0.1
-_TRIES = 3  # at a crystal whose atoms do not fall together
+_TRIES = 3  # attempts at a crystal in which no atoms are too close
 _BATCH_SIZE = 64
 _SCORE_SEED = 1  # other noise than that of the samples
 _PLACEHOLDER = np.eye(3) * 10.0  # in place of a cell that is not yet made

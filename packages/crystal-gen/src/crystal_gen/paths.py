@@ -1,7 +1,7 @@
-"""Straight ways from noise to crystals, on the torus of fractional coordinates.
+"""Straight paths from noise to crystals, on the torus of fractional coordinates.
 
-A crystal has many descriptions: another point of an orbit, another origin. Noise has none of
-these preferred, so each noise goes to the nearest description: ways are short and cross less.
+A crystal has many equivalent descriptions: by another point of an orbit, from another origin. Noise
+prefers none of them, so each noise is joined with the nearest one: paths are short and cross less.
 
 Source:
     Flow matching on tori: Chen and Lipman, arXiv 2302.03660; Miller et al. (FlowMM),
@@ -18,12 +18,12 @@ from crystal_gen.positions import PositionTable, Twins, turned, twins_of
 
 
 def wrapped(difference: Tensor) -> Tensor:
-    """The shortest way between two points of the torus, -½ to ½."""
+    """The shortest of the displacements that differ by whole cells, -½ to ½."""
     return difference - difference.round()
 
 
 def nearest_description(table: PositionTable, batch: OrbitBatch, noise: Tensor) -> Tensor:
-    """The way from noise to the nearest description of each crystal.
+    """The displacement from noise to the nearest description of each crystal.
 
     Args:
         table: Of positions, on the batch's device.
@@ -45,13 +45,13 @@ def nearest_description(table: PositionTable, batch: OrbitBatch, noise: Tensor) 
     points = turned(twins.rotation, start.flatten(0, 1)[orbit]) + twins.translation
     ways = wrapped(points - noise.flatten(0, 1)[orbit]) * batch.free_axes.flatten(0, 1)[orbit]
     way = _nearest(batch, twins, ways)
-    # What is left of a common shift along polar axes is nobody's error.
+    # A common shift along polar axes moves the origin alone, so it is left out.
     common = _circular_mean(way, batch.mask)[:, None] * polar
     return (way - common) * batch.free_axes
 
 
 def _nearest(batch: OrbitBatch, twins: Twins, ways: Tensor) -> Tensor:
-    """Each orbit's shortest way, from the origin that makes those of a crystal shortest."""
+    """Each orbit's shortest displacement, from the origin with the least sum over the crystal."""
     num_crystals, num_orbits = batch.mask.shape
     shape = (num_crystals, twins.max_shifts, num_orbits)
     num_places = num_crystals * twins.max_shifts * num_orbits

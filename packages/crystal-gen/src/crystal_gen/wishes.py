@@ -1,4 +1,4 @@
-"""What models have that properties may be wished of: names, units and scales."""
+"""Models that take wanted values of properties: names, units and scales of these."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _DAMAGED = "the artifact is damaged; copy it again from where it came, or save t
 
 
 class WishModel(PretrainedModel):
-    """A model of which properties may be wished.
+    """A model that takes wanted values of properties.
 
     Args:
         properties: Columns of the data that may be wished for.
@@ -104,7 +104,7 @@ class WishModel(PretrainedModel):
                     f"leave {name} out of the model's properties",
                 )
             self.property_mean[place] = known.mean()
-            # Equal values say nothing, and must not become infinite.
+            # Equal values have no deviation to divide by.
             self.property_std[place] = known.std() if known.std() > 0 else 1.0
             self.property_ranges[name] = (float(known.min()), float(known.max()))
 

@@ -236,7 +236,7 @@ class ModelSource:
         seeds: Sequence[int],
         start: float | None,
     ) -> list[SymmetricCrystal | None]:
-        """None where atoms fell together, or the cell is none."""
+        """None where atoms are too close, or a cell is not finite or is flat."""
         num_steps = _STEPS if start is None else _WARM_STEPS
         sampling = replace(self.model.default_sampling, num_steps=num_steps)
         made: list[SymmetricCrystal | None] = [None] * len(outlines)

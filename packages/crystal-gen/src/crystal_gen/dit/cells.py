@@ -1,4 +1,4 @@
-"""Cells as normalized vectors: what is left when elements and crystal system have had their say."""
+"""Cells as normalized vectors, relative to what elements and crystal system let expect."""
 
 import math
 

@@ -17,11 +17,11 @@ class Neighbors(NamedTuple):
 
     Attributes:
         distance: To the nearest image, Å; ``[num_crystals, max_orbits, max_images]``.
-        primitive: The way to an image in primitive axes; ``[..., 3]``.
-        step: The way to the nearest images in conventional axes by their distance, Å⁻¹; it fades
-            where that is short, and where images in opposite directions are equally near;
-            ``[..., 3]``.
-        unit: The same in Å; ``[..., 3]``.
+        primitive: Displacement to an image in primitive axes; ``[..., 3]``.
+        step: Mean displacement to the nearest images in conventional axes, divided by the distance,
+            Å⁻¹; it vanishes where that is short, and where images in opposite directions are
+            equally near; ``[..., 3]``.
+        unit: The same in Cartesian axes, at most of length 1; ``[..., 3]``.
     """
 
     distance: Tensor
@@ -43,7 +43,7 @@ class Cells(NamedTuple):
 
 
 def neighbors(cells: Cells, images: Images, frac_coords: Tensor) -> Neighbors:
-    """Ways from each orbit's point to the nearest image of each atom.
+    """Displacements from each orbit's point to the nearest image of each atom.
 
     Of a point's own images the nearest other one counts.
 

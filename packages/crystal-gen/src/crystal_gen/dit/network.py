@@ -235,7 +235,7 @@ class Block(nn.Module):
 
 
 class Readout(nn.Module):
-    """Velocities: of a token's own, and along the ways to the atoms."""
+    """Velocities: a token's own, and along the displacements to the atoms."""
 
     def __init__(self, width: int, pair_width: int) -> None:
         super().__init__()
@@ -267,7 +267,7 @@ class Readout(nn.Module):
         weights = self.weights(F.silu(hidden)) * sites.images.mask[:, None, :, None]
         along = (weights[..., :1] * near.step).sum(2)
         velocity = along + self.coordinates(tokens)
-        # A pull along the ways strains the cell, as forces do.
+        # A pull along the displacements strains the cell, as forces do.
         pull = (weights[..., 1:] * near.unit).mT @ near.unit  # [num_crystals, max_orbits, 3, 3]
         strain = torch.einsum("bn,bnij,kij->bk", share, pull, lattice_basis().to(pull))
         pooled = (share[..., None] * tokens).sum(1)

@@ -141,7 +141,7 @@ class StructureModule(CrystalModule):
 
     def _sums(self, batch: OrbitBatch, random: SampleRandom) -> Sums:
         sums = self.structure_model.losses(batch, random)
-        # The crystals of a filler are another process's.
+        # A padding batch repeats crystals of another process and carries no loss.
         share = 0.0 if batch.is_filler else 1.0
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
 

@@ -144,7 +144,7 @@ class WyckoffModule(CrystalModule):
         return batch if self._uses_wishes else batch.without_targets()
 
     def _share(self, batch: WyckoffBatch, sums: Sums) -> Sums:
-        # The crystals of a filler are another process's.
+        # A padding batch repeats crystals of another process and carries no loss.
         share = 0.0 if batch.is_filler else 1.0
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
 
