@@ -18,7 +18,7 @@ from crystal_data.testing import perovskite, random_crystals, rock_salt
 from crystal_data.trajectories import RelaxationSource, change_between, iter_trajectories
 from crystal_data.trajectories import tasks as tasks_module
 from crystal_data.trajectories.make import TrajectoryFolderError, make_trajectories
-from crystal_data.trajectories.potentials import POTENTIALS, potential
+from crystal_data.trajectories.potentials import _IN_STEP, POTENTIALS, potential
 from crystal_data.trajectories.relaxing import RelaxationError, RelaxationSettings, relax
 from crystal_data.trajectories.starts import make_start, random_of, start_kinds
 from crystal_data.trajectories.tasks import TrajectoryOptions
@@ -145,7 +145,7 @@ def test_the_same_files_after_a_kill_and_in_other_processes(
         starts=("substitution",), per_parent=3, num_frames=3, settings=QUICK
     )
     make_trajectories(parents(), tmp_path / "whole", options)
-    monkeypatch.setattr("crystal_data.trajectories.potentials._IN_STEP", 1)
+    monkeypatch.setitem(_IN_STEP, "emt", 1)
     real, calls = tasks_module.relax_many, []
 
     def dies(*arguments: object) -> object:

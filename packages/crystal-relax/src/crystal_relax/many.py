@@ -26,11 +26,11 @@ from crystal_data.metrics import hash_crystals
 from crystal_data.processes import map_in_order
 from crystal_data.processes.progress import progress
 from crystal_data.trajectories import (
+    Frame,
     RelaxationError,
     RelaxationSettings,
-    calculator,
     potential,
-    relax,
+    relax_many,
 )
 from crystal_relax.inference import Relaxed, Relaxer
 from crystal_relax.shipped import SHIPPED
@@ -198,42 +198,50 @@ def _rows_of(block: _Block) -> list[dict[str, Any]]:
     options = block.options
     relaxer = _relaxer(options.model, options.batch_size, options.num_samples)
     found = relaxer.predict(block.starts)
-    return [_row(start, one, options) for start, one in zip(block.starts, found, strict=True)]
+    refined = _refined([one.crystal for one in found], options)
+    return [_row(*values) for values in zip(block.starts, found, refined, strict=True)]
 
 
-def _row(start: Crystal, one: Relaxed, options: RelaxOptions) -> dict[str, Any]:
-    refined = _refined(one.crystal, options)
-    crystal = refined.pop("crystal", one.crystal)
-    notes = [note for note in (one.note, refined.pop("note", "")) if note]
+def _row(start: Crystal, one: Relaxed, refined: Mapping[str, Any]) -> dict[str, Any]:
+    crystal = refined.get("crystal", one.crystal)
+    notes = [note for note in (one.note, refined.get("note", "")) if note]
     spreads = {"spread": one.spread, "volume_spread": one.volume_spread}
     return {
+        **{name: value for name, value in refined.items() if name != "crystal"},
         "lattice": crystal.lattice.tolist(),
         "frac_coords": crystal.frac_coords.tolist(),
         "volume_ratio": crystal.volume / start.volume,
         "mean_displacement": float(np.linalg.norm(one.change.displacement, axis=1).mean()),
         "note": "; ".join(notes),
         **{name: value for name, value in spreads.items() if np.isfinite(value)},
-        **refined,
     }
 
 
-def _refined(crystal: Crystal, options: RelaxOptions) -> dict[str, Any]:
-    """What a potential makes of a prediction; where it fails the prediction stays, with a note."""
+def _refined(crystals: Sequence[Crystal], options: RelaxOptions) -> list[dict[str, Any]]:
+    """What a potential makes of predictions; where it fails one stays, with a note."""
     if options.refine is None:
-        return {}
-    unknown = potential(options.refine).unsupported(crystal.species)
-    if unknown:
-        return {"note": f"not refined: {options.refine} does not know {' '.join(unknown)}"}
-    try:
-        frames = relax(crystal, calculator(options.refine), options.settings)
-    except RelaxationError as error:
-        return {"converged": "false", "note": f"not refined: {error}"}
+        return [{} for _ in crystals]
+    kind = potential(options.refine)
+    unknown = [kind.unsupported(crystal.species) for crystal in crystals]
+    known = [crystal for crystal, symbols in zip(crystals, unknown, strict=True) if not symbols]
+    runs = iter(relax_many(known, kind.name, options.settings))
+    return [
+        {"note": f"not refined: {kind.name} does not know {' '.join(symbols)}"}
+        if symbols
+        else _outcome(next(runs))
+        for symbols in unknown
+    ]
+
+
+def _outcome(run: Sequence[Frame] | RelaxationError) -> dict[str, Any]:
+    if isinstance(run, RelaxationError):
+        return {"converged": "false", "note": f"not refined: {run}"}
     return {
-        "crystal": frames[-1].crystal,
-        "steps": frames[-1].step,
+        "crystal": run[-1].crystal,
+        "steps": run[-1].step,
         "converged": "true",
-        "energy_before": frames[0].energy,
-        "energy_after": frames[-1].energy,
+        "energy_before": run[0].energy,
+        "energy_after": run[-1].energy,
     }
 
 

@@ -73,6 +73,48 @@ def colors_by_angles(
     return atom, edge, _joined(edge[second], edge[first]) + angle
 
 
+def colors_by_bonds(
+    atomic_numbers: Tensor,
+    batch: Tensor,
+    ends: Tensor,
+    bond_length: Tensor,
+    angles: tuple[Tensor, Tensor, Tensor],
+    cosine: Tensor,
+    num_layers: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Colors for a network whose bonds have the same features from both ends, and its derivatives.
+
+    Derivatives by lengths and cosines depend on all that a layer's features go into, so colors are
+    refined twice as often as the network passes messages, there and back.
+
+    Args:
+        atomic_numbers: int64 ``[num_atoms]``.
+        batch: Crystal of each atom; int64 ``[num_atoms]``.
+        ends: Atoms of each bond; int64 ``[2, num_bonds]``.
+        bond_length: Shape ``[num_bonds]``, Å.
+        angles: Atom, bond and other bond of each angle, which is there twice, with either bond
+            first; int64 ``[num_angles]``.
+        cosine: Shape ``[num_angles]``.
+        num_layers: How often the network passes messages along bonds.
+
+    Returns:
+        Of atoms, of bonds, of edges (bonds from their first ends, then from their second ones) and
+        of angles.
+    """
+    vertex, first, second = angles
+    center, neighbor = ends.flatten(), ends.flip(0).flatten()
+    atom, bond = _first_colors(atomic_numbers, batch), _like_values(bond_length, batch[ends[0]])
+    bend = _like_values(1.0 + cosine, batch[vertex])
+    for _ in range(2 * num_layers):
+        bond = _joined(bond, _mixed(atom)[ends].sum(0))
+        angle = _mixed(_joined(_joined(_joined(bend, atom[vertex]), bond[first]), bond[second]))
+        bond = _refined(bond, angle, first)
+        atom = _refined(atom, _mixed(_joined(atom[neighbor], bond.repeat(2))), center)
+    edge = _joined(_joined(atom[center], atom[neighbor]), bond.repeat(2))
+    angle = _joined(_joined(_joined(bend, atom[vertex]), bond[first]), bond[second])
+    return atom, bond, edge, angle
+
+
 def _like_values(values: Tensor, crystal: Tensor) -> Tensor:
     """A color for each run of values of one crystal that differ by no more than roundings.
 

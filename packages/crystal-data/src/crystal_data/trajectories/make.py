@@ -3,9 +3,8 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -141,36 +140,40 @@ def _check_folder(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _relax_all(tasks: Sequence[Task], shards: Path, num_workers: int, limit: int | None) -> None:
-    done = {line["name"]: line for line in _lines(shards)}
+    is_converged = {line["name"]: "rows" in line for line in _lines(shards)}
+    made = map_in_order(
+        lines_of,
+        [block for block in _blocks(tasks) if any(one.name not in is_converged for one in block)],
+        lambda block: block,
+        num_workers=num_workers,
+        patience=0.0,
+    )
     lines = LineFile(shards)
     converged = 0
     total = len(tasks) if limit is None else min(limit, len(tasks))
     try:
         with progress("relaxed", total) as advance:
-            todo = (task for task in tasks if task.name not in done)
-            size = potential(tasks[0].options.potential).num_in_step if tasks else 1
-            made = _made(todo, size, num_workers)
             for task in tasks:
-                values = done.get(task.name)
-                if values is None:
-                    values = next(made)
-                    lines.append([checked_line(values)])
-                converged += "rows" in values
-                advance(1 if limit is None else int("rows" in values))
+                if task.name not in is_converged:
+                    new = [line for line in next(made)[1] if line["name"] not in is_converged]
+                    lines.append([checked_line(line) for line in new])
+                    is_converged |= {line["name"]: "rows" in line for line in new}
+                converged += is_converged[task.name]
+                advance(1 if limit is None else int(is_converged[task.name]))
                 if converged == limit:
                     break
     finally:
         lines.close()
 
 
-def _made(tasks: Iterable[Task], size: int, num_workers: int) -> Iterator[dict[str, Any]]:
-    """What comes of tasks, in their order; so many are worked on together."""
-    rest = iter(tasks)
-    blocks = iter(lambda: list(islice(rest, size)), [])
-    for _, lines in map_in_order(
-        lines_of, blocks, lambda block: block, num_workers=num_workers, patience=0.0
-    ):
-        yield from lines
+def _blocks(tasks: Sequence[Task]) -> list[Sequence[Task]]:
+    """Those that are worked on together.
+
+    They begin at fixed places, and an unfinished one is made again as a whole: what a potential
+    says of a crystal may depend in its last bits on the others that go in step.
+    """
+    size = potential(tasks[0].options.potential).num_in_step if tasks else 1
+    return [tasks[first : first + size] for first in range(0, len(tasks), size)]
 
 
 def _lines(shards: Path) -> Iterator[dict[str, Any]]:

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_data.elements import SYMBOLS
 from crystal_data.errors import InvalidArgumentError, SourceError
-from crystal_data.trajectories.emt import ManyCrystalPotential, effective_medium
+from crystal_data.trajectories.emt import (
+    Floats,
+    Integers,
+    ManyCrystalPotential,
+    PotentialResults,
+    effective_medium,
+)
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
+    from chgnet.model.model import CHGNet
 
 # Those that effective medium theory was fitted for; H, C, N, O are there as crude guesses.
 _EMT_ELEMENTS = frozenset({"Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt"})
 # Enough that arrays are long, few enough that little is lost by a kill.
-_IN_STEP = 512
+_IN_STEP = {"emt": 512, "chgnet": 64}
 _CHGNET_MODEL = "0.3.0"
 _SEVENN_MODEL = "7net-0"
 
@@ -47,7 +54,7 @@ class Potential:
     @property
     def num_in_step(self) -> int:
         """How many crystals are best relaxed at once."""
-        return 1 if self.of_many is None else _IN_STEP
+        return _IN_STEP.get(self.name, 1)
 
     def unsupported(self, species: list[str]) -> list[str]:
         """Symbols among the given that it does not know."""
@@ -106,10 +113,29 @@ def _emt() -> "Calculator":
 def _chgnet() -> "Calculator":
     with _quiet("chgnet"):
         from chgnet.model.dynamics import CHGNetCalculator
+
+        return CHGNetCalculator(chgnet_model(), use_device="cpu", on_isolated_atoms="error")
+
+
+def chgnet_model() -> "CHGNet":
+    """The network, with the weights that come with its package.
+
+    Raises:
+        SourceError: If it is not installed.
+    """
+    with _quiet("chgnet"):
         from chgnet.model.model import CHGNet
 
-        model = CHGNet.load(model_name=_CHGNET_MODEL, use_device="cpu", verbose=False)
-        return CHGNetCalculator(model, use_device="cpu", on_isolated_atoms="error")
+        return CHGNet.load(model_name=_CHGNET_MODEL, use_device="cpu", verbose=False)
+
+
+def _chgnet_of_many(
+    lattice: Floats, frac_coords: Floats, atomic_numbers: Integers, num_atoms: Integers
+) -> PotentialResults:
+    # Imports torch, which names of potentials need not wait for.
+    from crystal_data.trajectories.chgnet import chgnet_of_many
+
+    return chgnet_of_many(lattice, frac_coords, atomic_numbers, num_atoms)
 
 
 def _sevenn() -> "Calculator":
@@ -138,7 +164,7 @@ POTENTIALS = {
     one.name: one
     for one in (
         Potential("emt", "emt", "ase", _EMT_ELEMENTS, _emt, effective_medium),
-        Potential("chgnet", f"chgnet-{_CHGNET_MODEL}", "chgnet", None, _chgnet),
+        Potential("chgnet", f"chgnet-{_CHGNET_MODEL}", "chgnet", None, _chgnet, _chgnet_of_many),
         Potential("sevenn", f"sevennet-{_SEVENN_MODEL}", "sevenn", None, _sevenn),
     )
 }

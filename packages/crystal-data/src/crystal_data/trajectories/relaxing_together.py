@@ -78,7 +78,8 @@ def relax_together(
 
     Args:
         crystals: To start from.
-        of_many: The potential. What it says of a crystal must not depend on the others.
+        of_many: The potential. What it says of a crystal does not depend on the others, but for
+            rounding.
         settings: When to stop.
 
     Returns:
