@@ -61,7 +61,7 @@ STOREYS = {
         __main__
     """,
     "crystal_gen": """
-        registry shipped lattice_vector positions wishes
+        registry shipped heads lattice_vector positions wishes
         templates
         dit batches structure_model paths exchange
         crystal_dit published wyckoff
