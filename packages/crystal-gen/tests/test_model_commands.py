@@ -10,8 +10,15 @@ from crystal_data.generation import read_generated
 from crystal_data.io.cif import to_cif
 from crystal_data.metrics import match
 from crystal_data.testing import rock_salt
-from crystal_gen import CrystalDiT
+from crystal_gen import (
+    CrystalDiT,
+    CrystalGenerator,
+    RandomGenerator,
+    StructureGenerator,
+    TemplateGenerator,
+)
 from crystal_gen.__main__ import main
+from crystal_gen.commands.reporting import REMEDIES
 
 ENERGY = "formation_energy_per_atom"
 
@@ -76,7 +83,9 @@ def test_without_symmetry_and_what_cannot_be_made(folder: Path, capsys) -> None:
     assert "2 without a crystal: 1 model_without_symmetry, 1 no_cell" in shown
     options = "--model model --formula KBr --z 1 --steps 2 --out none"
     assert main(["generate", *options.split()]) == 0
-    assert "1 without a crystal: 1 no_symmetry" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "1 without a crystal: 1 no_symmetry" in shown
+    assert "no_symmetry: the model needs Wyckoff positions; give them with elements" in shown
 
 
 @pytest.mark.parametrize(
@@ -112,3 +121,9 @@ def test_a_wish_in_another_unit_is_one_line(folder: Path, capsys) -> None:
     shown = capsys.readouterr().err
     assert "give it in eV/atom" in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("flag", sorted(REMEDIES))
+def test_remedies_are_those_of_flags_that_generators_document(flag: str) -> None:
+    generators = (StructureGenerator, TemplateGenerator, RandomGenerator, CrystalGenerator)
+    assert any(f"``{flag}``" in " ".join((each.__doc__ or "").split()) for each in generators)
