@@ -9,6 +9,7 @@ from crystal_data.cli.command_parser import CommandParser
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import report_errors
 from crystal_gen.commands.model_options import (
+    MODEL_HELP,
     SAMPLING_OPTIONS,
     add_sampling_options,
     generator_from,
@@ -87,7 +88,8 @@ def _generator(args: Namespace, requests: "Sequence[GenerationRequest]") -> "Gen
     if method == "model":
         if args.model is None:
             raise InvalidArgumentError(
-                "there is no model", "give --model, the folder of a run or of an artifact"
+                "there is no model",
+                "give --model, such as crystal-dit-joined or the folder of a run",
             )
         generator = generator_from(args)
         _print_notes(generator.check(requests))
@@ -150,9 +152,7 @@ def _parser() -> CommandParser:
         help="candidates of all sources, ranked; or, for comparison, one model, copied templates, "
         "or atoms placed at random by pyxtal (default: model with --model, else ranked)",
     )
-    parser.add_argument(
-        "--model", metavar="FOLDER", help="a trained model: the folder of a run or of an artifact"
-    )
+    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
     add_sampling_options(parser)
     add_template_options(parser, required=False)
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of the structures")

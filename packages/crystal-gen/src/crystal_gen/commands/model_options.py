@@ -10,6 +10,11 @@ from crystal_gen.shipped import SHIPPED
 if TYPE_CHECKING:
     from crystal_gen.generator import StructureGenerator
 
+#: What ``--model`` takes.
+MODEL_HELP = (
+    "a trained model: a name that `crystal-gen models` lists, or the folder of a run or of an "
+    "artifact"
+)
 #: Options of :func:`add_sampling_options`, as attributes.
 SAMPLING_OPTIONS = ("start_level", "steps", "guidance", "sharpness")
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from crystal_data.cli.command_parser import CommandParser
 from crystal_data.errors import SourceError
 from crystal_data.processes import report_errors
-from crystal_gen.commands.model_options import add_sampling_options, generator_from
+from crystal_gen.commands.model_options import (
+    MODEL_HELP,
+    add_sampling_options,
+    generator_from,
+)
 from crystal_gen.commands.reporting import report
 from crystal_gen.commands.template_options import add_template_options
 
@@ -77,8 +81,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--model",
         required=True,
-        metavar="FOLDER",
-        help="a trained model: the folder of a run or of an artifact",
+        metavar="MODEL",
+        help=MODEL_HELP,
     )
     add_sampling_options(parser)
     parser.add_argument(

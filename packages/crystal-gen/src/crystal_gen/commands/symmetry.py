@@ -118,10 +118,10 @@ def _parser() -> CommandParser:
     parser.add_argument("--n", type=int, default=20, metavar="N", help="answers (default: 20)")
     parser.add_argument(
         "--model",
-        metavar="FOLDER",
+        metavar="MODEL",
         help="a trained model of symmetry, compact or of language: the folder of a run or of an "
-        "artifact (default: the one that comes with the package, mixed with the answers of known "
-        "crystals of near compositions)",
+        "artifact, or a name that `crystal-gen models` lists (default: the one that comes with the "
+        "package, mixed with the answers of known crystals of near compositions)",
     )
     parser.add_argument(
         "--base",
