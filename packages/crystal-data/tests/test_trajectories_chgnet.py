@@ -46,7 +46,7 @@ def evaluated(crystals: Sequence[Crystal]) -> PotentialResults:
 
 
 def assert_as_its_calculator(crystals: Sequence[Crystal]) -> None:
-    """Single precision on both sides: of forces of many eV/Å it leaves less than of small ones."""
+    """As far as single precision goes: both are up to 2e-4 eV/Å off what double precision gives."""
     found = evaluated(crystals)
     first = 0
     for row, crystal in enumerate(crystals):
@@ -55,7 +55,7 @@ def assert_as_its_calculator(crystals: Sequence[Crystal]) -> None:
         rows = slice(first, first := first + crystal.num_atoms)
         energy = atoms.get_potential_energy()
         assert found.energy[row] == pytest.approx(energy, abs=2e-5 * crystal.num_atoms)
-        np.testing.assert_allclose(found.forces[rows], atoms.get_forces(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found.forces[rows], atoms.get_forces(), rtol=1e-4, atol=3e-4)
         stress = atoms.get_stress(voigt=False)
         np.testing.assert_allclose(found.stress[row], stress, rtol=1e-4, atol=1e-4)
 

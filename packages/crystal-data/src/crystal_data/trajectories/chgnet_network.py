@@ -4,7 +4,7 @@ A layer multiplies the features of an edge's ends and of its bond by parts of it
 before they are gathered, as there are fewer of them than of edges; likewise those of an angle.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -76,54 +76,40 @@ class ChgnetNetwork:
 
 
 class _Gated:
-    """A gated perceptron of edges or of angles."""
+    """A gated perceptron of edges or of angles, its core and its gate side by side."""
 
     def __init__(self, layer: Any, num_parts: int) -> None:
-        self._core = _Branch.of(layer.mlp_core, layer.bn1, num_parts)
-        self._gate = _Branch.of(layer.mlp_gate, layer.bn2, num_parts)
+        (core, *cores), (gate, *gates) = (
+            [one for one in branch.layers if isinstance(one, torch.nn.Linear)]
+            for branch in (layer.mlp_core, layer.mlp_gate)
+        )
+        self._is_deep = len(cores) > 0
+        self._core = torch.nn.Sequential(*cores, layer.bn1, torch.nn.SiLU())
+        self._gate = torch.nn.Sequential(*gates, layer.bn2, torch.nn.Sigmoid())
+        weight = torch.cat((core.weight, gate.weight))
+        # One for each part of the input.
+        self._parts = [part.contiguous() for part in weight.chunk(num_parts, dim=1)]
+        self._bias = torch.cat((core.bias, gate.bias))
 
     def of_edges(self, atoms: Tensor, bonds: Tensor, graph: FoldedBonds) -> Tensor:
-        core, gate = (
-            branch.rest(
-                linear(atoms, branch.parts[0], branch.bias).index_select(0, graph.center)
-                + linear(bonds, branch.parts[1]).index_select(0, graph.bond)
-                + linear(atoms, branch.parts[2]).index_select(0, graph.neighbor)
-            )
-            for branch in (self._core, self._gate)
-        )
-        return silu(core) * torch.sigmoid(gate)
+        center, bond, neighbor = self._parts
+        sums = linear(atoms, center, self._bias).index_select(0, graph.center)
+        sums += linear(bonds, bond).index_select(0, graph.bond)
+        sums += linear(atoms, neighbor).index_select(0, graph.neighbor)
+        return self._rest(sums)
 
     def of_angles(
         self, atoms: Tensor, shorts: Tensor, angles: Tensor, graph: FoldedBonds
     ) -> Tensor:
-        core, gate = (
-            branch.rest(
-                linear(shorts, branch.parts[0], branch.bias).index_select(0, graph.first)
-                + linear(shorts, branch.parts[1]).index_select(0, graph.second)
-                + linear(angles, branch.parts[2])
-                + linear(atoms, branch.parts[3]).index_select(0, graph.vertex)
-            )
-            for branch in (self._core, self._gate)
-        )
-        return silu(core) * torch.sigmoid(gate)
+        first, second, angle, vertex = self._parts
+        sums = linear(angles, angle, self._bias)
+        sums += linear(shorts, first).index_select(0, graph.first)
+        sums += linear(shorts, second).index_select(0, graph.second)
+        sums += linear(atoms, vertex).index_select(0, graph.vertex)
+        return self._rest(sums)
 
-
-class _Branch(NamedTuple):
-    """Half of a gated perceptron."""
-
-    parts: tuple[Tensor, ...]  # of the first matrix, one for each part of its input
-    bias: Tensor
-    following: torch.nn.Linear | None
-    norm: torch.nn.LayerNorm
-
-    @classmethod
-    def of(cls, perceptron: Any, norm: torch.nn.LayerNorm, num_parts: int) -> Self:
-        """The same layers, without what only trains."""
-        first, *others = (one for one in perceptron.layers if isinstance(one, torch.nn.Linear))
-        parts = tuple(part.contiguous() for part in first.weight.chunk(num_parts, dim=1))
-        return cls(parts, first.bias, others[0] if others else None, norm)
-
-    def rest(self, sums: Tensor) -> Tensor:
+    def _rest(self, sums: Tensor) -> Tensor:
         """What the other layers make of the first one's sums."""
-        found: Tensor = self.norm(sums if self.following is None else self.following(silu(sums)))
+        core, gate = (silu(sums) if self._is_deep else sums).chunk(2, dim=1)
+        found: Tensor = self._core(core) * self._gate(gate)
         return found
