@@ -1,6 +1,7 @@
 """Free coordinates or projected Cartesian noise: CrystalDiT and its rival, trained alike.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS --rows 800
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS --samplings default --out FILE
 
 ``free`` is the default, ``cartesian`` the variant of `projected_noise.py`. Each is trained on MP-20
 as by ``crystal-dit-mp20``, in fewer epochs, with one seed, in bfloat16; the weights of the last
@@ -96,7 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="a folder")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--rows", type=int, default=800, help="test rows, 0 for all")
+    parser.add_argument("--rows", type=int, default=0, help="of the test rows, 0 for all")
+    parser.add_argument("--samplings", nargs="+", choices=SAMPLINGS, default=list(SAMPLINGS))
     parser.add_argument("--out", type=Path, default=RESULTS / "projected-noise.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -106,7 +108,8 @@ def main() -> None:
             train(arm, args.epochs, args.runs)
     store = open_store(MP20(), on_invalid="skip")
     rows = np.random.default_rng(0).permutation(store.rows_of("test"))[: args.rows or None]
-    shared = argparse.Namespace(set="mp_20", library="own", work=args.runs)
+    work = args.runs / f"{len(rows)}-rows"
+    shared = argparse.Namespace(set="mp_20", library="own", work=work)
     context = Context(store, np.sort(rows), shared)
     found: dict[str, Found] = {"retrieval": compared(context.copies, context, 1)}
     results: dict[str, Any] = {
@@ -117,14 +120,14 @@ def main() -> None:
         "cpu_seconds": context.seconds,
     }
     results["retrieval"] = summary(*found["retrieval"], context)
-    for name, sampling in SAMPLINGS.items():
+    for name in args.samplings:
         for arm in ARMS:
-            generator = StructureGenerator(trained(arm, args.runs), sampling=sampling)
-            folder = args.runs / f"{arm}, {name}".replace(", ", "-").replace(" ", "-")
+            generator = StructureGenerator(trained(arm, args.runs), sampling=SAMPLINGS[name])
+            folder = work / f"{arm}-{name.replace(' ', '-')}"
             structures = made(generator, context.requests(1), folder, context.seconds)
             found[arm] = compared(structures, context, 1)
-            results[f"{arm}, {name}"] = summary(*found[arm], context)
-            print(arm, name, {k: results[f"{arm}, {name}"][k] for k in ("match_rate", "rmse")})
+            own = results[f"{arm}, {name}"] = summary(*found[arm], context)
+            print(arm, name, own["match_rate"], own["rmse"], flush=True)
         results[f"cartesian over free, {name}"] = summary(
             found["cartesian"].rates - found["free"].rates,
             found["cartesian"].distances - found["free"].distances,
