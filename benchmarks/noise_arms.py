@@ -1,7 +1,6 @@
 """Free coordinates or projected Cartesian noise: CrystalDiT and its rival, trained alike.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS --rows 800
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS --samplings default --out FILE
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/noise_arms.py RUNS
 
 ``free`` is the default, ``cartesian`` the variant of `projected_noise.py`. Each is trained on MP-20
 as by ``crystal-dit-mp20``, in fewer epochs, with one seed, in bfloat16; the weights of the last
@@ -97,8 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, help="a folder")
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--rows", type=int, default=0, help="of the test rows, 0 for all")
-    parser.add_argument("--samplings", nargs="+", choices=SAMPLINGS, default=list(SAMPLINGS))
+    parser.add_argument("--rows", type=int, default=800, help="of the test rows, 0 for all")
     parser.add_argument("--out", type=Path, default=RESULTS / "projected-noise.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -120,9 +118,9 @@ def main() -> None:
         "cpu_seconds": context.seconds,
     }
     results["retrieval"] = summary(*found["retrieval"], context)
-    for name in args.samplings:
+    for name, sampling in SAMPLINGS.items():
         for arm in ARMS:
-            generator = StructureGenerator(trained(arm, args.runs), sampling=SAMPLINGS[name])
+            generator = StructureGenerator(trained(arm, args.runs), sampling=sampling)
             folder = work / f"{arm}-{name.replace(' ', '-')}"
             structures = made(generator, context.requests(1), folder, context.seconds)
             found[arm] = compared(structures, context, 1)
