@@ -10,7 +10,8 @@ those that are alike merged, ordered by the ranker, which sees no model. ``from 
 likeliest space groups and Wyckoff positions of the symmetry model, crystals for them by the
 structure model; the likeliest answer first, of its crystals the best by the model's own score.
 ``whole pool``: both together with warm starts, merged, ordered by the ranker: what `crystal-gen
-generate` does.
+generate` does. With ``--potential``, which needs it installed, ``retrieval re-ranked, energies``
+and ``whole pool, energies``: the ranker also reads energies of the candidates as they stand.
 
 Models of structures and of symmetry that are given together, by ``--seed``, are one seed; without
 any, those that come with the package are.
@@ -36,6 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import RESULTS, mean_over_seeds, write
+from numpy.typing import NDArray
 from templates import LIBRARIES, SOURCES, SYMPREC, library_of, requests_of
 
 from crystal_data import Crystal, open_store
@@ -54,6 +56,7 @@ from crystal_gen import (
     TemplateLibrary,
     WyckoffTransformer,
 )
+from crystal_gen.candidates.energies import energy_penalties, pool_energies
 from crystal_gen.candidates.features import CandidateFeatures
 from crystal_gen.candidates.generator import pool_maker
 from crystal_gen.candidates.pool import Pool, PoolMaker
@@ -61,9 +64,10 @@ from crystal_gen.candidates.ranker import calibration_error
 from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
 from crystal_gen.templates.copying import in_asked_cell
 
+Array = NDArray[np.float64]
 NUM_SAMPLES = 20
 FIRST = tuple(f"match_rate@{count}/none" for count in (1, NUM_SAMPLES))
-ARMS = ("retrieval", "retrieval re-ranked", "from noise", "whole pool")
+COPIES = ("retrieval", "retrieval re-ranked", "retrieval re-ranked, energies")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,21 @@ class Row:
 
     copies: Pool
     whole: Pool
+    seconds: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Energies:
+    """What a potential says of a row's candidates, eV/atom.
+
+    Args:
+        copies: Of the pool of copies alone.
+        whole: Of the pool of all sources.
+        seconds: CPU seconds of the two.
+    """
+
+    copies: Array
+    whole: Array
     seconds: tuple[float, float]
 
 
@@ -120,21 +139,50 @@ class Way:
                     stream.flush()
                 yield kept[request.id]
 
-    def ordered(self, pool: Pool) -> tuple[list[SymmetricCrystal], list[float]]:
+    def energies(self, rows: Sequence[Row], potential: str, file: Path) -> list[Energies]:
+        """Energies of all candidates, from a file where they are there."""
+        if potential != self.ranker.potential:
+            raise SystemExit(f"the ranker knows {self.ranker.potential}, not {potential}")
+        kept: dict[str, Energies] = {}
+        if file.is_file():
+            with file.open("rb") as stream:
+                kept = dict(_read(stream))
+        with file.open("ab") as stream:
+            for row in rows:
+                key = row.whole.request.id
+                if key not in kept:
+                    start = time.process_time()
+                    copies = pool_energies(row.copies, potential)
+                    between = time.process_time()
+                    whole = pool_energies(row.whole, potential)
+                    seconds = between - start, time.process_time() - between
+                    kept[key] = Energies(copies, whole, seconds)
+                    pickle.dump((key, kept[key]), stream)
+                    stream.flush()
+        return [kept[row.whole.request.id] for row in rows]
+
+    def ordered(
+        self, pool: Pool, energies: Array | None = None
+    ) -> tuple[list[SymmetricCrystal], list[float]]:
         """Candidates by the ranker, and their probabilities."""
-        chances = self.ranker.probabilities(self.features(pool))
+        penalties = None if energies is None else energy_penalties(energies)
+        chances = self.ranker.probabilities(self.features(pool), penalties)
         order = np.argsort(-chances, kind="stable")[:NUM_SAMPLES].tolist()
         return [pool.candidates[place].crystal for place in order], chances[order].tolist()
 
-    def arms(self, row: Row) -> dict[str, list[SymmetricCrystal]]:
+    def arms(self, row: Row, energies: Energies | None) -> dict[str, list[SymmetricCrystal]]:
         """Crystals of each arm, the best first."""
         nearest = [each.crystal for each in row.copies.made if each.origin == "template"]
-        return {
+        made = {
             "retrieval": nearest[:NUM_SAMPLES],
             "retrieval re-ranked": self.ordered(row.copies)[0],
             "from noise": from_noise(row.whole)[:NUM_SAMPLES],
             "whole pool": self.ordered(row.whole)[0],
         }
+        if energies is not None:
+            made["retrieval re-ranked, energies"] = self.ordered(row.copies, energies.copies)[0]
+            made["whole pool, energies"] = self.ordered(row.whole, energies.whole)[0]
+        return made
 
 
 def from_noise(pool: Pool) -> list[SymmetricCrystal]:
@@ -155,22 +203,28 @@ def from_noise(pool: Pool) -> list[SymmetricCrystal]:
 def measured(
     ways: Sequence[Way],
     rows: Sequence[Sequence[Row]],
+    energies: Sequence[Sequence[Energies | None]],
     requests: Sequence[GenerationRequest],
     references: Sequence[Crystal],
 ) -> dict[str, Any]:
     """Rates of all arms over the seeds, and what they find that retrieval does not."""
-    found: dict[str, list[GeneratedEvaluation]] = {arm: [] for arm in ARMS}
-    for way, own in zip(ways, rows, strict=True):
-        made = [way.arms(row) for row in own]
-        for arm in ARMS:
+    found: dict[str, list[GeneratedEvaluation]] = {}
+    for way, own, known in zip(ways, rows, energies, strict=True):
+        made = [way.arms(row, each) for row, each in zip(own, known, strict=True)]
+        for arm in made[0]:
             # Copies are the same with every seed.
-            if arm not in ("retrieval", "retrieval re-ranked") or not found[arm]:
-                found[arm].append(evaluated(requests, [each[arm] for each in made], references))
+            if arm not in COPIES or arm not in found:
+                evaluation = evaluated(requests, [each[arm] for each in made], references)
+                found.setdefault(arm, []).append(evaluation)
     results = {arm: rates(own, found["retrieval"][0]) for arm, own in found.items()}
-    for arm, name in itertools.product(ARMS, FIRST):
+    for arm, name in itertools.product(results, FIRST):
         print(arm, name, round(results[arm][name]["value"], 4), flush=True)
     missed = found["retrieval"][0].rows[FIRST[-1]] == 0
     seconds = np.array([[row.seconds for row in own] for own in rows]).mean((0, 1))
+    spent = {"copies": 1000 * float(seconds[0]), "whole pool": 1000 * float(seconds[1])}
+    asked = [each.seconds for own in energies for each in own if each is not None]
+    if asked:
+        spent["energies of the whole pool"] = 1000 * float(np.mean(asked, axis=0)[1])
     return {
         "rows": len(requests),
         "seeds": len(ways),
@@ -181,11 +235,15 @@ def measured(
             for arm, own in found.items()
             if arm != "retrieval"
         },
-        "calibration": calibration(ways, rows, references),
-        "CPU seconds for 1,000 requests": {
-            "copies": 1000 * float(seconds[0]),
-            "whole pool": 1000 * float(seconds[1]),
+        "calibration": {
+            arm: calibration(ways, rows, own, references)
+            for arm, own in (
+                ("whole pool", [[None] * len(requests)] * len(ways)),
+                ("whole pool, energies", energies),
+            )
+            if arm in found
         },
+        "CPU seconds for 1,000 requests": spent,
         "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -236,13 +294,16 @@ def structures_of(
 
 
 def calibration(
-    ways: Sequence[Way], rows: Sequence[Sequence[Row]], references: Sequence[Crystal]
+    ways: Sequence[Way],
+    rows: Sequence[Sequence[Row]],
+    energies: Sequence[Sequence[Energies | None]],
+    references: Sequence[Crystal],
 ) -> dict[str, Any]:
     """Probabilities of the whole pool's first candidates, against how many match."""
     pairs, chances = [], []
-    for way, seed in zip(ways, rows, strict=True):
-        for row, reference in zip(seed, references, strict=True):
-            crystals, own = way.ordered(row.whole)
+    for way, seed, known in zip(ways, rows, energies, strict=True):
+        for row, each_known, reference in zip(seed, known, references, strict=True):
+            crystals, own = way.ordered(row.whole, each_known and each_known.whole)
             pairs += [(each.to_crystal(), reference) for each in crystals]
             chances += own
     outcomes = match_pairs(pairs, MatchSettings(num_workers=0))
@@ -262,7 +323,7 @@ def calibration(
     }
 
 
-def _read(stream: Any) -> Iterator[tuple[str, Row]]:
+def _read(stream: Any) -> Iterator[tuple[str, Any]]:
     while True:
         try:
             yield pickle.load(stream)
@@ -284,6 +345,7 @@ def main() -> None:
         metavar=("STRUCTURE", "SYMMETRY"),
         help="names or folders of the two models of one seed",
     )
+    parser.add_argument("--potential", help="of the ranker, such as chgnet; see above")
     parser.add_argument("--work", type=Path, required=True, help="folder of the pools")
     parser.add_argument("--out", type=Path, default=RESULTS / "whole-way.json")
     args = parser.parse_args()
@@ -300,13 +362,19 @@ def main() -> None:
             library = TemplateLibrary.from_pretrained(SHIPPED.find(TEMPLATES))
         else:
             library = library_of(name, args.library).library
-        ways, rows = [], []
+        ways, rows, energies = [], [], []
         for seed, models in enumerate(args.seed or [(STRUCTURE_MODEL, SYMMETRY_MODEL)]):
             way = Way(library, (models[0], models[1]), args.ranker)
             file = args.work / f"{name}-{args.library}-{seed}.pkl"
             ways.append(way)
             rows.append(list(way.rows(requests, file)))
-        results[name] = measured(ways, rows, requests, references)
+            none: list[Energies | None] = [None] * len(requests)
+            energies.append(
+                way.energies(rows[-1], args.potential, file.with_suffix(f".{args.potential}.pkl"))
+                if args.potential
+                else none
+            )
+        results[name] = measured(ways, rows, energies, requests, references)
         results[name]["templates"] = len(library)
         write(args.out, results)
 

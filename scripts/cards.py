@@ -68,11 +68,15 @@ def ranked(record: Record) -> dict[str, float]:
     arms = record["mp_20"]["arms"]
     rates = {
         f"test/match_rate@{count}, {arm}": round(arms[arm][f"match_rate@{count}/none"]["value"], 4)
-        for arm in ("retrieval", "retrieval re-ranked", "whole pool")
+        for arm in arms
+        if arm != "from noise"  # which no ranker has sorted
         for count in (1, 20)
     }
-    error = record["mp_20"]["calibration"]["error"]
-    return {**rates, "test/calibration_error, whole pool": round(error, 4)}
+    errors = {
+        f"test/calibration_error, {arm}": round(found["error"], 4)
+        for arm, found in record["mp_20"]["calibration"].items()
+    }
+    return {**rates, **errors}
 
 
 def formulas(record: Record) -> dict[str, float]:

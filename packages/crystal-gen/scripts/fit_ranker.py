@@ -8,9 +8,9 @@ rows: the row itself and its duplicates (same formula, and a match) are left out
 match the truth are known for free. The models have seen these rows, so that what they say of them
 tells nothing; there the ranker sees copies alone. What they say of a crystal that is not known is
 learned on validation rows; a ranker that has seen half of them is measured and calibrated on the
-other half. Test rows are never read; the card has what `benchmarks/whole_way.py` measures on them
-(`python scripts/cards.py`). Pools are kept in ``--work``, one file for each split, and
-added to when it is run again.
+other half, where it also learns what energies by CHGNet say (`crystal-data[chgnet]`). Test rows are
+never read; the card has what `benchmarks/whole_way.py` measures on them (`python
+scripts/cards.py`). Pools and energies are kept in ``--work`` and added to when it is run again.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from crystal_data.metrics import match
 from crystal_data.sources import MP20
 from crystal_data.store import CrystalStore
 from crystal_gen import Exclusion, StructureModel, TemplateLibrary, WyckoffTransformer
+from crystal_gen.candidates.energies import energy_penalties, pool_energies
 from crystal_gen.candidates.features import CandidateFeatures
 from crystal_gen.candidates.generator import pool_maker
 from crystal_gen.candidates.pool import Pool, PoolMaker, primitive
@@ -37,11 +38,13 @@ from crystal_gen.candidates.ranker import (
     CandidateRanker,
     calibrate,
     calibration_error,
+    count_energies,
     fit_ranker,
 )
 from crystal_gen.candidates.sources import CopySource
 from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL, TEMPLATES
 
+POTENTIAL = "chgnet"
 PRETRAINED = Path(__file__).resolve().parents[1] / "src" / "crystal_gen" / "pretrained"
 Labelled = tuple[Pool, Exclusion, np.ndarray]
 
@@ -63,7 +66,9 @@ def main() -> None:
         if args.pools_only in (None, split):
             labelled[split] = list(pools(store, split, count, copies, args.work / f"{split}.pkl"))
     if args.pools_only is None:
-        fit(labelled, CandidateFeatures(copies))
+        with_models = [pool for pool, _, _ in labelled["val"]]
+        energies = energies_of_pools(with_models, args.work / f"val-{POTENTIAL}.pkl")
+        fit(labelled, energies, CandidateFeatures(copies))
 
 
 def pools(
@@ -95,6 +100,21 @@ def pools(
             yield kept[row]
 
 
+def energies_of_pools(pools: list[Pool], file: Path) -> list[np.ndarray]:
+    """Energies of the candidates of each pool, eV/atom."""
+    kept: dict[str, np.ndarray] = {}
+    if file.is_file():
+        with file.open("rb") as stream:
+            kept = dict(_read(stream))
+    with file.open("ab") as stream:
+        for pool in pools:
+            if pool.request.id not in kept:
+                kept[pool.request.id] = pool_energies(pool, POTENTIAL)
+                pickle.dump((pool.request.id, kept[pool.request.id]), stream)
+                stream.flush()
+    return [kept[pool.request.id] for pool in pools]
+
+
 def request_of(crystal: Crystal) -> GenerationRequest:
     """The composition of a row's cell."""
     z = gcd(*crystal.composition.values())
@@ -102,7 +122,9 @@ def request_of(crystal: Crystal) -> GenerationRequest:
     return GenerationRequest(id=crystal.identifier, formula=formula, z=z)
 
 
-def fit(labelled: dict[str, list[Labelled]], features: CandidateFeatures) -> None:
+def fit(
+    labelled: dict[str, list[Labelled]], energies: list[np.ndarray], features: CandidateFeatures
+) -> None:
     """Trains on training rows and half of the validation rows; calibrates on the other half."""
     training = [(features(pool, out), matches) for pool, out, matches in labelled["train"]]
     with_models = [(features(pool, out), matches) for pool, out, matches in labelled["val"]]
@@ -112,16 +134,20 @@ def fit(labelled: dict[str, list[Labelled]], features: CandidateFeatures) -> Non
         for each in [without_models(pool)]
     ]
     half = len(with_models) // 2
-    ranker = CandidateRanker()
+    ranker = CandidateRanker(potential=POTENTIAL)
+    penalties = [energy_penalties(each) for each in energies[half:]]
     for known in (with_models[:half], with_models):
         chosen = [each for each in [*training, *known, *copies_alone[: len(known)]] if len(each[1])]
         fit_ranker(ranker, [x for x, _ in chosen], [y for _, y in chosen])
         if known is not with_models:
             metrics = measured(ranker, with_models[half:])
             slope, shift = ranker.slope.clone(), ranker.shift.clone()
+            metrics |= measured_with_energies(ranker, with_models[half:], penalties)
+            weights = ranker.energy_weights.clone()
     # The last fit has seen the rows of the calibration, which therefore stays as it was.
     ranker.slope.copy_(slope)
     ranker.shift.copy_(shift)
+    ranker.energy_weights.copy_(weights)
     print(
         f"{len(training)} pools of training rows, {len(with_models)} of validation rows: {metrics}"
     )
@@ -145,6 +171,43 @@ def measured(ranker: CandidateRanker, pools: list[tuple[np.ndarray, np.ndarray]]
         "match_rate of any": round(float(np.mean([y.any() for _, y in pools])), 4),
         "calibration_error": round(error, 4),
     }
+
+
+def measured_with_energies(
+    ranker: CandidateRanker, pools: list[tuple[np.ndarray, np.ndarray]], penalties: list[np.ndarray]
+) -> dict[str, Any]:
+    """Learns what energies say, and how much better the first are with them, on other rows."""
+    chosen = [place for place, (_, matches) in enumerate(pools) if len(matches)]
+    right, chances, truth = 0, [], []
+    for kept in (0, 1):
+        learn(ranker, pools, penalties, [place for place in chosen if place % 2 != kept])
+        for place in (place for place in chosen if place % 2 == kept):
+            features, matches = pools[place]
+            chances.append(ranker.probabilities(features, penalties[place]))
+            truth.append(matches)
+            right += int(matches[chances[-1].argmax()])
+    learn(ranker, pools, penalties, chosen)
+    error = calibration_error(np.concatenate(chances), np.concatenate(truth))
+    return {
+        "match_rate@1 with energies": round(right / len(pools), 4),
+        "calibration_error with energies": round(error, 4),
+        "energy_weights": ranker.energy_weights.tolist(),
+    }
+
+
+def learn(
+    ranker: CandidateRanker,
+    pools: list[tuple[np.ndarray, np.ndarray]],
+    penalties: list[np.ndarray],
+    chosen: list[int],
+) -> None:
+    """Fits what energies say on some of the pools."""
+    count_energies(
+        ranker,
+        [pools[place][0] for place in chosen],
+        [penalties[place] for place in chosen],
+        [pools[place][1] for place in chosen],
+    )
 
 
 def without_models(pool: Pool) -> Pool:
@@ -178,13 +241,13 @@ def _same(true: Crystal, copies: CopySource) -> Exclusion:
     return Exclusion(ids=(true.identifier, *same))
 
 
-def _read(stream: Any) -> Iterator[tuple[int, Labelled]]:
+def _read(stream: Any) -> Iterator[tuple[Any, Any]]:
     while True:
         try:
-            row, ids, pool, matches = pickle.load(stream)
+            key, *values = pickle.load(stream)
         except EOFError:
             return
-        yield row, _labelled(ids, pool, matches)
+        yield key, values[0] if len(values) == 1 else _labelled(*values)
 
 
 def _labelled(ids: Any, pool: Pool, matches: list[float | None]) -> Labelled:

@@ -6,7 +6,12 @@ import torch
 
 from crystal_gen import CandidateRanker
 from crystal_gen.candidates.features import FEATURES
-from crystal_gen.candidates.ranker import calibrate, calibration_error, fit_ranker
+from crystal_gen.candidates.ranker import (
+    calibrate,
+    calibration_error,
+    count_energies,
+    fit_ranker,
+)
 
 Pools = list[tuple[np.ndarray, np.ndarray]]
 
@@ -73,3 +78,30 @@ def test_it_is_saved_and_read(ranker: CandidateRanker, tmp_path) -> None:
     features = pools(1, 4)[0][0]
     np.testing.assert_array_equal(again.probabilities(features), ranker.probabilities(features))
     assert again.fingerprint() == ranker.fingerprint()
+
+
+def test_energies_count_as_much_as_they_say(ranker: CandidateRanker, tmp_path) -> None:
+    """Candidates match by their feature, and the less the larger their penalty is."""
+    rng = np.random.default_rng(5)
+    features, penalties, matches = [], [], []
+    for own, _ in pools(600, 6):
+        penalty = rng.random(len(own))
+        chances = 1 / (1 + np.exp(-2 * own[:, 0] + 4 * penalty))
+        features.append(own)
+        penalties.append(penalty)
+        matches.append(rng.random(len(own)) < chances)
+    known, new = slice(0, 300), slice(300, 600)
+    again = CandidateRanker.from_pretrained(ranker.save_pretrained(tmp_path / "ranker"))
+    count_energies(again, features[known], penalties[known], matches[known])
+    held_out = np.concatenate(matches[new])
+
+    def chances_of(uses: bool) -> np.ndarray:
+        parts = zip(features[new], penalties[new], strict=True)
+        return np.concatenate([again.probabilities(x, p if uses else None) for x, p in parts])
+
+    assert calibration_error(chances_of(True), held_out) < 0.06
+    assert calibration_error(chances_of(False), held_out) > 0.15
+    assert float(again.energy_weights[2]) == pytest.approx(4.0, rel=0.3)
+    # Without energies it says what it said.
+    plain = [ranker.probabilities(x) for x in features[new]]
+    np.testing.assert_array_equal(np.concatenate(plain), chances_of(False))

@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.generation import GeneratedSample, GenerationRequest, RequestError, Task
+from crystal_data.trajectories import potential as named
 from crystal_gen.candidates.candidate import PoolCandidate
+from crystal_gen.candidates.energies import energy_notes, energy_penalties, pool_energies
 from crystal_gen.candidates.features import CandidateFeatures
 from crystal_gen.candidates.formula_model import FormulaModel
 from crystal_gen.candidates.formulas import OXIDATION_STATES, FormulaProposer
@@ -48,11 +50,13 @@ class RankedCandidate:
         probability: That it is the true crystal of its formula.
         score: That probability, where the formula is asked, and one more of a known crystal; where
             elements are asked, the probability times the weight of the formula.
+        why: A sentence about where it comes from, and its energy where a potential is asked.
     """
 
     candidate: PoolCandidate
     probability: float
     score: float
+    why: str
 
 
 class CrystalGenerator:
@@ -82,9 +86,12 @@ class CrystalGenerator:
         sizes: How many candidates are looked at.
         start_level: Level of noise that starts and warm starts get.
         exclude: Templates that are not used.
+        potential: Whose energies of the candidates count too, as they stand; the ranker's.
 
     Raises:
-        InvalidArgumentError: If the model knows no symmetry.
+        InvalidArgumentError: If the model knows no symmetry, or the ranker does not know the
+            potential.
+        SourceError: If the potential is not installed.
     """
 
     def __init__(
@@ -99,7 +106,13 @@ class CrystalGenerator:
         sizes: PoolSizes = PoolSizes(),  # noqa: B008 - frozen
         start_level: float = 0.05,
         exclude: Exclusion = NOTHING,
+        potential: str | None = None,
     ) -> None:
+        if potential not in (None, ranker.potential):
+            raise InvalidArgumentError(
+                f"the ranker has not learned what energies of {potential} say",
+                f"it knows {ranker.potential or 'no potential'}",
+            )
         if not model.uses_symmetry:
             raise InvalidArgumentError(
                 "the model makes crystals without symmetry, and is asked for space groups and "
@@ -110,6 +123,8 @@ class CrystalGenerator:
         self.ranker = ranker
         self.z_values = None if z_values is None else tuple(z_values)
         self.exclude = exclude
+        self.potential = potential
+        self._energies_by = {} if potential is None else named(potential).provenance()
         self._symmetry = symmetry
         self._starts = StructureGenerator(model, start_level=start_level)
         self._maker = pool_maker(library, model, symmetry, sizes, start_level)
@@ -130,6 +145,7 @@ class CrystalGenerator:
         z_values: Sequence[int] | None = None,
         start_level: float = 0.05,
         exclude: Exclusion = NOTHING,
+        potential: str | None = None,
     ) -> Self:
         """With what comes with the package, where nothing else is named.
 
@@ -142,6 +158,7 @@ class CrystalGenerator:
             z_values: See the class.
             start_level: See the class.
             exclude: See the class.
+            potential: See the class.
 
         Raises:
             ArtifactError: If an artifact cannot be read or holds something else.
@@ -159,6 +176,7 @@ class CrystalGenerator:
             z_values=z_values,
             start_level=start_level,
             exclude=exclude,
+            potential=potential,
         )
 
     @property
@@ -176,6 +194,7 @@ class CrystalGenerator:
             "sizes": asdict(self._maker.sizes),
             "oxidation_states": OXIDATION_STATES,
             "exclude": {name: list(values) for name, values in asdict(self.exclude).items()},
+            "energies": self._energies_by,
         }
 
     def check(self, requests: Sequence[GenerationRequest]) -> list[str]:
@@ -246,7 +265,12 @@ class CrystalGenerator:
         found: list[RankedCandidate] = []
         for weight, wanted in self._with_formula(request):
             pool = self._maker.pool(wanted, self.z_values, self.exclude)
-            probabilities = self.ranker.probabilities(self._features(pool, self.exclude))
+            penalties, notes = None, [""] * len(pool.candidates)
+            if self.potential is not None:
+                energies = pool_energies(pool, self.potential)
+                penalties, notes = energy_penalties(energies), energy_notes(energies)
+            features = self._features(pool, self.exclude)
+            probabilities = self.ranker.probabilities(features, penalties)
             if wanted.z is None:
                 # The ranker has learned pools of one z; with several, more candidates share one.
                 probabilities = probabilities / max(1.0, probabilities.sum())
@@ -255,9 +279,10 @@ class CrystalGenerator:
                     candidate,
                     probability,
                     weight * probability + (candidate.is_known and bool(request.composition)),
+                    candidate.why + note,
                 )
-                for candidate, probability in zip(
-                    pool.candidates, probabilities.tolist(), strict=True
+                for candidate, probability, note in zip(
+                    pool.candidates, probabilities.tolist(), notes, strict=True
                 )
             ]
         return sorted(found, key=lambda each: -each.score)
@@ -304,7 +329,7 @@ class CrystalGenerator:
             score=best.score,
             source=best.candidate.source,
             probability=best.probability,
-            why=best.candidate.why,
+            why=best.why,
         )
 
     def _doubts(self, request: GenerationRequest) -> list[str]:

@@ -27,10 +27,18 @@ class CandidateRanker(PretrainedModel):
         width: Of the hidden layer.
         num_members: Networks.
         dropout: In training.
+        potential: Whose energies it can count in; None for none.
     """
 
-    def __init__(self, width: int = 16, num_members: int = 4, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        width: int = 16,
+        num_members: int = 4,
+        dropout: float = 0.3,
+        potential: str | None = None,
+    ) -> None:
         super().__init__()
+        self.potential = potential
         num_features = len(FEATURES)
         self.members = nn.ModuleList(
             nn.Sequential(
@@ -45,10 +53,13 @@ class CandidateRanker(PretrainedModel):
         self.std: Tensor
         self.slope: Tensor
         self.shift: Tensor
+        self.energy_weights: Tensor
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
         self.register_buffer("slope", torch.ones(()))
         self.register_buffer("shift", torch.zeros(()))
+        # Where energies are known: slope, shift, and the weight of their penalties.
+        self.register_buffer("energy_weights", torch.tensor([1.0, 0.0, 0.0]))
 
     def fingerprint(self) -> str:
         """Hash of the weights."""
@@ -68,15 +79,26 @@ class CandidateRanker(PretrainedModel):
         return torch.stack([member(scaled)[:, 0] for member in self.members])
 
     @override
-    def forward(self, features: Tensor) -> Tensor:
-        return self.slope * self.member_logits(features).mean(0) + self.shift
+    def forward(self, features: Tensor, penalties: Tensor | None = None) -> Tensor:
+        logits = self.member_logits(features).mean(0)
+        if penalties is None:
+            return self.slope * logits + self.shift
+        return _with_energies(self.energy_weights, logits, penalties)
 
     @torch.no_grad()
-    def probabilities(self, features: Array) -> Array:
-        """The probability that each candidate matches; ``[num_candidates]``."""
+    def probabilities(self, features: Array, penalties: Array | None = None) -> Array:
+        """The probability that each candidate matches; ``[num_candidates]``.
+
+        Args:
+            features: As :class:`CandidateFeatures` makes them; ``[num_candidates, num_features]``.
+            penalties: As :func:`energy_penalties` makes them of one pool, with the potential that
+                the ranker knows; ``[num_candidates]``.
+        """
         self.eval()
-        logits = self(torch.from_numpy(features).to(self.mean))
-        found: Array = logits.double().sigmoid().numpy()
+        given = [torch.from_numpy(features).to(self.mean)]
+        if penalties is not None:
+            given.append(torch.from_numpy(penalties).to(self.mean))
+        found: Array = self(*given).double().sigmoid().numpy()
         return found
 
 
@@ -167,6 +189,46 @@ def calibrate(ranker: CandidateRanker, features: Array, matches: NDArray[np.bool
     optimizer.step(closure)
     ranker.slope.fill_(float(parameters[0].detach()))
     ranker.shift.fill_(float(parameters[1].detach()))
+
+
+def count_energies(
+    ranker: CandidateRanker,
+    features: Sequence[Array],
+    penalties: Sequence[Array],
+    matches: Sequence[NDArray[np.bool_]],
+) -> None:
+    """Fits what energies say beside the features, on pools that were not trained on.
+
+    Args:
+        ranker: Trained, with a potential.
+        features: Of each pool; ``[num_candidates, num_features]``.
+        penalties: Of each pool; ``[num_candidates]``.
+        matches: Whether each candidate is the true crystal.
+    """
+    with torch.no_grad():
+        flat = torch.from_numpy(np.concatenate(features)).to(ranker.mean)
+        logits = ranker.member_logits(flat).mean(0).double()
+    against = torch.from_numpy(np.concatenate(penalties)).double()
+    truth = torch.from_numpy(np.concatenate(matches)).double()
+    counts = torch.tensor([len(each) for each in matches])
+    pool = torch.arange(len(counts)).repeat_interleave(counts)
+    weights = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        together = _with_energies(weights, logits, against)
+        loss = _loss(together[None], truth, pool, len(counts))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    ranker.energy_weights.copy_(weights.detach())
+
+
+def _with_energies(weights: Tensor, logits: Tensor, penalties: Tensor) -> Tensor:
+    slope, shift, weight = weights
+    return slope * logits + shift - weight * penalties
 
 
 def calibration_error(probabilities: Array, matches: NDArray[np.bool_]) -> float:

@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from crystal_gen.templates.search import Exclusion
 
 _COPYING_OPTIONS = ("volume", "fallback")
+_RANKING_OPTIONS = ("potential", "why")
 _EXCLUSIONS = ("exclude_id", "exclude_formula", "exclude_prototype")
 # What a method does not use, so that nothing that was given is left out in silence.
 _NOT_USED = {
     "ranked": ("model", *_COPYING_OPTIONS, "steps", "guidance", "sharpness"),
-    "model": (*_COPYING_OPTIONS, *_EXCLUSIONS, "why"),
-    "template": ("model", *SAMPLING_OPTIONS, "why"),
-    "random": ("model", "templates", *SAMPLING_OPTIONS, *_COPYING_OPTIONS, *_EXCLUSIONS, "why"),
+    "model": (*_COPYING_OPTIONS, *_EXCLUSIONS, *_RANKING_OPTIONS),
+    "template": ("model", *SAMPLING_OPTIONS, *_RANKING_OPTIONS),
+    "random": (
+        "model",
+        "templates",
+        *SAMPLING_OPTIONS,
+        *_COPYING_OPTIONS,
+        *_EXCLUSIONS,
+        *_RANKING_OPTIONS,
+    ),
 }
 
 
@@ -117,6 +125,7 @@ def _ranking(
         templates=library_from(args) if args.templates else None,
         z_values=z_values,
         exclude=_exclusion(args),
+        potential=args.potential,
         **level,
     )
     _print_notes(generator.check(requests))
@@ -179,6 +188,11 @@ def _parser() -> CommandParser:
             metavar=metavar,
             help=f"leave out {what}; may be repeated",
         )
+    parser.add_argument(
+        "--potential",
+        metavar="NAME",
+        help="rank by a potential's energies too: chgnet (pip install 'crystal-data[chgnet]')",
+    )
     parser.add_argument("--why", action="store_true", help="print where each candidate comes from")
     parser.add_argument("--num-processes", type=int, default=1, metavar="N", help="default: 1")
     return parser
