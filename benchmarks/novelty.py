@@ -13,16 +13,15 @@ are looked at in the same way.
 With ``--energies`` (an extra of crystal-data) energies are those of the potential. Formation
 energies come from its energies by one number for each element, fitted on training rows whose
 formation energies are known; the hull is that of all training rows' own formation energies and of
-the elements at 0, each training row left out of its own. Structures are as they were made; some
-are also relaxed, up to 50 steps, for as long as ``--minutes`` of CPU time. What was worked out is
-kept in ``--work``.
+the elements at 0, each training row left out of its own. Structures are as they were made; those
+that were generated are also relaxed, and count if that converges. What was worked out is kept in
+``--work``.
 """
 
 import argparse
 import json
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
@@ -45,7 +44,7 @@ from crystal_data.metrics import (
 )
 from crystal_data.sources import MP20
 from crystal_data.store import CrystalStore
-from crystal_data.trajectories import RelaxationError, RelaxationSettings, calculator, relax
+from crystal_data.trajectories import RelaxationError, RelaxationSettings, energies_of, relax_many
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -53,7 +52,8 @@ import matplotlib.pyplot as plt
 NUM_SYSTEMS = 200
 NUM_COMPARED = 250  # training and test rows that are looked at in the same way
 NUM_FITTED = 600  # training rows that the energies of elements are fitted on
-RELAXATION = RelaxationSettings(max_force=0.05, max_steps=50)
+RELAXATION = RelaxationSettings(max_force=0.05, max_steps=300)
+AT_ONCE = 64  # crystals, after which what is known is written
 BINS = np.linspace(-0.3, 1.2, 31)  # eV/atom
 Entry = tuple[Crystal, float]
 
@@ -112,39 +112,42 @@ def interval(values: np.ndarray) -> dict[str, float]:
 
 
 class Energies:
-    """Energies of crystals by a potential, kept in a file."""
+    """Energies of crystals by a potential, eV/atom, kept in a file; NaN where there is none."""
 
     def __init__(self, potential: str, file: Path) -> None:
-        self._calculator = calculator(potential)
+        self._potential = potential
         self._file = file
         self._kept: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
 
-    def __call__(self, name: str, crystal: Crystal) -> float:
-        """Of an atom, eV."""
-        if name not in self._kept:
-            from crystal_data.io import to_ase
+    def as_they_are(self, crystals: Mapping[str, Crystal]) -> list[float]:
+        """Of each crystal, by name."""
+        return self._known(crystals, lambda new: energies_of(new, self._potential).tolist())
 
-            atoms = to_ase(crystal)
-            atoms.calc = self._calculator
-            self._kept[name] = float(atoms.get_potential_energy()) / crystal.num_atoms
-            if len(self._kept) % 20 == 0:
-                self.save()
-        return self._kept[name]
+    def relaxed(self, crystals: Mapping[str, Crystal]) -> list[float]:
+        """After a relaxation, if that converges."""
+        return self._known(crystals, self._of_relaxed)
 
-    def relaxed(self, name: str, crystal: Crystal) -> float:
-        """After a relaxation that converged; NaN where it did not."""
-        if name not in self._kept:
-            try:
-                frames = relax(crystal, self._calculator, RELAXATION)
-                self._kept[name] = frames[-1].energy / crystal.num_atoms
-            except RelaxationError:
-                self._kept[name] = float("nan")
-            self.save()
-        return self._kept[name]
+    def _of_relaxed(self, crystals: Sequence[Crystal]) -> list[float]:
+        runs = relax_many(crystals, self._potential, RELAXATION)
+        return [
+            np.nan if isinstance(run, RelaxationError) else run[-1].energy / crystal.num_atoms
+            for crystal, run in zip(crystals, runs, strict=True)
+        ]
 
-    def save(self) -> None:
-        """Writes what is known."""
-        self._file.write_text(json.dumps(self._kept))
+    def _known(
+        self, crystals: Mapping[str, Crystal], work: Callable[[list[Crystal]], list[float]]
+    ) -> list[float]:
+        for block in batched([name for name in crystals if name not in self._kept], AT_ONCE):
+            found = work([crystals[name] for name in block])
+            self._kept |= dict(zip(block, found, strict=True))
+            self._file.write_text(json.dumps(self._kept))
+        return [self._kept[name] for name in crystals]
+
+
+def batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Blocks of names."""
+    for first in range(0, len(names), size):
+        yield names[first : first + size]
 
 
 def composition_rows(crystals: Sequence[Crystal]) -> np.ndarray:
@@ -170,12 +173,14 @@ class Hull:
 
         Args:
             crystal: Any.
-            energy: Its formation energy, eV/atom.
+            energy: Its formation energy, eV/atom; NaN gives NaN.
             without: Identifier of an entry that does not count.
         """
         from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
         from pymatgen.core import Composition
 
+        if not np.isfinite(energy):
+            return np.nan
         inside = set(crystal.composition)
         places = set().union(*(self._of_element[symbol] for symbol in inside))
         entries = [PDEntry(Composition(symbol), 0.0) for symbol in inside]
@@ -200,7 +205,7 @@ def with_energies(
         training[place]
         for place in np.random.default_rng(1).permutation(len(training))[:NUM_FITTED].tolist()
     ]
-    own = np.array([energies(each.identifier, each) for each, _ in fitted])
+    own = np.array(energies.as_they_are({each.identifier: each for each, _ in fitted}))
     true = np.array([energy for _, energy in fitted])
     rows = composition_rows([each for each, _ in fitted])
     # A little ridge, for elements that few of the rows have.
@@ -217,19 +222,22 @@ def with_energies(
     results: dict[str, Any] = {}
     above: dict[str, np.ndarray] = {}
     for group, members in crystals.items():
-        values = []
-        for place, crystal in enumerate(members):
-            name = crystal.identifier or f"{group}-{place}"
-            energy = formation(crystal, energies(name, crystal))
-            values.append(
-                hull.above(crystal, energy, without=crystal.identifier)
-                if np.isfinite(energy)
-                else np.nan
-            )
-        above[group] = np.array(values)
+        named = {each.identifier or f"{group}-{place}": each for place, each in enumerate(members)}
+        found = [
+            (crystal, formation(crystal, energy))
+            for crystal, energy in zip(members, energies.as_they_are(named), strict=True)
+        ]
+        above[group] = np.array([hull.above(x, own, without=x.identifier) for x, own in found])
         print(group, np.nanmedian(above[group]), flush=True)
-    above |= relaxed_too(crystals["generated"], energies, formation, hull, args.minutes)
-    energies.save()
+    generated = crystals["generated"]
+    ends = energies.relaxed({f"end-{place}": each for place, each in enumerate(generated)})
+    after = [
+        hull.above(crystal, formation(crystal, energy))
+        for crystal, energy in zip(generated, ends, strict=True)
+    ]
+    both = np.isfinite(after) & np.isfinite(above["generated"])
+    above["generated, those whose relaxation converged"] = above["generated"][both]
+    above["generated, relaxed"] = np.array(after)[both]
     for group, values in above.items():
         finite = values[np.isfinite(values)]
         results[group] = {
@@ -243,10 +251,11 @@ def with_energies(
             },
         }
     test, truth = crystals["test rows"], args.test_energies
+    by_potential = energies.as_they_are({each.identifier: each for each in test})
     errors = np.array(
         [
-            formation(crystal, energies(crystal.identifier, crystal)) - energy
-            for crystal, energy in zip(test, truth, strict=True)
+            formation(crystal, own) - energy
+            for crystal, own, energy in zip(test, by_potential, truth, strict=True)
         ]
     )
     results["mean absolute error of formation energies, test rows, eV/atom"] = float(
@@ -256,32 +265,12 @@ def with_energies(
     return results
 
 
-def relaxed_too(
-    crystals: Sequence[Crystal], energies: Energies, formation: Any, hull: Hull, minutes: float
-) -> dict[str, np.ndarray]:
-    """The same of some generated crystals before and after a relaxation."""
-    start = time.process_time()
-    pairs = []
-    for place, crystal in enumerate(crystals):
-        if time.process_time() - start > 60 * minutes:
-            break
-        after = energies.relaxed(f"relaxed-{place}", crystal)
-        before = energies(f"generated-{place}", crystal)
-        both = [formation(crystal, before), formation(crystal, after)]
-        if np.isfinite(both).all():
-            pairs.append([hull.above(crystal, each) for each in both])
-    if not pairs:
-        return {}
-    before, after = np.array(pairs).T
-    return {"generated, those that were relaxed": before, "the same, relaxed": after}
-
-
 def drawn(above: dict[str, np.ndarray], path: Path) -> None:
     """A histogram of each group, as shares."""
     mpl.rcParams["svg.hashsalt"] = "novelty"
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, values in above.items():
-        if "relaxed" in name:
+        if "converged" in name:  # nearly all of those that were generated
             continue
         weights = np.full(len(values), 1 / len(values))
         clipped = np.clip(values, BINS[0], BINS[-1])
@@ -306,7 +295,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--work", type=Path, required=True, help="folder of the structures")
     parser.add_argument("--energies", metavar="POTENTIAL", help="chgnet or sevenn")
-    parser.add_argument("--minutes", type=float, default=3.0, help="CPU time of relaxations")
     parser.add_argument("--out", type=Path, default=RESULTS / "novelty.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
