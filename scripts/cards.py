@@ -57,7 +57,8 @@ def symmetries(record: Record) -> dict[str, float]:
     return {
         f"test/{metric}, {way.replace('transformer', f'mean of {seeds} seeds')}": round(value, 4)
         for way, numbers in measured.items()
-        if not way.startswith("no ")  # ablations are other models
+        # Ablations and the language model are other models.
+        if not way.startswith(("no ", "language model"))
         for metric, value in numbers.items()
         if metric.startswith(("group@", "exact@")) and isinstance(value, float)
     }
