@@ -91,7 +91,7 @@ def test_without_symmetry_and_what_cannot_be_made(folder: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--method model --formula KBr", "give --model, the folder of a run or of an artifact"),
+        ("--method model --formula KBr", "give --model, such as crystal-dit-joined or the folder"),
         ("--model nowhere --formula KBr", "no model 'nowhere'"),
         ("--model known --formula KBr", "it is no artifact and no finished run"),
         ("--model model --formula KBr --volume fitted", "--volume is given, and the method is"),
