@@ -29,10 +29,10 @@ import itertools
 import pickle
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -65,6 +65,7 @@ from crystal_gen.shipped import RANKER, SHIPPED, STRUCTURE_MODEL, SYMMETRY_MODEL
 from crystal_gen.templates.copying import in_asked_cell
 
 Array = NDArray[np.float64]
+Given, Made = TypeVar("Given"), TypeVar("Made")
 NUM_SAMPLES = 20
 FIRST = tuple(f"match_rate@{count}/none" for count in (1, NUM_SAMPLES))
 COPIES = ("retrieval", "retrieval re-ranked", "retrieval re-ranked, energies")
@@ -122,44 +123,25 @@ class Way:
 
     def rows(self, requests: Sequence[GenerationRequest], file: Path) -> Iterator[Row]:
         """Pools of all requests, from a file where they are there."""
-        kept: dict[str, Row] = {}
-        if file.is_file():
-            with file.open("rb") as stream:
-                kept = dict(_read(stream))
-        with file.open("ab") as stream:
-            for request in requests:
-                if request.id not in kept:
-                    start = time.process_time()
-                    copies = self.copies.pool(request)
-                    between = time.process_time()
-                    whole = self.whole.pool(request)
-                    seconds = between - start, time.process_time() - between
-                    kept[request.id] = Row(copies, whole, seconds)
-                    pickle.dump((request.id, kept[request.id]), stream)
-                    stream.flush()
-                yield kept[request.id]
+
+        def made(request: GenerationRequest) -> Row:
+            copies, of_copies = timed(lambda: self.copies.pool(request))
+            whole, of_whole = timed(lambda: self.whole.pool(request))
+            return Row(copies, whole, (of_copies, of_whole))
+
+        return kept(file, {request.id: request for request in requests}, made)
 
     def energies(self, rows: Sequence[Row], potential: str, file: Path) -> list[Energies]:
         """Energies of all candidates, from a file where they are there."""
         if potential != self.ranker.potential:
             raise SystemExit(f"the ranker knows {self.ranker.potential}, not {potential}")
-        kept: dict[str, Energies] = {}
-        if file.is_file():
-            with file.open("rb") as stream:
-                kept = dict(_read(stream))
-        with file.open("ab") as stream:
-            for row in rows:
-                key = row.whole.request.id
-                if key not in kept:
-                    start = time.process_time()
-                    copies = pool_energies(row.copies, potential)
-                    between = time.process_time()
-                    whole = pool_energies(row.whole, potential)
-                    seconds = between - start, time.process_time() - between
-                    kept[key] = Energies(copies, whole, seconds)
-                    pickle.dump((key, kept[key]), stream)
-                    stream.flush()
-        return [kept[row.whole.request.id] for row in rows]
+
+        def made(row: Row) -> Energies:
+            copies, of_copies = timed(lambda: pool_energies(row.copies, potential))
+            whole, of_whole = timed(lambda: pool_energies(row.whole, potential))
+            return Energies(copies, whole, (of_copies, of_whole))
+
+        return list(kept(file, {row.whole.request.id: row for row in rows}, made))
 
     def ordered(
         self, pool: Pool, energies: Array | None = None
@@ -321,6 +303,27 @@ def calibration(
             for place in np.unique(bins).tolist()
         ],
     }
+
+
+def timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    """What a call gives, and its CPU seconds."""
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def kept(file: Path, given: Mapping[str, Given], make: Callable[[Given], Made]) -> Iterator[Made]:
+    """What is made of each, from a file where it is there; what is new is added to that."""
+    known: dict[str, Made] = {}
+    if file.is_file():
+        with file.open("rb") as stream:
+            known = dict(_read(stream))
+    with file.open("ab") as stream:
+        for name, one in given.items():
+            if name not in known:
+                known[name] = make(one)
+                pickle.dump((name, known[name]), stream)
+                stream.flush()
+            yield known[name]
 
 
 def _read(stream: Any) -> Iterator[tuple[str, Any]]:
