@@ -13,21 +13,21 @@ left in RUNS, and made once.
 
 import argparse
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from measuring import RESULTS, mean_over_seeds, write
 from projected_noise import ProjectedNoise
 from structures import ENERGY, Context, Found, compared, made
+from training_arms import fit_arm
 
 from crystal_data import CrystalDataModule, open_store
 from crystal_data.sources import MP20
-from crystal_data.training import EMA, WarmupCosine
+from crystal_data.training import WarmupCosine
 from crystal_gen import CrystalDiT, Sampling, StructureGenerator, StructureModule
 
 ARMS: dict[str, type[CrystalDiT]] = {"cartesian": ProjectedNoise, "free": CrystalDiT}
@@ -50,29 +50,17 @@ def train(arm: str, epochs: int, folder: Path) -> None:
         lr_scheduler=WarmupCosine,
     )
     data = CrystalDataModule(MP20(), batch_size=128, length_buckets=True, on_invalid="skip", seed=0)
-    start = time.process_time()
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
+    fit_arm(
+        arm,
+        module,
+        data,
+        folder,
+        epochs=epochs,
+        ema=0.999,
+        clip=1.0,
+        validations=3,
         precision="bf16-mixed",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        gradient_clip_val=1.0,
-        default_root_dir=folder / arm,
-        check_val_every_n_epoch=max(1, epochs // 3),
-        callbacks=[EMA(0.999)],
     )
-    trainer.fit(module, data)
-    seconds = time.process_time() - start
-    torch.save(model.state_dict(), folder / f"{arm}.pt")
-    scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    found = {"cpu_s": seconds, "epochs": epochs, "last epoch": scores}
-    (folder / f"{arm}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(arm, found, flush=True)
 
 
 def trained(arm: str, folder: Path) -> CrystalDiT:

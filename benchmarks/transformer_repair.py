@@ -11,18 +11,17 @@ and scores on the validation crystals of each epoch are left in RUNS.
 """
 
 import argparse
-import json
-import time
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from torch import Tensor, nn
+from training_arms import fit_arm
 from typing_extensions import override
 
 from crystal_data import CrystalBatch, CrystalDataModule
 from crystal_data.sources import MP20
-from crystal_data.training import EMA, WarmupCosine
+from crystal_data.training import WarmupCosine
 from crystal_data.transforms import (
     MaskAtoms,
     PerturbAtoms,
@@ -100,29 +99,7 @@ def train(geometry: str, epochs: int, folder: Path) -> None:
         transforms=moves if model.repairs_positions else [],
         seed=0,
     )
-    start = time.process_time()
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        gradient_clip_val=10.0,
-        default_root_dir=folder / geometry,
-        check_val_every_n_epoch=max(1, epochs // 4),
-        callbacks=[EMA(0.995)],
-    )
-    trainer.fit(module, data)
-    seconds = time.process_time() - start
-    torch.save(model.state_dict(), folder / f"{geometry}.pt")
-    scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    weights = sum(p.numel() for p in model.parameters())
-    found = {"cpu_s": seconds, "epochs": epochs, "weights": weights, "last epoch": scores}
-    (folder / f"{geometry}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(geometry, found, flush=True)
+    fit_arm(geometry, module, data, folder, epochs=epochs, ema=0.995, clip=10.0, validations=4)
 
 
 def main() -> None:
