@@ -3,7 +3,9 @@
 import csv
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -175,6 +177,36 @@ def test_the_same_files_after_a_kill_and_in_other_processes(
     assert not calls
     with pytest.raises(TrajectoryFolderError, match="made with other options"):
         make_trajectories(parents(), tmp_path / "whole", TrajectoryOptions())
+
+
+def test_a_block_that_a_kill_cut_is_made_again_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes in step may depend on the others in its last bits, so blocks stay what they are."""
+    monkeypatch.setitem(_IN_STEP, "emt", 3)
+    options = TrajectoryOptions(
+        starts=("substitution",), per_parent=3, num_frames=3, settings=QUICK
+    )
+    make_trajectories(parents(), tmp_path / "whole", options)
+    real, blocks = tasks_module.relax_many, []
+
+    def dies_once(crystals: Sequence[Crystal], *others: Any) -> Any:
+        blocks.append([one.frac_coords.tobytes() for one in crystals])
+        if len(blocks) == 3:
+            raise KeyboardInterrupt
+        return real(crystals, *others)
+
+    monkeypatch.setattr(tasks_module, "relax_many", dies_once)
+    with pytest.raises(KeyboardInterrupt):
+        make_trajectories(parents(), tmp_path / "cut", options)
+    [shard] = (tmp_path / "cut" / "shards").glob("*.jsonl")
+    shard.write_bytes(shard.read_bytes()[:-40])  # the last line of the second block
+    make_trajectories(parents(), tmp_path / "cut", options)
+    first, second, third, *again = blocks
+    assert [len(block) for block in (first, second, third)] == [3, 3, 3]
+    assert again == [second, third]
+    cut, whole = (tmp_path / name / "trajectories.parquet" for name in ("cut", "whole"))
+    assert cut.read_bytes() == whole.read_bytes()
 
 
 def test_a_limit_counts_those_that_converged(tmp_path: Path) -> None:
