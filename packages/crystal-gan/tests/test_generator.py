@@ -1,6 +1,7 @@
 """Repairs and variants: what stays, what changes, what is written."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -144,7 +145,9 @@ def test_commands_write_structures(model, judge, tmp_path, monkeypatch, capsys):
     (tmp_path / "salt.cif").write_text(to_cif(rock_salt()), encoding="utf-8")
     common = ["salt.cif", "--model", folder, "--samples", "3"]
     assert main(["repair", *common, "--hide", "Cl", "--out", "repaired"]) == 0
-    assert "3 samples of 1 structures: repaired" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "3 samples of 1 structures: repaired" in shown
+    assert re.search(r"^salt: .*, score -?\d+\.\d{3}$", shown, re.MULTILINE)
     assert len(list((tmp_path / "repaired/cif").iterdir())) == 3
     ranked = ["--lower", ENERGY, "--judge", str(judge), "--mask-species", "Na"]
     assert main(["vary", *common, *ranked, "--out", "varied"]) == 0

@@ -90,5 +90,5 @@ def run(
     for row in rows:
         best.setdefault(row["request"], row)
     for name, row in best.items():
-        print(f"{name}: {row['formula']} ({row['source']}), score {row['score']}")
+        print(f"{name}: {row['formula']} ({row['source']}), score {float(row['score']):.3f}")
     return 0
