@@ -8,7 +8,7 @@ import torch
 from pymatgen.core import Structure
 
 from crystal_data.crystal import Crystal
-from crystal_data.graphs import half_edges, neighbors
+from crystal_data.graphs import half_edges, neighbor_selection, neighbors
 from crystal_data.graphs.neighbors import NeighborList, neighbor_list
 from crystal_data.graphs.periodic_images import reduce_cells, volumes
 from crystal_data.graphs.spec import GraphSpec
@@ -288,3 +288,12 @@ def test_cuda_equals_cpu(spec):
     assert torch.equal(cuda.edge_index.cpu(), cpu.edge_index)
     assert torch.equal(cuda.edge_shift.cpu(), cpu.edge_shift)
     torch.testing.assert_close(cuda.edge_length.cpu(), cpu.edge_length, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("shift", [0, 20, 55])  # 55: no room for the place beside the key
+def test_keys_are_sorted_and_equal_ones_keep_their_order(shift):
+    keys = torch.randint(0, 50, (1000,), generator=torch.Generator().manual_seed(0)) << shift
+    ordered, place = neighbor_selection._sorted(keys)
+    expected = np.argsort(keys.numpy(), kind="stable")
+    assert place.tolist() == expected.tolist()
+    assert ordered.tolist() == keys.numpy()[expected].tolist()

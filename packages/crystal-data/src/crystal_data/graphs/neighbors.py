@@ -12,6 +12,7 @@ from crystal_data.graphs.half_edges import HalfEdges, half_edges
 from crystal_data.graphs.neighbor_selection import (
     Candidates,
     by_length,
+    half_edge_of,
     nearest,
     tie_tolerance,
 )
@@ -23,7 +24,7 @@ from crystal_data.graphs.spec import GraphSpec
 _FIRST_VOLUME = 1.8
 _GROWTH = 1.25
 # Edges found at once: on a CPU so many that a core's cache holds them, on a GPU enough to fill it.
-_PORTION = {"cpu": 2**16, "cuda": 2**23}
+_PORTION = {"cpu": 2**17, "cuda": 2**23}
 
 
 class NeighborList(NamedTuple):
@@ -114,7 +115,7 @@ def _find(cells: Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> _F
     """Edges of a run of crystals."""
     if spec.max_neighbors is None:
         half = half_edges(cells, crystals, radius)
-        return _Found(half, _both_directions(half))
+        return _Found(half, by_length(half))
     complete = []
     while len(crystals):
         half = half_edges(cells, crystals, radius)
@@ -128,7 +129,7 @@ def _find(cells: Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> _F
         if spec.cutoff is not None:
             radius = radius.clamp(max=spec.cutoff)
     half = HalfEdges.joined(complete)
-    return _Found(half, nearest(_both_directions(half), spec.max_neighbors, spec))
+    return _Found(half, nearest(by_length(half), spec.max_neighbors, spec))
 
 
 def _lacks_neighbors(
@@ -154,23 +155,10 @@ def _lacks_neighbors(
     return is_short & is_searched
 
 
-def _both_directions(half: HalfEdges) -> Candidates:
-    """In order, ties by neighbor and image.
-
-    First go the edges to earlier atoms, from the last half edge on, then those to later atoms:
-    so those of each center come by neighbor and image.
-    """
-    center = torch.cat((half.neighbor.flip(0), half.center))
-    return by_length(center, torch.cat((half.length.flip(0), half.length)))
-
-
 def _write(found: _Found, edge_index: Tensor, edge_shift: Tensor) -> None:
     """Fills in neighbors, centres and shifts."""
     half, (center, place, _) = found
-    place = place - len(half.center)  # negative: exchanged
-    sign = place >> 63
-    row = place ^ sign
-    sign |= 1
+    row, sign = half_edge_of(place, half)
     edge_index[1] = center
     torch.sub((half.center + half.neighbor).index_select(0, row), center, out=edge_index[0])
     for axis in range(3):
