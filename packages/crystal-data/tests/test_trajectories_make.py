@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from crystal_data import Crystal, Trajectory
@@ -101,6 +102,21 @@ def test_substitution_puts_neighbors_of_the_group_there(seed: int) -> None:
     assert metal is not None
     assert set(metal.composition) <= set(EMT_ELEMENTS)
     assert len(metal.composition) == 2
+
+
+@pytest.mark.parametrize("element", ["Cu", "Fe", "Mg"])
+def test_an_alloy_has_about_the_volume_of_its_metals(element: str) -> None:
+    parent = rock_salt()
+    known = bulk(element)
+    per_atom = known.get_volume() / len(known)
+    logarithms = []
+    for seed in range(50):
+        made = make_start(parent, "substitution", np.random.default_rng(seed), [element, "Al"])
+        assert made is not None
+        volume = made.volume / made.num_atoms
+        logarithms.append(np.log(volume / ((per_atom + 4.05**3 / 4) / 2)))
+    assert abs(np.mean(logarithms)) < 0.04
+    assert 0.06 < np.std(logarithms) < 0.12  # of three times 0.03
 
 
 def test_substitution_in_every_crystal() -> None:

@@ -1,8 +1,8 @@
 """Crystals that are not relaxed, made from such as are."""
 
 import hashlib
-from collections.abc import Collection
-from typing import Literal, get_args
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,6 +27,8 @@ _PERIODS = (
     "Cs Ba La Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn",
 )
 _LANTHANIDES = "La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu".split()
+# Atoms in a³, or in a²c: of a hexagonal cell a³ (c/a) is its volume times 2/√3.
+_PER_CUBE = {"fcc": 4.0, "bcc": 2.0, "hcp": 2.0 * 2.0 / 3.0**0.5}
 # Radioactive, noble, or with too few crystals to learn from.
 _NOT_PUT_IN = frozenset("He Ne Ar Kr Xe Rn Tc Pm Po At".split())
 
@@ -148,10 +150,28 @@ def _columns(period: list[str]) -> dict[int, str]:
 
 
 def _needed_length(parent: Crystal, exchanged: Crystal) -> float:
-    """Ratio of lengths if volumes go with the cubes of the covalent radii."""
+    """How much longer the cell has to be.
+
+    The volume of an alloy is about the sum of those of its metals (Zen's law). Otherwise volumes
+    go with the cubes of the covalent radii, from the parent's on.
+    """
     from ase.data import covalent_radii
 
+    alloy = sum(map(_metal_volume, exchanged.atomic_numbers.tolist()))
+    if alloy < np.inf:
+        return float((alloy / parent.volume) ** (1 / 3))
     before, after = (
         float((covalent_radii[one.atomic_numbers] ** 3).sum()) for one in (parent, exchanged)
     )
     return float((after / before) ** (1 / 3))
+
+
+def _metal_volume(atomic_number: int) -> float:
+    """Volume of an atom of a close-packed or body-centered metal, Å³; infinite for others."""
+    from ase.data import reference_states
+
+    known: Mapping[str, Any] = reference_states[atomic_number] or {}
+    packing = known.get("symmetry")
+    if SYMBOLS[atomic_number] in _NOT_PUT_IN or packing not in _PER_CUBE:
+        return float("inf")
+    return float(known["a"] ** 3 * known.get("c/a", 1.0) / _PER_CUBE[packing])
