@@ -56,9 +56,9 @@ def trained(sizes: EquiformerSizes, steps: int = 5) -> Equiformer:
     return briefly_trained(Equiformer(sizes=sizes), steps)
 
 
-def repairing(sizes: EquiformerSizes) -> RepairModel:
+def repairing(sizes: EquiformerSizes, **options: bool) -> RepairModel:
     torch.manual_seed(0)
-    return RepairModel(sizes).eval()
+    return RepairModel(sizes, **options).eval()
 
 
 class TestEquiformer(AllSystems, GraphModelContract):
@@ -92,6 +92,20 @@ class TestDisplacements(AllSystems, Displacements):
 
 class TestDisplacementsOfDegree4(Displacements):
     model = repairing(DEGREE_4)
+
+
+class TestStrains(AllSystems, EquivariantModelContract):
+    per = "crystal"
+    model = repairing(SMALL, repairs_cell=True)
+
+    def predict(self, crystals: Sequence[Crystal]) -> torch.Tensor:
+        with torch.no_grad():
+            strain = self.model(batch_for(self.model, crystals)).strain
+        assert torch.equal(strain, strain.transpose(1, 2))
+        return strain
+
+    def module(self) -> torch.nn.Module:
+        return self.model
 
 
 class TestElements(GraphModelContract):

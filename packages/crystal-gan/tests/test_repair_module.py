@@ -20,12 +20,14 @@ from crystal_data.training.command import main
 from crystal_data.transforms import (
     MaskAtoms,
     PerturbAtoms,
+    PerturbLattice,
     RandomReflection,
     RandomRotation,
     SampleRandom,
 )
 from crystal_gan import EquiformerSizes, RepairModel, RepairModule
-from crystal_gan.training.losses import displacement_sums, true_displacement
+from crystal_gan.training.fakes import original
+from crystal_gan.training.losses import displacement_sums, strain_sums, true_displacement
 
 SIZES = {
     "num_layers": 2,
@@ -93,9 +95,9 @@ def workplace(tmp_path_factory):
         yield folder
 
 
-def module_of(corruptions=CORRUPTIONS):
+def module_of(corruptions=CORRUPTIONS, **options):
     torch.manual_seed(0)
-    return RepairModule(RepairModel(EquiformerSizes(**SIZES)), corruptions).eval()
+    return RepairModule(RepairModel(EquiformerSizes(**SIZES), **options), corruptions).eval()
 
 
 def corrupted(crystals, corruptions=CORRUPTIONS):
@@ -216,6 +218,77 @@ def test_single_atoms_count_for_no_position():
     alone = corrupted([lone])
     sums = displacement_sums(true_displacement(alone), alone)
     assert sums["displacement_loss"] == (0.0, 0.0)
+
+
+def test_a_strain_and_moved_atoms_are_undone_together():
+    crystals = random_crystals(6, seed=1)
+    for corruptions in ([PerturbAtoms(), PerturbLattice()], [PerturbLattice(), PerturbAtoms()]):
+        batch = corrupted(crystals, corruptions)
+        assert strain_sums(batch.strain, batch)["strain_loss"][0] == 0.0
+        unrepaired = strain_sums(torch.zeros_like(batch.strain), batch)
+        assert unrepaired["strain_loss"][0] == unrepaired["strain_loss"][1] > 0.0
+        restored = original(batch)
+        lattice = torch.from_numpy(np.stack([c.lattice for c in crystals])).float()
+        torch.testing.assert_close(restored.lattice, lattice, atol=1e-4, rtol=0)
+        frac = torch.from_numpy(np.concatenate([c.frac_coords for c in crystals])).float()
+        moved = (restored.frac_coords - frac).split(batch.num_atoms.tolist())
+        for one in moved:  # a common shift cannot be told
+            difference = one - one[:1]
+            torch.testing.assert_close(difference, difference.round(), atol=1e-4, rtol=0)
+
+
+def test_strains_are_learned_beside_the_rest():
+    corruptions = [MaskAtoms(), PerturbAtoms(), PerturbLattice()]
+    module = module_of(corruptions, repairs_cell=True)
+    batch = corrupted(random_crystals(8, seed=0), corruptions)
+    optimizer = torch.optim.Adam(module.parameters(), 0.003)
+    losses = []
+    for _ in range(60):
+        sums = module.sums(batch)
+        total, count = sums["strain_loss"]
+        losses.append(float(total.detach() / count))
+        optimizer.zero_grad()
+        module.repair_loss(sums).backward()
+        optimizer.step()
+    assert losses[0] > 0.9
+    assert losses[-1] < 0.5
+    assert set(module.measured) == set(sums)
+
+
+def test_a_cell_is_repaired_by_a_model_that_can():
+    with pytest.raises(InvalidArgumentError, match="cannot undo PerturbLattice"):
+        module_of([PerturbLattice()])
+    with pytest.raises(InvalidArgumentError, match="degree 1"):
+        RepairModel(EquiformerSizes(**SIZES, max_degree=1, max_order=1), repairs_cell=True)
+
+
+def test_a_self_conditioned_model_learns_through_what_it_is_told():
+    crystals = random_crystals(6, seed=0)
+    module = module_of([PerturbAtoms()], self_conditioned=True)
+    batch = corrupted(crystals, [PerturbAtoms()])
+    untold = module.model(batch)
+    torch.nn.init.normal_(module.model.condition.weight)
+    assert torch.equal(module.model(batch).displacement, untold.displacement)
+    told = module(batch)
+    assert not torch.allclose(told.displacement, untold.displacement)
+    vectors = module.model.encode(original(batch).with_edges(module.model.graph_spec))
+    again = module.model(batch, crystals=vectors)
+    assert torch.equal(told.displacement, again.displacement)
+    (gradient,) = torch.autograd.grad(again.displacement.square().sum(), vectors)
+    assert gradient[1:].abs().amax(1).gt(0).all()  # the first has one atom, which stays
+
+
+def test_one_in_five_crystals_is_not_told():
+    module = module_of([PerturbAtoms()], self_conditioned=True).train()
+    batch = corrupted(random_crystals(300, seed=0, max_atoms=2), [PerturbAtoms()])
+    is_told = module._told(batch).abs().sum(1) > 0
+    assert 0.7 < is_told.float().mean() < 0.9
+    assert torch.equal(is_told, module._told(batch).abs().sum(1) > 0)
+
+
+def test_what_is_told_must_not_be_the_answer():
+    with pytest.raises(InvalidArgumentError, match="which elements MaskAtoms has hidden"):
+        module_of(self_conditioned=True)
 
 
 @pytest.mark.parametrize(

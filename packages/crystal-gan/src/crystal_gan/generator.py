@@ -18,7 +18,7 @@ from crystal_data.graphs import GraphSpec
 from crystal_data.inference import Predictor
 from crystal_data.transforms import PerturbAtoms, SampleRandom
 from crystal_gan.models.repair import Repair, RepairModel
-from crystal_gan.training.fakes import moved_back
+from crystal_gan.training.fakes import repaired_geometry
 
 _TOO_CLOSE = 0.5  # Å, as in the validity of generated structures
 
@@ -121,22 +121,27 @@ class RepairGenerator:
         hidden = [self._hidden(start, rng) for start, rng in zip(starts, rngs, strict=True)]
         batch = self._corrupted(starts, hidden, tasks)
         repair = self._repair(batch)
-        after = moved_back(batch, repair.displacement) if self.change.move else batch
+        after = repaired_geometry(batch, repair) if self.change.move else batch
         frac_coords = after.frac_coords.double().numpy()
+        is_strained = self.change.move and repair.strain is not None
+        lattices = after.lattice.double().numpy() if is_strained else [s.lattice for s in starts]
         ends = np.cumsum([start.num_atoms for start in starts])[:-1]
         log_probabilities = repair.logits.log_softmax(1).double().numpy()
         made = []
-        for task, start, mask, rng, frac, logs in zip(
+        for task, start, mask, rng, lattice, frac, logs in zip(
             tasks,
             starts,
             hidden,
             rngs,
+            lattices,
             np.split(frac_coords, ends),
             np.split(log_probabilities, ends),
             strict=True,
         ):
             numbers, score = self._filled(start.atomic_numbers, mask, logs, rng, task.sample)
-            crystal = start.replace(frac_coords=frac, atomic_numbers=numbers, properties={})
+            crystal = start.replace(
+                lattice=lattice, frac_coords=frac, atomic_numbers=numbers, properties={}
+            )
             made.append((_described(crystal, start), score))
         return self._ranked(made)
 

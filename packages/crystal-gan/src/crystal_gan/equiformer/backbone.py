@@ -26,6 +26,7 @@ class AtomFeatures(NamedTuple):
 
     scalars: Tensor  # [num_atoms, num_channels], the same in every orientation
     vectors: Tensor  # [num_atoms, 3, num_channels], which rotate with the crystal
+    tensors: Tensor  # [num_atoms, 5, num_channels], coefficients of degree 2; none below it
 
 
 class Backbone(nn.Module):
@@ -64,13 +65,16 @@ class Backbone(nn.Module):
         self.register_buffer("degree", coefficients.degree_at_atoms(), persistent=False)
 
     @override
-    def forward(self, batch: CrystalBatch, species: Tensor | None = None) -> AtomFeatures:
+    def forward(
+        self, batch: CrystalBatch, species: Tensor | None = None, known: Tensor | None = None
+    ) -> AtomFeatures:
         """Features of the atoms of a batch.
 
         Args:
             batch: With the edges of ``graph_spec``; 0 is the number of a hidden atom.
             species: Shares of each species in each atom, by which gradients reach a choice of
                 elements; ``[num_atoms, NUM_SPECIES]``. By default ``batch.atomic_numbers``.
+            known: What is known of each crystal besides; ``[num_crystals, num_channels]``.
 
         Raises:
             InvalidArgumentError: If the batch has no edges.
@@ -78,11 +82,13 @@ class Backbone(nn.Module):
         graph = self._graph(batch, species)
         atoms = self._surroundings(graph)
         scalars = atoms[:, :1] + self._rows(self.species, batch, species)[:, None]
+        if known is not None:
+            scalars = scalars + torch.index_select(known, 0, batch.batch)[:, None]
         atoms = torch.cat((scalars, atoms[:, 1:]), dim=1)
         for block in self.blocks:
             atoms = block(atoms, graph)
         atoms = self.norm(atoms)
-        return AtomFeatures(atoms[:, 0], atoms[:, 1:4])
+        return AtomFeatures(atoms[:, 0], atoms[:, 1:4], atoms[:, 4:9])
 
     def _graph(self, batch: CrystalBatch, species: Tensor | None) -> EdgeGraph:
         edge_index, length, direction = lengths_and_directions(batch, type(self).__name__)

@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from crystal_data import CrystalBatch
+from crystal_data.errors import InvalidArgumentError
 from crystal_data.processes import global_mean
 from crystal_data.training import NamedMeans, OptimizerPlan, Sums
 from crystal_data.transforms import PerturbAtoms, SampleRandom, Transform
@@ -37,12 +38,16 @@ class AdversarialModule(RepairModule):
         discriminator: Has two outputs.
         corruptions: As ``RepairModule``.
         displacement_weight: As ``RepairModule``.
+        strain_weight: As ``RepairModule``.
         adversarial_weight: Factor of the adversarial term.
         discriminator_every: Steps of the generator for each of the discriminator.
         optimizer: Of the generator.
         discriminator_optimizer: Of the discriminator.
         lr_scheduler: Of the generator.
         seed: Of the noise on crystals.
+
+    Raises:
+        InvalidArgumentError: As ``RepairModule``, and if the generator is self-conditioned.
 
     Source:
         Public code of the published model: losses, rates and intervals.
@@ -55,6 +60,7 @@ class AdversarialModule(RepairModule):
         corruptions: Sequence[Transform],
         *,
         displacement_weight: float = 1.0,
+        strain_weight: float = 1.0,
         adversarial_weight: float = 0.1,
         discriminator_every: int = 10,
         optimizer: OptimizerCallable = torch.optim.Adam,
@@ -66,16 +72,22 @@ class AdversarialModule(RepairModule):
             model,
             corruptions,
             displacement_weight=displacement_weight,
+            strain_weight=strain_weight,
             optimizer=optimizer,
             lr_scheduler=lr_scheduler,
+            seed=seed,
         )
+        if model.condition is not None:
+            raise InvalidArgumentError(
+                "a self-conditioned generator is told what it has to make",
+                "leave out self_conditioned",
+            )
         self.automatic_optimization = False
         self.discriminator = discriminator
         self._adversarial_weight = adversarial_weight
         self._discriminator_every = discriminator_every
         self._discriminator_optimizer = discriminator_optimizer
         self._real_noise = PerturbAtoms(_REAL_NOISE)
-        self._seed = seed
 
     @override
     def optimizer_plans(self) -> Sequence[OptimizerPlan]:
@@ -133,7 +145,8 @@ class AdversarialModule(RepairModule):
         self, batch: CrystalBatch, repair: Repair
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The discriminator's loss, and the total and count of its right answers."""
-        detached = Repair(repair.logits.detach(), repair.displacement.detach())
+        strain = None if repair.strain is None else repair.strain.detach()
+        detached = Repair(repair.logits.detach(), repair.displacement.detach(), strain)
         fake = self.answers(batch, detached)
         rng = SampleRandom(self._seed, self.current_epoch, batch.sample_id)
         crystals = self._real_noise(original(batch), rng)

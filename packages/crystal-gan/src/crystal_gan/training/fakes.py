@@ -32,7 +32,12 @@ def repaired(batch: CrystalBatch, repair: Repair) -> tuple[CrystalBatch, Tensor]
     seen = F.one_hot(batch.atomic_numbers, NUM_SPECIES).to(fractions)
     hidden = batch.atomic_numbers == 0
     species = torch.where(hidden[:, None], chosen, seen)
-    return moved_back(batch, repair.displacement), species
+    return repaired_geometry(batch, repair), species
+
+
+def repaired_geometry(batch: CrystalBatch, repair: Repair) -> CrystalBatch:
+    """A copy without edges, with atoms and cells where a repair puts them."""
+    return unstrained(moved_back(batch, repair.displacement), repair.strain)
 
 
 def original(batch: CrystalBatch) -> CrystalBatch:
@@ -40,7 +45,7 @@ def original(batch: CrystalBatch) -> CrystalBatch:
     out = moved_back(batch, true_displacement(batch)) if batch.displacement is not None else batch
     if batch.true_atomic_numbers is not None:
         out = replace(out, atomic_numbers=batch.true_atomic_numbers)
-    return out.without_edges()
+    return unstrained(out.without_edges(), batch.strain)
 
 
 def moved_back(batch: CrystalBatch, displacement: Tensor) -> CrystalBatch:
@@ -48,3 +53,10 @@ def moved_back(batch: CrystalBatch, displacement: Tensor) -> CrystalBatch:
     into_cell = torch.linalg.inv(batch.lattice)[batch.batch]
     frac_coords = batch.frac_coords - torch.einsum("ni,nij->nj", displacement, into_cell)
     return replace(batch.without_edges(), frac_coords=frac_coords)
+
+
+def unstrained(batch: CrystalBatch, strain: Tensor | None) -> CrystalBatch:
+    """A copy whose cells go back by a logarithmic strain ``[num_crystals, 3, 3]``, if there is."""
+    if strain is None:
+        return batch
+    return replace(batch, lattice=batch.lattice @ torch.matrix_exp(-strain))

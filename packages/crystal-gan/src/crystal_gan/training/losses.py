@@ -1,4 +1,4 @@
-"""What is measured of a repair: hidden elements and displacements."""
+"""What is measured of a repair: displacements and strains."""
 
 from torch import Tensor
 
@@ -47,4 +47,32 @@ def displacement_sums(displacement: Tensor, batch: CrystalBatch) -> Sums:
         "displacement_loss": (error.square().sum(), truth.square().sum()),
         "position_error": ((error.detach().norm(dim=1) * counts).sum(), counts.sum()),
         "position_error_unrepaired": ((truth.norm(dim=1) * counts).sum(), counts.sum()),
+    }
+
+
+def strain_sums(strain: Tensor, batch: CrystalBatch) -> Sums:
+    """Sums over crystals of a batch.
+
+    ``strain_loss`` is the squared error as a share of what it is without any repair;
+    ``strain_error`` is the error of a component, root mean square over a crystal's nine, and
+    ``strain_error_unrepaired`` that before the repair.
+
+    Args:
+        strain: Predicted, logarithmic; shape ``[num_crystals, 3, 3]``.
+        batch: With strains.
+
+    Raises:
+        InvalidArgumentError: If the batch does not say how cells were strained.
+    """
+    if batch.strain is None:
+        raise InvalidArgumentError(
+            "the batch has no strain; PerturbLattice must be among its transforms"
+        )
+    truth = batch.strain.flatten(1)
+    error = strain.flatten(1) - truth
+    count = truth.new_tensor(len(truth))
+    return {
+        "strain_loss": (error.square().sum(), truth.square().sum()),
+        "strain_error": (error.detach().norm(dim=1).sum() / 3, count),
+        "strain_error_unrepaired": (truth.norm(dim=1).sum() / 3, count),
     }

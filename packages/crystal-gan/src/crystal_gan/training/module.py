@@ -18,12 +18,24 @@ from crystal_data.training import (
     Sums,
     hidden_elements,
 )
-from crystal_data.transforms import MaskAtoms, PerturbAtoms, Transform
+from crystal_data.transforms import (
+    MaskAtoms,
+    PerturbAtoms,
+    PerturbLattice,
+    SampleRandom,
+    Transform,
+)
 from crystal_gan.models.repair import Repair, RepairModel
-from crystal_gan.training.losses import displacement_sums
+from crystal_gan.training.fakes import original
+from crystal_gan.training.losses import displacement_sums, strain_sums
 
 _TOP = 5
-_HEADS = {"element": (MaskAtoms, "element_head."), "displacement": (PerturbAtoms, "displacement_")}
+_HEADS = {
+    "element": (MaskAtoms, "element_head."),
+    "displacement": (PerturbAtoms, "displacement_head."),
+    "strain": (PerturbLattice, "strain_head."),
+}
+_NOT_TOLD = 0.2  # share of the crystals whose vector a self-conditioned model is not told
 
 
 class RepairModule(CrystalModule):
@@ -35,18 +47,25 @@ class RepairModule(CrystalModule):
     only be copied; ``masked_accuracy`` and ``masked_top5`` are the shares of them whose element is
     the likeliest, or among the five likeliest. ``displacement_loss`` is the squared error as a
     share of what it is without any repair, ``position_error`` the mean distance of atoms from where
-    they belong, Å, beside what it is without repair, ``position_error_unrepaired``.
+    they belong, Å, beside what it is without repair, ``position_error_unrepaired``. The same of
+    strains: ``strain_loss``, ``strain_error``, ``strain_error_unrepaired``.
+
+    A model that is ``self_conditioned`` is told its own vector of the crystal as it was, except of
+    one in five, and learns through it too. With hidden elements there would be nothing to learn.
 
     Args:
         model: What is trained.
-        corruptions: What is done to crystals: ``MaskAtoms``, ``PerturbAtoms`` or both.
+        corruptions: What is done to crystals: one or more of ``MaskAtoms``, ``PerturbAtoms`` and,
+            for a model that repairs cells, ``PerturbLattice``.
         displacement_weight: Factor of ``displacement_loss`` in the loss.
+        strain_weight: Factor of ``strain_loss`` in the loss.
         optimizer: Called with the parameters.
         lr_scheduler: Called with the optimizer. ``OneCycle`` and ``WarmupCosine`` of
             ``crystal_data.training`` learn the number of steps from the Trainer.
+        seed: Of which crystals a self-conditioned model is not told.
 
     Raises:
-        InvalidArgumentError: If there is nothing to repair.
+        InvalidArgumentError: If there is nothing to repair, or what the model cannot.
 
     Source:
         The published self-supervised Equiformer: hidden species and noise on positions. There all
@@ -60,12 +79,15 @@ class RepairModule(CrystalModule):
         corruptions: Sequence[Transform],
         *,
         displacement_weight: float = 1.0,
+        strain_weight: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(model, optimizer=optimizer, lr_scheduler=lr_scheduler)
         self._corruptions = tuple(corruptions)
-        self._displacement_weight = displacement_weight
+        self._weights = {"displacement": displacement_weight, "strain": strain_weight}
+        self._seed = seed
         kinds = [type(corruption) for corruption in corruptions]
         self._parts = [part for part, (kind, _) in _HEADS.items() if kind in kinds]
         if not self._parts:
@@ -73,6 +95,16 @@ class RepairModule(CrystalModule):
                 "corruptions: there is nothing to repair",
                 "give MaskAtoms or PerturbAtoms of crystal_data.transforms, not "
                 f"{[kind.__name__ for kind in kinds]}",
+            )
+        if "strain" in self._parts and model.strain_head is None:
+            raise InvalidArgumentError(
+                "corruptions: this model cannot undo PerturbLattice",
+                "give RepairModel repairs_cell: true, or leave out PerturbLattice",
+            )
+        if "element" in self._parts and model.condition is not None:
+            raise InvalidArgumentError(
+                "a self-conditioned model is told which elements MaskAtoms has hidden",
+                "leave out MaskAtoms, or self_conditioned",
             )
         self._element_sums = HiddenElementSums(top=_TOP)
         for name in self.untrained:
@@ -101,6 +133,8 @@ class RepairModule(CrystalModule):
         names = self._element_sums.names if "element" in self._parts else []
         if "displacement" in self._parts:
             names += ["displacement_loss", "position_error", "position_error_unrepaired"]
+        if "strain" in self._parts:
+            names += ["strain_loss", "strain_error", "strain_error_unrepaired"]
         return names
 
     @override
@@ -110,16 +144,29 @@ class RepairModule(CrystalModule):
     @override
     def epoch_metrics(self, measured: dict[str, Measured]) -> dict[str, Measured]:
         losses = {part: f"{part}_loss" for part in self._parts}
-        if losses.get("displacement") in measured:  # a share of squares, which counts no labels
-            measured["displacement_loss"] = Measured(measured["displacement_loss"].value)
+        for name in ("displacement_loss", "strain_loss"):
+            if name in measured:  # a share of squares, which counts no labels
+                measured[name] = Measured(measured[name].value)
         known = {p: measured[name].value for p, name in losses.items() if name in measured}
         return measured | {"loss": Measured(self._loss(known))}
 
     @override
     def forward(self, batch: CrystalBatch) -> Repair:
         """Repairs a batch."""
-        repair: Repair = self.model(batch)
-        return repair
+        if self.model.condition is None:
+            repair: Repair = self.model(batch)
+            return repair
+        return self.model(batch, crystals=self._told(batch))
+
+    def _told(self, batch: CrystalBatch) -> Tensor:
+        """Vectors of the crystals as they were, zero for some in training."""
+        assert isinstance(self.model, RepairModel)
+        vectors = self.model.encode(original(batch).with_edges(self.model.graph_spec))
+        if self.training:
+            rng = SampleRandom(self._seed, self.current_epoch, batch.sample_id)
+            is_told = rng.uniform("told").to(vectors) >= _NOT_TOLD
+            vectors = vectors * is_told[:, None]
+        return vectors
 
     @override
     def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor | None:
@@ -148,6 +195,8 @@ class RepairModule(CrystalModule):
             sums |= self._element_sums(repair.logits[hidden], batch)
         if "displacement" in self._parts:
             sums |= displacement_sums(repair.displacement, batch)
+        if repair.strain is not None and "strain" in self._parts:
+            sums |= strain_sums(repair.strain, batch)
         # A padding batch repeats crystals of another process and carries no loss.
         share = 0.0 if batch.is_filler else 1.0
         return {name: (share * total, share * count) for name, (total, count) in sums.items()}
@@ -157,8 +206,5 @@ class RepairModule(CrystalModule):
         return self._loss({part: global_mean(*sums[f"{part}_loss"]) for part in self._parts})
 
     def _loss(self, parts: Mapping[str, Tensor]) -> Tensor:
-        weighted = [
-            loss if part == "element" else self._displacement_weight * loss
-            for part, loss in parts.items()
-        ]
+        weighted = [self._weights.get(part, 1.0) * loss for part, loss in parts.items()]
         return torch.stack(weighted).sum()
