@@ -13,7 +13,7 @@ from crystal_data import Crystal, CrystalBatch
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.testing import EquivariantModelContract, random_crystals, rock_salt
 from crystal_relax import GraphRelaxer
-from crystal_relax.graph.geometry import displacements
+from crystal_relax.graph.geometry import Geometry, current_edges, displacements
 from crystal_relax.graph.layer import angular_features
 
 
@@ -155,6 +155,22 @@ def test_no_layer_moves_anything_far() -> None:
     assert displacements(batch, geometries[-1]).norm(dim=1).max() < 2 * 2 * 2 * np.exp(0.5)
     sum(one.strain.square().sum() + one.frac_coords.square().sum() for one in geometries).backward()
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("distance", [0.3, 1e-3, 1e-6])
+def test_atoms_that_a_layer_brings_together_have_bounded_gradients(distance: float) -> None:
+    pair = Crystal(4.0 * np.eye(3), np.array([[0.1, 0, 0], [0.6, 0, 0]]), np.array([11, 17]))
+    batch = batch_of([pair], small())
+    frac_coords = batch.frac_coords.clone()
+    frac_coords[1, 0] = 0.1 + distance / 4.0
+    frac_coords.requires_grad_()
+    geometry = Geometry(torch.zeros(1, 3, 3), frac_coords)
+    unit, lengths = current_edges(batch, geometry)
+    assert lengths.min() == 0.5
+    assert unit.norm(dim=1).max() <= 1 + 1e-6
+    closest = unit[lengths.argmin()]
+    (gradient,) = torch.autograd.grad(closest.sum(), frac_coords)
+    assert 0 < gradient.abs().max() <= 4.0 / 0.5 + 1e-3
 
 
 def test_numbers_out_of_range() -> None:

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from crystal_data.graphs import CrystalBatch, edge_vectors
 
+# Å. Atoms of a crystal are further apart, but a layer may bring them together: from here on their
+# direction fades, so that no message and no gradient grows without bound.
+_SHORTEST = 0.5
+
 
 class Geometry(NamedTuple):
     """Where a model has moved cells and atoms to.
@@ -64,7 +68,8 @@ def current_edges(batch: CrystalBatch, geometry: Geometry) -> tuple[Tensor, Tens
     """Directions and lengths of the starts' edges in the present geometry.
 
     Returns:
-        Unit vectors from centre to neighbor ``[num_edges, 3]``, lengths ``[num_edges]`` in Å.
+        Unit vectors from centre to neighbor ``[num_edges, 3]``, shorter for atoms closer than
+        0.5 Å, and lengths ``[num_edges]`` in Å, at least 0.5.
     """
     edges = batch.edges("GraphRelaxer")
     lattice = strained(batch.lattice, geometry.strain)
@@ -72,7 +77,7 @@ def current_edges(batch: CrystalBatch, geometry: Geometry) -> tuple[Tensor, Tens
         vectors = edge_vectors(
             lattice, geometry.frac_coords, edges.edge_index, edges.edge_shift, batch.batch
         )
-    lengths = vectors.norm(dim=1).clamp(min=1e-6)
+    lengths = vectors.norm(dim=1).clamp(min=_SHORTEST)
     return vectors / lengths[:, None], lengths
 
 
