@@ -2,8 +2,9 @@
 
     python benchmarks/commands.py
 
-Each command is typed once, in a new folder with a few crystals, its output to a pipe, on one
-thread; a first round that is not counted fills the caches. Nothing is downloaded.
+Each command is typed once, in a new folder with a few labelled crystals, its output to a pipe, on
+one thread; a first round that is not counted fills the caches. Nothing is downloaded. The commands
+are those of the environment whose Python runs this file, such as one that has the wheels alone.
 """
 
 import os
@@ -18,20 +19,33 @@ from measuring import RESULTS, write
 
 from crystal_data import BuiltinSource, open_store, to_cif
 
-FOLDER, CRYSTALS = "my_crystals", 40
+FOLDER, CRYSTALS = "my_crystals", 60
+LABEL = "formation_energy_per_atom"
+MINE = "--config cgcnn-folder --data.source.path my_crystals --trainer.default_root_dir runs/mine"
+MADE = "made/cif/LiMn2O4_0.cif"
 COMMANDS = (
     "crystal configs",
+    "crystal doctor",
+    "crystal-data list",
     "crystal-data check my_crystals",
     "crystal-data info my_crystals",
+    "crystal-data show my_crystals --out crystals.html",
     "crystal predict my_crystals/crystal-0.cif",
+    f"crystal fit {MINE} --trainer.max_epochs 3",
+    f"crystal test {MINE} --ckpt_path best",
+    "crystal report runs/mine --out report.html",
+    "crystal-embed predict --model runs/mine --input my_crystals --output predictions.csv",
     "crystal-embed models",
+    "crystal-embed fit --help",
     "crystal-gen models",
     "crystal-gen generate --formula LiMn2O4 --n 10 --out made",
+    "crystal-gen generate --elements Li-Mn-O --n 10 --out mixed",
     "crystal-gen symmetry --formula LiMn2O4",
-    "crystal-gan repair made/cif/LiMn2O4_0.cif --hide Mn --out repaired",
-    "crystal-gan vary made/cif/LiMn2O4_0.cif --mask-species Mn --samples 20 --out varied",
-    "crystal-gan predict made/cif/LiMn2O4_0.cif",
-    "crystal-relax relax made/cif/LiMn2O4_0.cif --model graph --out relaxed",
+    f"crystal-gan repair {MADE} --hide Mn --out repaired",
+    f"crystal-gan vary {MADE} --mask-species Mn --samples 20 --out varied",
+    f"crystal-gan predict {MADE}",
+    "crystal-relax relax made/cif --model graph --out relaxed",
+    "crystal-relax models",
 )
 
 
@@ -69,9 +83,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             (folder / FOLDER).mkdir()
+            labels = []
             for row in range(0, 5 * CRYSTALS, 5):
+                crystal = store.crystal(row)
                 path = folder / FOLDER / f"crystal-{row}.cif"
-                path.write_text(to_cif(store.crystal(row)), encoding="utf-8")
+                path.write_text(to_cif(crystal), encoding="utf-8")
+                labels.append(f"crystal-{row},{crystal.properties[LABEL]}\n")
+            (folder / FOLDER / "id_prop.csv").write_text("".join(labels), encoding="utf-8")
             for command in COMMANDS:
                 found[command] = typed(command, folder)
     for command, seconds in found.items():
