@@ -157,6 +157,21 @@ def test_no_layer_moves_anything_far() -> None:
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
 
 
+def test_a_crystal_unlike_all_others_has_a_finite_answer() -> None:
+    """Weights as after a long training, and atoms as near as hydrogen's in place of metals."""
+    model = small()
+    for layer in model.layers:
+        for weight in layer.parameters():
+            weight.data *= 4.0
+    rng = np.random.default_rng(0)
+    lump = Crystal(5.0 * np.eye(3), 0.5 + 0.15 * rng.normal(size=(10, 3)), np.full(10, 46))
+    last = model(batch_of([lump, rock_salt()], model))[-1]
+    assert last.strain.isfinite().all()
+    assert last.frac_coords.isfinite().all()
+    last.strain.square().sum().backward()
+    assert all(w.grad is None or w.grad.isfinite().all() for w in model.parameters())
+
+
 @pytest.mark.parametrize("distance", [0.3, 1e-3, 1e-6])
 def test_atoms_that_a_layer_brings_together_have_bounded_gradients(distance: float) -> None:
     pair = Crystal(4.0 * np.eye(3), np.array([[0.1, 0, 0], [0.6, 0, 0]]), np.array([11, 17]))

@@ -11,6 +11,9 @@ from crystal_data.graphs import CrystalBatch
 from crystal_relax.graph.geometry import mean_of_crystals
 
 NUM_ANGULAR = 4
+# Lengths that no channel of a trained model reaches. Layers multiply vectors by vectors and by
+# tensors, so that a crystal unlike all others would go beyond any number in a few of them.
+_MAX_VECTOR, _MAX_TENSOR = 50.0, 20.0
 
 
 class AtomState(NamedTuple):
@@ -142,7 +145,11 @@ class RelaxLayer(nn.Module):
         # Sums in the precision of atoms, which is full under autocast too.
         return state._replace(
             scalars=state.scalars.index_add(0, edges.target, on_scalars.to(state.scalars)),
-            vectors=state.vectors.index_add(0, edges.target, carried.to(state.vectors)),
+            vectors=_limited(
+                state.vectors.index_add(0, edges.target, carried.to(state.vectors)),
+                _MAX_VECTOR,
+                (1,),
+            ),
         )
 
     def _by_itself(self, state: AtomState) -> AtomState:
@@ -153,22 +160,22 @@ class RelaxLayer(nn.Module):
         product = (first * second).sum(dim=1)
         return state._replace(
             scalars=state.scalars + on_product * product + on_scalars,
-            vectors=state.vectors + first * on_vectors[:, None],
+            vectors=_limited(state.vectors + first * on_vectors[:, None], _MAX_VECTOR, (1,)),
         )
 
     def _exchange(self, state: AtomState, edges: EdgeFeatures, batch: CrystalBatch) -> AtomState:
         atoms = self.norm(state.scalars)
-        tensors = state.cell_tensors + mean_of_crystals(self._moments(state, edges), batch)
+        moments = mean_of_crystals(self._moments(state, edges), batch)
+        tensors = _limited(state.cell_tensors + moments, _MAX_TENSOR, (1, 2))
         invariants = torch.cat((_trace(tensors), _size(tensors)), dim=1)
         known = torch.cat((mean_of_crystals(atoms, batch), state.cell_scalars, invariants), dim=1)
         cell = state.cell_scalars + self.to_cell(known)
         back = self.from_cell(torch.cat((atoms, cell[batch.batch]), dim=1))
         on_scalars, gate = back.split(self.width, dim=1)
         turning = self.turn(tensors)[batch.batch]  # [num_atoms, 3, 3, width]
-        vectors = torch.einsum("nijw,njw->niw", turning, state.vectors)
-        return AtomState(
-            state.scalars + on_scalars, state.vectors + gate[:, None] * vectors, cell, tensors
-        )
+        turned = torch.einsum("nijw,njw->niw", turning, state.vectors)
+        vectors = _limited(state.vectors + gate[:, None] * turned, _MAX_VECTOR, (1,))
+        return AtomState(state.scalars + on_scalars, vectors, cell, tensors)
 
     def _moments(self, state: AtomState, edges: EdgeFeatures) -> Tensor:
         """Tensors of each atom: of its edges, as in a virial, and of pairs of its vectors."""
@@ -194,3 +201,9 @@ def _trace(tensors: Tensor) -> Tensor:
 
 def _size(tensors: Tensor) -> Tensor:
     return (tensors.square().sum(dim=(1, 2)) + 1e-8).sqrt()
+
+
+def _limited(values: Tensor, limit: float, dim: tuple[int, ...]) -> Tensor:
+    """What is longer than a limit is shortened to it, as a whole, so that it turns as before."""
+    size = (values.square().sum(dim=dim, keepdim=True) + 1e-12).sqrt()
+    return values * (limit / size).clamp(max=1.0)
