@@ -1,6 +1,6 @@
 """Hidden elements of MP-20's test crystals: what models fill in, beside guesses without a model.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/masked_elements.py --others RUNS
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/masked_elements.py --others RUNS --joined RUN
 
 Atoms are displaced by 0.1 of the shortest distance. Either all atoms of one random element are
 hidden (``element``), or 15 % of the atoms, at least one (``atoms``); models are not told which. The
@@ -11,9 +11,10 @@ the most frequent ones after these. With ``atoms``, the visible elements come fi
 amounts; with ``element`` they are ruled out, as the mask tells. ``substitution``: the elements of
 ``same composition``, exchanged by pymatgen's substitution probabilities, which are those of ions
 and are summed over oxidation states. ``periodic`` and ``cartesian`` are the networks that are not
-equivariant, which `transformer_repair.py` has left in RUNS. Accuracies are means over crystals of
-the share of their hidden atoms, with 95 % bootstrap intervals over crystals; ``gain`` is the paired
-difference of a model from ``same composition``, ``less`` that of ``repair-mp20`` from another one.
+equivariant, which `transformer_repair.py` has left in RUNS; ``joined`` is the model of
+``repair-mp20`` trained by ``pretrain-joined``. Accuracies are means over crystals of the share of
+their hidden atoms, with 95 % bootstrap intervals over crystals; ``gain`` is the paired difference
+of a model from ``same composition``, ``less`` that of ``repair-mp20`` from another one.
 """
 
 import argparse
@@ -215,7 +216,8 @@ def measured(
             less = paired_bootstrap_interval(shares[REPAIR], shares[name], rng=rng)
             rows[REPAIR][f"top{top} less {name}"] = entry(less)
     for name in set(models) - {REPAIR}:
-        if models[name].repairs_positions:
+        model = models[name]
+        if isinstance(model, RepairModel) or model.repairs_positions:
             less = paired_bootstrap_interval(position[REPAIR], position[name], rng=rng)
             rows[REPAIR][f"position error less {name}"] = entry(less)
         else:
@@ -229,6 +231,9 @@ def main() -> None:
     """Measures both kinds of masks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--others", type=Path, help="the folder of transformer_repair.py")
+    parser.add_argument(
+        "--joined", type=Path, help="a run of pretrain-joined, the same model on more crystals"
+    )
     parser.add_argument("--rows", type=int, default=1000, help="of the test split, drawn by a seed")
     parser.add_argument("--out", type=Path, default=RESULTS / "masked-elements.json")
     args = parser.parse_args()
@@ -238,6 +243,8 @@ def main() -> None:
     models: dict[str, RepairModel | TransformerRepair] = {
         REPAIR: RepairModel.from_pretrained(SHIPPED.find(REPAIR)).eval()
     }
+    if args.joined:
+        models["joined"] = RepairModel.from_pretrained(args.joined).eval()
     trained = {}
     for file in sorted(args.others.glob("*.json")) if args.others else []:
         models[file.stem] = TransformerRepair.load(args.others, file.stem)

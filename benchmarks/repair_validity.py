@@ -15,7 +15,8 @@ that pymatgen's StructureMatcher takes for the original (tolerances of `crystal_
 ``compositions valid`` the share that can be neutral (smact14), ``structures valid`` that without
 atoms closer than 0.5 Å, ``less clean`` the compositions that are valid, less those of the clean
 crystals. Intervals are 95 % intervals over crystals, by bootstrap, or over seeds and crystals where
-there are three seeds. ``pairs`` are differences of the same crystals and seeds.
+there are three seeds. ``pairs`` are differences of the same crystals and seeds, ``by size`` parts
+of them by number of atoms.
 """
 
 import argparse
@@ -53,6 +54,7 @@ from crystal_gan.training.losses import true_displacement
 NOISE = (0.1, 0.2)
 STATES = "smact14"
 MIN_SEEDS = 3  # of an interval over seeds
+SIZES = ((1, 4), (5, 9), (10, 20))  # atoms, thirds of the crystals about
 Values = NDArray[np.float64]
 
 
@@ -123,6 +125,17 @@ def summary(seeds: Sequence[dict[str, Values]]) -> dict[str, list[float | None]]
         else:
             one = bootstrap_interval(table.mean(0), rng=np.random.default_rng(0))
             found[name] = [one.estimate, one.low, one.high]
+    return found
+
+
+def by_size(values: dict[str, Values], originals: Sequence[Crystal]) -> dict[str, Any]:
+    """The same for small and for large crystals."""
+    sizes = np.array([crystal.num_atoms for crystal in originals])
+    found: dict[str, Any] = {}
+    for low, high in SIZES:
+        part = (low <= sizes) & (sizes <= high)
+        own = {n: v[part[sizes > 1] if n == "moved" else part] for n, v in values.items()}
+        found[f"{low} to {high} atoms"] = {"crystals": int(part.sum()), **summary([own])}
     return found
 
 
@@ -225,6 +238,7 @@ def main() -> None:
             values[name] = {n: setting.of_model(f / "artifact", f) for n, f in seeds.items()}
         results[setting.name] = {
             **{name: summary(list(own.values())) for name, own in values.items()},
+            f"{REPAIR} by size": by_size(values[REPAIR][0], setting.originals),
             "pairs": {
                 f"{first} less {second}": summary(less(values[first], values[second]))
                 for first, second in compared(list(runs))

@@ -19,9 +19,9 @@ WITHOUT_ORIGIN = set(
     embeddings-periodic embeddings-perovskites embeddings-table1 embeddings-table2
     embeddings-table3 embeddings-table4 equiformer evaluate megnet
     memory phonon-dos prepare-mp20 random-crystals relaxation
-    representations structure-models structures structures-joined substitutions
+    representations structure-models structures structures-joined
     symmetry symmetry-trained templates text-decoding training transformer
-    uae-builtin uae-mp20 vary
+    uae-builtin uae-mp20
     """.split()
 )
 TEXTS = {str(path.relative_to(ROOT)): path for path in measured.texts()}
