@@ -27,6 +27,21 @@ def test_properties_have_a_judge():
     assert predictors_of("band_gap") == ["equiformer-band-gap"]
 
 
+def test_a_training_starts_from_one_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = [
+        "--data.source",
+        "BuiltinSource",
+        "--data.train_size",
+        "24",
+        "--data.batch_size",
+        "8",
+    ]
+    options += ["--model.targets", "formation_energy_per_atom", "--init_from", REPAIR]
+    assert main(["fit", "--config", "equiformer-mp20", "--trainer.max_epochs", "1", *options]) == 0
+    assert f"--init_from {REPAIR}: loaded 69 of 73 tensors" in capsys.readouterr().out
+
+
 def test_an_anion_is_a_plausible_element():
     """The five likeliest elements for the anion of a perovskite hold oxygen or a halide."""
     model = RepairModel.from_pretrained(SHIPPED.find(REPAIR)).eval()

@@ -34,6 +34,18 @@ def announced_configs() -> Mapping[str, Path]:
     return found
 
 
+def announcing_packages() -> list[Path]:
+    """Folders of the packages that announce configs."""
+    roots = (_root_of(entry.value) for entry in sorted(entry_points(group=_GROUP)))
+    return [root for root in roots if root is not None]
+
+
+def _root_of(package: str) -> Path | None:
+    """Folder of a package, which is not imported."""
+    spec = find_spec(package)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
 def configs_of(package: str, folder: str) -> dict[str, Path]:
     """Name and file of each config in one folder of a package.
 
@@ -41,10 +53,9 @@ def configs_of(package: str, folder: str) -> dict[str, Path]:
         package: Import name of the package, which is not imported.
         folder: Name of the folder, such as ``"embed"``.
     """
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
+    root = _root_of(package)
+    if root is None:
         return {}
-    root = Path(spec.origin).parent
     configs = root / "configs"
     if not configs.is_dir() and root.parent.name == "src":
         configs = root.parents[3] / "configs"  # an editable installation of a checkout

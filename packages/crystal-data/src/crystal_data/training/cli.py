@@ -18,6 +18,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from crystal_data.artifacts.registry import ArtifactError
+from crystal_data.artifacts.shipped import find_artifact
 from crystal_data.homes import set_data_home
 from crystal_data.io.files import atomic_path
 from crystal_data.io.yaml_text import check_nesting
@@ -173,7 +174,8 @@ class CrystalCLI(LightningCLI):
             "--init_from",
             type=str | None,
             default=None,
-            help="Artifact (folder or hub id) to start from: weights that fit by name and shape.",
+            help="Model to start from: weights that fit by name and shape. Folder of a run or an "
+            "artifact, name of a model that ships (see `models`), or hub id.",
         )
         parser.add_argument(
             "--freeze",
@@ -238,7 +240,7 @@ class CrystalCLI(LightningCLI):
         if source is None or (evaluates and config.get("ckpt_path") is not None):
             return
         try:
-            report = self.model.load_pretrained(source, strict=evaluates)
+            report = self.model.load_pretrained(find_artifact(source), strict=evaluates)
         except ArtifactError as error:
             _refuse(f"--init_from: {error}")
         if is_first_process():
