@@ -51,20 +51,19 @@ class _Pairs(NamedTuple):
     of_same: Tensor  # int64 [num_searched], how many are an atom with itself; these come first
 
 
-def half_edges(cells: Cells, crystals: Tensor, radius: Tensor) -> HalfEdges:
+def half_edges(
+    cells: Cells, crystals: Tensor, radius: Tensor, images: Images | None = None
+) -> HalfEdges:
     """All pairs of some crystals within a radius.
 
     Args:
         cells: Of the whole batch.
         crystals: Those to search; int64 ``[num_searched]``.
         radius: Shape ``[num_crystals]``, Å.
+        images: ``images_of`` these crystals, if known.
     """
+    images = images_of(cells, crystals, radius) if images is None else images
     limit = radius[crystals]
-    images = images_within(cells.lattice[crystals], cells.spacings[crystals], limit)
-    if cells.change is not None:
-        crystal = torch.repeat_interleave(images.per_crystal, output_size=len(images.shift))
-        shift = times_matrix(images.shift, cells.change[crystals], crystal)
-        images = images._replace(shift=shift)
     most = int(cells.num_atoms[crystals].max()) if len(crystals) else 0
     return HalfEdges.joined(
         [
@@ -72,6 +71,21 @@ def half_edges(cells: Cells, crystals: Tensor, radius: Tensor) -> HalfEdges:
             for first in range(0, max(most * (most + 1) // 2, 1), _PAIRS_AT_ONCE)
         ]
     )
+
+
+def images_of(cells: Cells, crystals: Tensor, radius: Tensor) -> Images:
+    """Lattice points within a radius, with shifts in whole cells as given.
+
+    Args:
+        cells: Of the whole batch.
+        crystals: Those to search; int64 ``[num_searched]``.
+        radius: Shape ``[num_crystals]``, Å.
+    """
+    images = images_within(cells.lattice[crystals], cells.spacings[crystals], radius[crystals])
+    if cells.change is None:
+        return images
+    crystal = torch.repeat_interleave(images.per_crystal, output_size=len(images.shift))
+    return images._replace(shift=times_matrix(images.shift, cells.change[crystals], crystal))
 
 
 def _pairs(cells: Cells, crystals: Tensor, first: int) -> _Pairs:
@@ -125,7 +139,7 @@ def _within(
     image = first_image.index_select(0, pair).add_(found)
     shift = torch.empty((3, len(found)), dtype=torch.int64, device=found.device)
     for axis in range(3):
-        shift[axis] = images.shift[:, axis].long().index_select(0, image)
+        torch.index_select(images.shift[:, axis].long(), 0, image, out=shift[axis])
         shift[axis] -= rounded[:, axis].long().index_select(0, pair)
     pair_limit = limit.index_select(0, pairs.crystal)
     square = excess.index_select(0, found).add_(pair_limit.index_select(0, pair))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.graphs.cells import Cells, reduced_cells
-from crystal_data.graphs.half_edges import HalfEdges, half_edges
+from crystal_data.graphs.half_edges import HalfEdges, half_edges, images_of
 from crystal_data.graphs.neighbor_selection import (
     Candidates,
     by_length,
@@ -16,7 +16,7 @@ from crystal_data.graphs.neighbor_selection import (
     nearest,
     tie_tolerance,
 )
-from crystal_data.graphs.periodic_images import volumes
+from crystal_data.graphs.periodic_images import Images, volumes
 from crystal_data.graphs.spec import GraphSpec
 
 # First radius: the sphere that would hold this many times the wanted neighbors at the crystal's
@@ -68,7 +68,11 @@ def neighbor_list(
         lattice.double(), frac_coords.double(), num_atoms.to(lattice.device).long()
     )
     radius = _first_radius(cells, spec)
-    parts = [_find(cells, crystals, radius, spec) for crystals in _portions(cells, radius)]
+    portions = _portions(cells, radius)
+    parts = [
+        _find(cells, crystals, radius, spec, images)
+        for crystals, images in zip(portions, _first_images(cells, portions, radius), strict=True)
+    ]
     counts = [len(part.candidates.center) for part in parts]
     edges = NeighborList(
         torch.empty((2, sum(counts)), dtype=torch.int64, device=lattice.device),
@@ -111,14 +115,24 @@ def _portions(cells: Cells, radius: Tensor) -> list[Tensor]:
     return list(torch.arange(len(radius), device=radius.device).split(sizes))
 
 
-def _find(cells: Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec) -> _Found:
+def _first_images(cells: Cells, portions: list[Tensor], radius: Tensor) -> list[Images]:
+    """Of each portion, found together: they are few, and so many small steps take long."""
+    if not portions:
+        return []
+    images = images_of(cells, torch.cat(portions), radius)
+    return images.split([len(crystals) for crystals in portions])
+
+
+def _find(
+    cells: Cells, crystals: Tensor, radius: Tensor, spec: GraphSpec, first_images: Images
+) -> _Found:
     """Edges of a run of crystals."""
     if spec.max_neighbors is None:
-        half = half_edges(cells, crystals, radius)
+        half = half_edges(cells, crystals, radius, first_images)
         return _Found(half, by_length(half))
-    complete = []
+    complete: list[HalfEdges] = []
     while len(crystals):
-        half = half_edges(cells, crystals, radius)
+        half = half_edges(cells, crystals, radius, None if complete else first_images)
         is_short = _lacks_neighbors(cells, crystals, half, radius, spec.max_neighbors, spec)
         if bool(is_short.any()):
             is_kept = ~is_short[cells.batch[half.center]]

@@ -25,6 +25,15 @@ class Images(NamedTuple):
     per_crystal: Tensor  # int64 [num_crystals]
     first: Tensor  # int64 [num_crystals], the crystal's first row
 
+    def split(self, counts: list[int]) -> list["Images"]:
+        """Those of runs of so many crystals each."""
+        if len(counts) == 1:
+            return [self]
+        per_crystal = self.per_crystal.split(counts)
+        sizes = [int(one.sum()) for one in per_crystal]
+        parts = zip(self.shift.split(sizes), self.cart.split(sizes), per_crystal, strict=True)
+        return [Images(*part, _starts(part[-1])) for part in parts]
+
 
 class Reduction(NamedTuple):
     """Shorter, less skewed vectors of the same lattices."""
