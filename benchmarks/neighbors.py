@@ -24,6 +24,7 @@ from pymatgen.core import Structure
 from crystal_data.crystal import Crystal
 from crystal_data.graphs import GraphSpec, neighbor_list
 from crystal_data.testing import random_crystals
+from crystal_data.training.memory import keep_freed_memory
 
 RADII = (5.0, 8.0)
 
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every training does; it serves all lists
     crystals = crystals_of(options.data_root, options.count)
     mean = sum(c.num_atoms for c in crystals) / len(crystals)
     print(f"{len(crystals)} cells of {mean:.1f} atoms on average, batches of {options.batch_size}")
