@@ -289,7 +289,9 @@ def test_init_from_an_artifact(capsys):
         main(fine_tuned)
     assert "predicts energy, the config asks for energy, gap" in capsys.readouterr().err
     # The run that holds it is as good.
+    capsys.readouterr()
     assert main(["test", "--config", "toy.yaml", "--init_from", "runs/toy/001"]) == 0
+    assert re.search(r"^test/mae +0\.\d{1,4}$", capsys.readouterr().out, re.MULTILINE)
     first = Path("runs/toy/002/predictions/test.csv").read_text()
     assert (
         main(["test", "--config", "toy.yaml", "--ckpt_path", "runs/toy/001/checkpoints/best.ckpt"])

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,7 +59,7 @@ from crystal_data.training.freezing import Freeze
 from crystal_data.training.jsonargparse_internals import own_defaults
 from crystal_data.training.loggers import missing_logger
 from crystal_data.training.memory import keep_freed_memory
-from crystal_data.training.metrics_table import MetricsTable
+from crystal_data.training.metrics_table import MetricsTable, print_metrics
 from crystal_data.training.predictions import PredictionWriter
 from crystal_data.training.quiet import quiet
 from crystal_data.training.seeds import EpochSeed
@@ -263,6 +263,26 @@ class CrystalCLI(LightningCLI):
         if trainer.get("enable_progress_bar") is None:
             kwargs["enable_progress_bar"] = sys.stderr.isatty()
         return self._trainer(**kwargs)
+
+    def validate(self, **kwargs: Any) -> None:
+        """What LightningCLI calls for the subcommand of that name."""
+        self._evaluate(self.trainer.validate, **kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        """As ``validate``."""
+        self._evaluate(self.trainer.test, **kwargs)
+
+    def _evaluate(
+        self,
+        run: Callable[..., Sequence[Mapping[str, float]]],
+        *,
+        verbose: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        # Lightning's own table shows every digit of a double.
+        for metrics in run(verbose=False, **kwargs):
+            if verbose and is_first_process():
+                print_metrics(metrics)
 
     def _trainer(self, **kwargs: Any) -> Trainer:
         try:

@@ -1,5 +1,6 @@
 """The logger that writes what every epoch logs as a table."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,10 @@ def _earlier_rows(run: RunFolder, epoch: int) -> dict[int, dict[str, Any]]:
     except ValueError as error:
         raise DamagedFileError(run.metrics_file, f"column {EPOCH}: {error}") from error
     return {number: row for number, row in rows.items() if number < epoch}
+
+
+def print_metrics(metrics: Mapping[str, float]) -> None:
+    """Prints one line for each number, with four digits."""
+    width = max(map(len, metrics), default=0)
+    for name, value in metrics.items():
+        print(f"{name:<{width}}  {value:.4g}", flush=True)
