@@ -324,13 +324,9 @@ def check_scores(alone: Path, together: Path) -> None:
 
 
 def validation_scores(stdout: str) -> dict[str, float]:
-    """The numbers of Lightning's table after ``validate``, which are kept nowhere else."""
-    cells = [line.split("│") for line in stdout.splitlines() if "│" in line]
-    return {
-        row[1].strip(): float(row[2])
-        for row in cells
-        if len(row) > 2 and row[1].strip()[:4] == "val/"
-    }
+    """What ``validate`` prints: a line for each number, with four digits."""
+    lines = [line.split() for line in stdout.splitlines()]
+    return {line[0]: float(line[1]) for line in lines if len(line) == 2 and "val/" in line[0]}
 
 
 @pytest.mark.parametrize("launcher", ["two", "torchrun"])
@@ -341,7 +337,7 @@ def test_scores_and_predictions_are_those_of_one_process(
     check_scores(one.folder / "scores", place.folder / "scores")
     expected = validation_scores(one.stdout)
     assert set(expected) >= {"val/mae", "val/mae/bulk_modulus"}
-    assert validation_scores(place.stdout) == pytest.approx(expected, rel=1e-6)
+    assert validation_scores(place.stdout) == pytest.approx(expected, rel=1e-3)
 
 
 def weights(run: Path) -> torch.Tensor:
