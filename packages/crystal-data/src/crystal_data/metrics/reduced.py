@@ -80,7 +80,11 @@ def _niggli_cell(
     niggli = given.get_niggli_reduced_lattice()
     if niggli == given:
         return ReducedCell(lattice, frac_coords, atomic_numbers)
-    coords = niggli.get_fractional_coords(given.get_cartesian_coords(frac_coords))
+    # Atom by atom, as pymatgen does it: on some processors a product of all atoms at once differs
+    # from those of each in the last bit.
+    coords = np.array(
+        [niggli.get_fractional_coords(given.get_cartesian_coords(frac)) for frac in frac_coords]
+    )
     return ReducedCell(np.array(niggli.matrix), np.mod(coords, 1), atomic_numbers)
 
 
