@@ -1,5 +1,6 @@
 """What configs of the tests name: built-in data with holes, and a callback that keeps gradients."""
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -93,3 +94,13 @@ class KeepGradients(Callback):
         buffers = {name: value.clone() for name, value in pl_module.named_buffers()}
         file = run_of(trainer).path / f"gradients-{trainer.global_rank}.pt"
         torch.save({"steps": self._steps, "buffers": buffers}, file)
+
+
+class KeepScores(Callback):
+    """Leaves every digit of what ``validate`` prints in the run, as ``validated.json``."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        run = run_of(trainer)
+        if trainer.is_global_zero:
+            scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            (run.path / "validated.json").write_text(json.dumps(scores), encoding="utf-8")
