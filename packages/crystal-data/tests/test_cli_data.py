@@ -73,6 +73,11 @@ def test_check_counts_and_lists(folder, capsys, monkeypatch):
     assert row["reason"] in printed
     assert main(["check", str(folder), "--on-invalid", "error", "--out", "other.csv"]) == 1
     assert Path("other.csv").is_file()
+    # Where all can be used there is no table, not that of an earlier check either.
+    (folder / "c3.cif").write_bytes((folder / "c4.cif").read_bytes())
+    assert main(["check", str(folder)]) == 0
+    assert not Path("rejected.csv").exists()
+    assert "table" not in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_check_lists_what_was_read_with_a_note(folder, capsys):

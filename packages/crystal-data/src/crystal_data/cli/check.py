@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from crystal_data.io.rejected import REJECTED, write_rejected
+    from crystal_data.io.rejected import REJECTED, write_rejected_if_any
     from crystal_data.run_folder import NOTES
 
     parser = parser_for("check", "Read every structure and list those that cannot be used.")
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse(argv)
     opened = open_input(args)
-    write_rejected(args.out, opened.rejections)
+    write_rejected_if_any(args.out, opened.rejections)
     console = Console()
     bad = len(opened.rejections)
     console.print(f"{opened.num_rows + bad} structures: {opened.num_rows} usable, {bad} not")
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             console.print(escape(line), soft_wrap=True)
         if bad > _SHOWN:
             console.print(f"… and {bad - _SHOWN} more")
-    console.print(f"table: {escape(args.out)}")
+        console.print(f"table: {escape(args.out)}")
     if opened.store is not None:
         _show_notes(console, opened.store, Path(args.out).with_name(NOTES))
     return 1 if bad and args.on_invalid == "error" else 0

@@ -11,7 +11,7 @@ from crystal_data.cli.inputs import add_allow_package, add_read_options, read_op
 from crystal_data.cli.text_table import aligned
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.inference.shipped import ShippedModels
-from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
+from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected_if_any
 from crystal_data.processes.error_reporting import report_errors
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ def _report(
 def _write_rejected(output: Path | None, rejected: "Sequence[Rejection]") -> None:
 
     if output is not None:
-        write_rejected(output.parent / REJECTED, rejected)
-        if rejected:
+        if write_rejected_if_any(output.parent / REJECTED, rejected):
             print(f"{len(rejected)} rejected: {output.parent / REJECTED}", file=sys.stderr)
         return
     for one in rejected:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from crystal_data.io.rejected import REJECTED as REJECTED
     from crystal_data.io.rejected import read_rejected as read_rejected
     from crystal_data.io.rejected import write_rejected as write_rejected
+    from crystal_data.io.rejected import write_rejected_if_any as write_rejected_if_any
     from crystal_data.io.write import WrittenCrystals as WrittenCrystals
     from crystal_data.io.write import write_crystals as write_crystals
 
@@ -85,6 +86,7 @@ _EXPORTS = {
     "to_pymatgen": "crystal_data.io.pymatgen",
     "write_crystals": "crystal_data.io.write",
     "write_rejected": "crystal_data.io.rejected",
+    "write_rejected_if_any": "crystal_data.io.rejected",
     "write_text": "crystal_data.io.files",
 }
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -1,7 +1,7 @@
 """The table of what was left out and why, ``rejected.csv``."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crystal_data.errors import Reason, Rejection, SourceError
@@ -23,6 +23,17 @@ def write_rejected(path: str | Path, rejections: Iterable[Rejection]) -> int:
     text = csv_text(COLUMNS, rows).encode("utf-8", "backslashreplace").decode("utf-8")
     write_text(Path(path), text)
     return len(rows)
+
+
+def write_rejected_if_any(path: str | Path, rejections: Sequence[Rejection]) -> int:
+    """As ``write_rejected``, but without a row no table is left, nor one of an earlier time.
+
+    For folders of the user's, in which an empty table would only be in the way.
+    """
+    if rejections:
+        return write_rejected(path, rejections)
+    Path(path).unlink(missing_ok=True)
+    return 0
 
 
 def read_rejected(path: str | Path) -> list[Rejection]:

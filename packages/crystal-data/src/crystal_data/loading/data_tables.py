@@ -1,7 +1,7 @@
 """Tables about the data of a run: what was left out, and what had to be decided to read it."""
 
 from crystal_data.io.files import write_text
-from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected
+from crystal_data.io.rejected import REJECTED, read_rejected, write_rejected_if_any
 from crystal_data.loading.collate import rejected_by
 from crystal_data.loading.domain import rejected_elements
 from crystal_data.loading.needs import BatchNeeds
@@ -31,10 +31,7 @@ def write_data_tables(
         rejected += rejected_by(store, needs.collator).values()
         if stage == "predict":
             rejected += rejected_elements(store, needs.supported_elements)
-        if rejected:
-            write_rejected(tables.rejected, rejected)
-        else:
-            tables.rejected.unlink(missing_ok=True)
+        write_rejected_if_any(tables.rejected, rejected)
     write_notes(tables.notes, store)
     if exclusion.table:
         write_text(tables.excluded, exclusion.table)

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _embed(
     paths: Sequence[str], encoder: "PretrainedModel", what: str, output: Path, batch_size: int
 ) -> None:
-    from crystal_data.io import REJECTED, read_rejected, write_rejected
+    from crystal_data.io import REJECTED, read_rejected, write_rejected_if_any
     from crystal_data.loading import rejected_elements, unsupported
     from crystal_data.sources import PathsSource
     from crystal_data.store import InvalidSourceError, open_store
@@ -85,11 +85,11 @@ def _embed(
     try:
         store = open_store(PathsSource(paths), on_invalid="skip")
     except InvalidSourceError as error:
-        write_rejected(rejected_path, read_rejected(error.rejected_path))
+        write_rejected_if_any(rejected_path, read_rejected(error.rejected_path))
         raise
     refused = rejected_elements(store, encoder.supported_elements)
     rejected = [] if store.path is None else read_rejected(store.path / REJECTED)
-    if count := write_rejected(rejected_path, rejected + refused):
+    if count := write_rejected_if_any(rejected_path, rejected + refused):
         print(f"{count} rejected: {rejected_path}", file=sys.stderr)
     others = list(unsupported(store, encoder.supported_elements))
     rows = np.setdiff1d(np.arange(len(store)), others)
