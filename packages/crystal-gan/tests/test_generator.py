@@ -57,6 +57,18 @@ def tasks(crystals, num_samples=4):
     return [Task(request(c, num_samples), s) for c in crystals for s in range(num_samples)]
 
 
+def test_a_model_that_repairs_cells_moves_them_too():
+    torch.manual_seed(0)
+    model = RepairModel(SIZES, repairs_cell=True).eval()
+    starts = random_crystals(3, seed=0)
+    for move in (True, False):
+        made = RepairGenerator(model, Change(move=move)).generate(tasks(starts, 1))
+        for start, sample in zip(starts, made, strict=True):
+            strain = np.linalg.solve(start.lattice, sample.crystal.lattice) - np.eye(3)
+            assert np.allclose(strain, strain.T, atol=1e-5)  # strained, not turned
+            assert (abs(strain).max() > 1e-4) == move
+
+
 def test_without_hidden_elements_only_positions_change(model):
     crystals = random_crystals(3, seed=1)
     made = RepairGenerator(model).generate(tasks(crystals, 1))
