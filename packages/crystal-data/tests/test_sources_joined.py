@@ -51,6 +51,19 @@ def test_a_source_that_is_named_already_keeps_its_name(tmp_path):
     assert list(store.strings("source")) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
 
 
+def test_labels_apart_have_a_column_for_each_source(tmp_path):
+    sources = [Listed("a", "x", "eV", 0), Listed("b", "x", "GPa", 10)]
+    joined = JoinedSource(sources, labels_apart=True)
+    store = open_store(joined, cache=tmp_path)
+    np.testing.assert_equal(store.column("x/a"), [0, -1, -2, np.nan, np.nan, np.nan])
+    np.testing.assert_equal(store.column("x/b"), [np.nan] * 3 + [-10, -11, -12])
+    assert joined.units == {"x/a": "eV", "energy/a": "eV", "x/b": "GPa", "energy/b": "eV"}
+    assert list(store.strings("source")) == ["a"] * 3 + ["b"] * 3
+    alike = [Listed("a", "x", "eV", 0), Listed("b", "x", "eV", 10)]
+    prints = [JoinedSource(alike, labels_apart=apart).fingerprint() for apart in (True, False)]
+    assert len(set(prints)) == 2
+
+
 def test_another_order_or_source_is_another_store():
     a, b = Listed("a", "x", "eV", 0), Listed("b", "x", "eV", 10)
     prints = [JoinedSource(s).fingerprint() for s in ([a, b], [b, a], [a])]

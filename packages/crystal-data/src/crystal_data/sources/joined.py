@@ -1,8 +1,8 @@
 """Several sources as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from typing_extensions import override
 
@@ -10,6 +10,8 @@ from crystal_data.errors import InvalidArgumentError, Rejection
 from crystal_data.field import TurnsAs
 from crystal_data.io.record import Record
 from crystal_data.sources.base import CrystalSource, combine_fingerprint
+
+T = TypeVar("T")
 
 
 class JoinedSource(CrystalSource):
@@ -22,14 +24,18 @@ class JoinedSource(CrystalSource):
 
     Args:
         sources: At least one. A property that several of them have must have one unit.
+        labels_apart: Properties of different sources are different properties: each has the name
+            of its source behind it, as ``band_gap/mp_20``. A model then has a head for each, which
+            labels of other calculations want.
     """
 
     reading_version: ClassVar[int] = 2
 
-    def __init__(self, sources: Sequence[CrystalSource]) -> None:
+    def __init__(self, sources: Sequence[CrystalSource], *, labels_apart: bool = False) -> None:
         if not sources:
             raise InvalidArgumentError("JoinedSource: give at least one source")
         self.sources = tuple(sources)
+        self._labels_apart = labels_apart
 
     @property
     @override
@@ -41,7 +47,7 @@ class JoinedSource(CrystalSource):
     def units(self) -> dict[str, str]:
         units: dict[str, str] = {}
         for source in self.sources:
-            for name, unit in source.units.items():
+            for name, unit in self._renamed(source.units, source).items():
                 if units.setdefault(name, unit) != unit:
                     raise InvalidArgumentError(
                         f"JoinedSource: '{name}' is in {unit} in {source.name} and in "
@@ -55,7 +61,7 @@ class JoinedSource(CrystalSource):
     def turns_as(self) -> dict[str, TurnsAs]:
         found: dict[str, TurnsAs] = {}
         for source in self.sources:
-            for name, turns_as in source.turns_as.items():
+            for name, turns_as in self._renamed(source.turns_as, source).items():
                 if found.setdefault(name, turns_as) != turns_as:
                     raise InvalidArgumentError(
                         f"JoinedSource: '{name}' turns as {turns_as} in {source.name} and as "
@@ -71,7 +77,9 @@ class JoinedSource(CrystalSource):
     @override
     def fingerprint(self) -> str:
         return combine_fingerprint(
-            self, "".join(source.fingerprint() for source in self.sources), {}
+            self,
+            "".join(source.fingerprint() for source in self.sources),
+            {"labels_apart": True} if self._labels_apart else {},
         )
 
     @override
@@ -79,10 +87,14 @@ class JoinedSource(CrystalSource):
         _ = self.units  # raises where two sources do not go together
         for source in self.sources:
             for item in source.records():
-                yield _named(item, source.name)
+                yield item if isinstance(item, Rejection) else self._named(item, source)
 
+    def _named(self, record: Record, source: CrystalSource) -> Record:
+        properties = self._renamed(record.properties, source)
+        return replace(record, properties={"source": source.name, **properties})
 
-def _named(item: Record | Rejection, source: str) -> Record | Rejection:
-    if isinstance(item, Rejection):
-        return item
-    return replace(item, properties={"source": source, **item.properties})
+    def _renamed(self, values: Mapping[str, T], source: CrystalSource) -> dict[str, T]:
+        """Under the names that the properties of a source have here."""
+        if not self._labels_apart:
+            return dict(values)
+        return {n if n == "source" else f"{n}/{source.name}": v for n, v in values.items()}
