@@ -11,7 +11,9 @@ from typing_extensions import override
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import CrystalError, InvalidArgumentError
+from crystal_data.trajectories import change_between, changed
 from crystal_relax.model import Prediction, RelaxationModel
+from crystal_relax.symmetric import symmetrized
 from crystal_relax.text.changes import TextChange, apply_text_change
 from crystal_relax.text.constraint import ChangeConstraint
 from crystal_relax.text.decoding import write_changes
@@ -46,6 +48,8 @@ class TextRelaxer(RelaxationModel):
     coordinates. What is written keeps to the elements, their order and number, whatever the
     weights are (``ChangeConstraint``). Since digits of the same place of the same quantity stand at
     fixed places, an embedding of the place is added to that of the token.
+
+    Of a change only what keeps the symmetry of the start is predicted (``symmetrized``).
 
     Predictions do not depend on rotations and reflections, exactly. They do on the origin, the
     images, the order of the atoms and the choice of the cell; ``RandomTranslation`` and
@@ -316,7 +320,9 @@ def _random_of(seed: int, start: Crystal) -> np.random.Generator:
 
 def _prediction(start: Crystal, change: TextChange) -> Prediction:
     found = apply_text_change(start, change)
-    return Prediction(start, _NO_CELL) if found is None else Prediction(found)
+    if found is None:
+        return Prediction(start, _NO_CELL)
+    return Prediction(changed(start, symmetrized(start, change_between(start, found))))
 
 
 def _drop_copies(_model: nn.Module, state: dict[str, Tensor], prefix: str, _: Any) -> None:
