@@ -13,6 +13,7 @@ from torch import nn
 from crystal_data import Crystal
 from crystal_data.artifacts import ArtifactError
 from crystal_data.errors import InvalidArgumentError
+from crystal_data.io.pymatgen import to_pymatgen
 from crystal_data.testing import random_crystals, rock_salt
 from crystal_data.testing.moves import reflect, rotate
 from crystal_data.text import CifText
@@ -22,7 +23,7 @@ from crystal_relax.text.decoding import write_changes
 from crystal_relax.text.forms import StartBatch
 from crystal_relax.text.model import Encoded, Output
 from crystal_relax.text.pieces import PieceText
-from crystal_relax.text.starts import StartTokenizer
+from crystal_relax.text.starts import StartTokenizer, nearest_of_elements
 from crystal_relax.text.tokens import ChangeTextError, ChangeTokenizer
 
 SMALL = {"width": 16, "num_layers": 2, "num_heads": 2, "feedforward": 16, "decimals": 2}
@@ -92,28 +93,40 @@ def test_what_the_tokenizer_itself_loses() -> None:
     assert 2 not in tokens
 
 
-def test_starts_as_digits() -> None:
-    tokenizer = StartTokenizer(2)
+@pytest.mark.parametrize("distances", [False, True])
+def test_starts_as_digits(distances: bool) -> None:
+    tokenizer = StartTokenizer(2, distances)
     salt = rock_salt()
     tokens = tokenizer.encode(salt)
     words = "".join(ChangeTokenizer.VOCABULARY[token] for token in tokens)
     volume = f"{salt.volume / salt.num_atoms:06.2f}".replace(".", "")
     length = f"{salt.lengths[0]:05.2f}".replace(".", "")
-    assert words.startswith(volume + length * 3 + "06000" * 3 + salt.species[0] + "000000")
-    assert words.endswith("<eos>")
-    assert len(tokenizer.slots(salt.num_atoms)) == len(tokens)
-    # The same slot is the same digit of the same quantity: here of the second and third site.
-    place, site = tokenizer.head, tokenizer.site
-    slots = tokenizer.slots(3)
-    np.testing.assert_array_equal(
-        slots[place + site : place + 2 * site], slots[place + 2 * site : -1]
-    )
+    sites = ["Na000000", "Cl505050" if salt.frac_coords[1, 0] == 0.5 else ""]
+    if distances:  # half of an edge to the other element, half of a diagonal to the own
+        sites = [f"{sites[0]}Cl0282Na0399", f"{sites[1]}Na0282Cl0399"]
+    assert words == volume + length * 3 + "06000" * 3 + "".join(sites) + "<eos>"
+    # The same slot is the same digit of the same quantity: here of the first and second site.
+    slots = tokenizer.slots(salt)
+    place, site = tokenizer.head, tokenizer.site(2)
+    assert len(slots) == len(tokens) == place + 2 * site + 1
+    np.testing.assert_array_equal(slots[place : place + site], slots[place + site : -1])
+    assert set(slots.tolist()) == set(range(tokenizer.num_slots))
     nearly = salt.replace(frac_coords=salt.frac_coords - 1e-4)
     np.testing.assert_array_equal(tokenizer.encode(nearly), tokens)
     with pytest.raises(ChangeTextError, match="beyond 99 Å"):
         tokenizer.encode(salt.replace(lattice=salt.lattice * 30))
     with pytest.raises(InvalidArgumentError, match="decimals is 0"):
         StartTokenizer(0)
+
+
+def test_distances_to_elements_are_those_of_pymatgen() -> None:
+    for crystal in random_crystals(12, 3):
+        elements, distances = nearest_of_elements(crystal)
+        neighbors = to_pymatgen(crystal).get_all_neighbors(12.0)
+        for site, found in enumerate(neighbors):
+            for column, element in enumerate(elements):
+                nearest = min(one.nn_distance for one in found if element == one.specie.Z)
+                assert distances[site, column] == pytest.approx(nearest)
 
 
 def sizes(*counts: int) -> list[Crystal]:

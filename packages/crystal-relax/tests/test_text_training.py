@@ -111,13 +111,13 @@ def test_it_learns(output: str, folder: Path) -> None:
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.005)
     true = learner.true(batch)
     losses = []
-    for _ in range(40):
+    for _ in range(80):
         loss = learner.loss(batch, *true)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_a_root_of_a_mean_has_the_gradient_of_a_root() -> None:

@@ -110,13 +110,15 @@ class CompactForm(StartForm):
 
     Args:
         decimals: Of every number.
+        distances: Whether distances to the nearest atoms follow each site.
     """
 
     decimals: int
+    distances: bool
 
     @property
     def _tokenizer(self) -> StartTokenizer:
-        return StartTokenizer(self.decimals)
+        return StartTokenizer(self.decimals, self.distances)
 
     @property
     @override
@@ -126,8 +128,7 @@ class CompactForm(StartForm):
     @property
     @override
     def num_slots(self) -> int:
-        tokenizer = self._tokenizer
-        return 1 + tokenizer.head + tokenizer.site
+        return self._tokenizer.num_slots
 
     @property
     @override
@@ -137,8 +138,9 @@ class CompactForm(StartForm):
     @override
     def encode(self, start: Crystal) -> StartTokens:
         tokenizer = self._tokenizer
-        places = tokenizer.head + tokenizer.site * np.arange(start.num_atoms)
-        return StartTokens(tokenizer.encode(start), tokenizer.slots(start.num_atoms), places)
+        size = tokenizer.site(len(np.unique(start.atomic_numbers)))
+        places = tokenizer.head + size * np.arange(start.num_atoms)
+        return StartTokens(tokenizer.encode(start), tokenizer.slots(start), places)
 
 
 class CifForm(StartForm):

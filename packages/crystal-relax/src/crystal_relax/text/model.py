@@ -64,6 +64,7 @@ class TextRelaxer(RelaxationModel):
         decimals: Of the numbers of starts and changes.
         output: ``"numbers"`` reads the change from the encoder by linear heads, from its last state
             and those of the elements, and writes no text.
+        distances: Starts also say how far the nearest atom of each element is from each site.
 
     Source:
         T2-Relax: text to text with differences as targets. T5: Raffel et al., arXiv 1910.10683.
@@ -81,6 +82,7 @@ class TextRelaxer(RelaxationModel):
         dropout: float = 0.0,
         decimals: int = 3,
         output: Output = "text",
+        distances: bool = True,
     ) -> None:
         super().__init__()
         if min(width, num_layers, num_heads, feedforward) < 1 or width % num_heads:
@@ -101,7 +103,7 @@ class TextRelaxer(RelaxationModel):
             "eos_token_id": ChangeTokenizer.EOS,
             "decoder_start_token_id": ChangeTokenizer.BOS,
         }
-        self._build(config, CompactForm(decimals), decimals, output)
+        self._build(config, CompactForm(decimals, distances), decimals, output)
 
     def _build(
         self, config: Mapping[str, Any], form: StartForm, decimals: int, output: Output
