@@ -86,7 +86,7 @@ def test_an_ensemble_states_its_own_errors():
     line = summary_line("both", ensemble.metadata, "gap", "eV")
     assert "error 0.5 eV (MAE of 9 crystals, y); interval 1.25 eV wide, holds 87.6 %" in line
     alone = summary_line("both", {"evaluations": [chosen]}, "gap", "eV")
-    assert alone.endswith("error 0.3 eV (MAE of 5 crystals, x (used for a choice))")
+    assert alone.endswith("error 0.3 eV (MAE of 5 crystals, x, used for a choice)")
     assert Ensemble(members).metadata == members[0].metadata
 
 

@@ -245,21 +245,20 @@ def _evaluations(
     has_intervals = any("coverage" in row for row in rows)
     if has_intervals:
         header += ["labels within the interval", "its mean width"]
+    was_used = any(row.get("used_for") for row in rows)
+    if was_used:
+        header.append("used for")
     lines = ["## Evaluations", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for row in rows:
         unit = _unit(targets, row["target"])
         count = "not known" if row["num_crystals"] is None else row["num_crystals"]
-        cells = [row["target"], data_of(row), count, f"{row['mae']:.4g} {unit}".strip()]
+        cells = [row["target"], row["data"], count, f"{row['mae']:.4g} {unit}".strip()]
         if has_intervals:
             cells += interval_cells(row, unit)
+        if was_used:
+            cells.append(row.get("used_for", "–"))
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
-
-
-def data_of(row: Mapping[str, Any]) -> str:
-    """The rows of an evaluation, and for which choice they were used, if for any."""
-    used_for = row.get("used_for")
-    return f"{row['data']} (used for {used_for})" if used_for else str(row["data"])
 
 
 def interval_cells(row: Mapping[str, Any], unit: str) -> tuple[str, str]:

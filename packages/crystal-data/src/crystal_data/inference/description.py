@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from crystal_data.artifacts.card import data_of, interval_cells
+from crystal_data.artifacts.card import interval_cells
 from crystal_data.io.value_cells import with_unit
 
 
@@ -76,7 +76,8 @@ def _mean_absolute_error(metadata: Mapping[str, Any], target: str) -> tuple[floa
     """
     if (row := _stated_evaluation(metadata, target)) is not None:
         count = "" if row["num_crystals"] is None else f" of {row['num_crystals']} crystals"
-        return row["mae"], f"MAE{count}, {data_of(row)}"
+        used_for = f", used for {row['used_for']}" if "used_for" in row else ""
+        return row["mae"], f"MAE{count}, {row['data']}{used_for}"
     metrics = metadata.get("metrics", {})
     # Over several targets the mean is that of scaled errors, which have no unit.
     is_only = list(metadata.get("training", {}).get("targets", ())) == [target]
