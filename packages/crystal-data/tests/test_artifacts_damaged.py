@@ -157,6 +157,12 @@ def test_an_ensemble_that_means_nothing_is_refused(folder, tmp_path, content, ma
     refused(load_ensemble, place, match)
 
 
+def test_an_ensemble_in_the_place_of_a_model_is_named(folder, tmp_path):
+    place = save_ensemble(tmp_path / "both", [folder, folder], {})
+    refused(Artifact.load, place, "an ensemble, where one model was expected; take one of its memb")
+    assert Artifact.load(place / "member-1").config() == Artifact.load(folder).config()
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_ensemble_of_a_past_format_loads(folder, tmp_path, version):
     place = save_ensemble(tmp_path / "both", [folder, folder], {"gap": 1.5}, floor={"gap": 0.5})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystal_data.artifacts.artifact import Artifact
 from crystal_data.artifacts.card import can_be_shown, ensemble_card
-from crystal_data.artifacts.files import CARD
+from crystal_data.artifacts.files import CARD, ENSEMBLE
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
@@ -28,7 +28,6 @@ from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
 from crystal_data.io.read import CrystalInput
 
-ENSEMBLE = "ensemble.json"
 FORMAT_VERSION = 3
 
 Columns = dict[str, NDArray[np.float64]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystal_data.artifacts.files import ENSEMBLE
 from crystal_data.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ShippedModels:
 
     def ensembles(self) -> dict[str, Path]:
         """Name and folder of each ensemble."""
-        files = sorted(self.folder.glob("*/ensemble.json"))
+        files = sorted(self.folder.glob(f"*/{ENSEMBLE}"))
         return {path.parent.name: path.parent for path in files}
 
     def find(self, name_or_folder: str | Path) -> str | Path:
