@@ -34,18 +34,28 @@ Labelled = list[tuple[Crystal, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder of ``train``, ``val`` and ``test`` CSV files in the data home."""
+    """A folder of ``train``, ``val`` and ``test`` CSV files in the data home.
+
+    ``used_for`` names the choice that was made on its crystals, if one was.
+    """
 
     data: str
     folder: str
     splits: tuple[str, ...]
     targets: tuple[str, ...]
+    used_for: str = ""
 
 
 ALL = ("train", "val", "test")
 SETS = (
     LabelledSet("MP-20 (a part), test split", "mp_20", ("test",), (ENERGY, GAP)),
-    LabelledSet("MP-20 (a part), validation split", "mp_20", ("val",), (ENERGY, GAP)),
+    LabelledSet(
+        "MP-20 (a part), validation split",
+        "mp_20",
+        ("val",),
+        (ENERGY, GAP),
+        used_for="the choice of the epoch",
+    ),
     LabelledSet(
         "MPTS-52 (a part), up to 20 atoms, no id of MP-20",
         "mpts_52",
@@ -79,7 +89,10 @@ def evaluations(folder: Path) -> list[dict[str, Any]]:
         for target in sorted(targets):
             error = np.abs(predicted[target] - column(records, target))
             for part, mask in parts(records, target).items():
-                found = {"target": target, "data": one.data + part, "num_crystals": int(mask.sum())}
+                found: dict[str, Any] = {"target": target, "data": one.data + part}
+                if one.used_for:
+                    found["used_for"] = one.used_for
+                found["num_crystals"] = int(mask.sum())
                 rows.append({**found, "mae": interval(error[mask])})
     return rows
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_data.artifacts.artifact import Artifact
+from crystal_data.inference.ensemble import read_ensemble, save_ensemble
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,6 +23,16 @@ Record = dict[str, Any]
 def shipped() -> Iterator[Path]:
     """The folders of the models that come with the packages."""
     return (path.parent for path in sorted(ROOT.glob("*/*/src/*/pretrained/*/config.json")))
+
+
+def shipped_ensembles() -> Iterator[Path]:
+    """The folders of the ensembles that come with the packages."""
+    return (path.parent for path in sorted(ROOT.glob("*/*/src/*/pretrained/*/ensemble.json")))
+
+
+def of_ensemble(name: str) -> list[dict[str, Any]]:
+    """Errors and coverage of an ensemble on each set."""
+    return evaluations(_record("ensembles.json"), name)
 
 
 def with_numbers(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +47,12 @@ def with_numbers(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 def evaluations(record: Record, name: str) -> list[dict[str, Any]]:
     """Errors of a model of properties on each set; none where it is no such model."""
     rows = record.get("models", {}).get(name, [])
-    return [{**row, "mae": round(row["mae"]["estimate"], 4)} for row in rows]
+    words, numbers = ("target", "data", "used_for", "num_crystals"), ("mae", "coverage", "width")
+    return [
+        {key: row[key] for key in words if key in row}
+        | {key: round(row[key]["estimate"], 4) for key in numbers if key in row}
+        for row in rows
+    ]
 
 
 def structures(record: Record, name: str) -> dict[str, float]:
@@ -133,6 +149,11 @@ def main() -> None:
         metadata = with_numbers(folder.name, artifact.metadata)
         if metadata != artifact.metadata:
             replace(artifact, metadata=metadata).save(folder)
+            print(folder)
+    for folder in shipped_ensembles():
+        found, rows = read_ensemble(folder), of_ensemble(folder.name)
+        if rows != list(found.evaluations):
+            save_ensemble(folder, found.members, found.scale, floor=found.floor, evaluations=rows)
             print(folder)
 
 

@@ -25,6 +25,7 @@ from crystal_data.io.own_files import DamagedFileError
 
 SCALE = TargetScale(1.0, 0.5, Field("gap", "eV")).to_dict()
 SPREAD = {"min": 0.0, "max": 3.0, "mean_absolute_deviation": 0.5, "num_labels": 3}
+EVALUATION = {"target": "gap", "data": "unseen", "num_crystals": 3, "mae": 0.2}
 DOMAIN = {"num_crystals": 3, "elements": ["H"], "max_atoms": 2, "targets": {"gap": SPREAD}}
 
 
@@ -137,8 +138,15 @@ def test_no_flipped_bit_of_an_ensemble_is_loaded(folder, tmp_path):
         ({"scale": {"gap": float("nan")}}, "factors are finite"),
         ({"scale": {"gap": -1.0}}, "factors are finite"),
         ({"scale": 3}, "no ensemble"),
+        ({"floor": {"gap": float("inf")}}, "floors are finite"),
+        ({"floor": {"gap": -1.0}}, "floors are finite"),
+        ({"floor": [1.0]}, "no ensemble"),
+        ({"evaluations": 3}, "no evaluations"),
+        ({"evaluations": [{"target": "gap", "data": "x", "num_crystals": 3}]}, "no evaluations"),
+        ({"evaluations": [EVALUATION | {"coverage": "0.9"}]}, "no evaluations"),
+        ({"evaluations": [{**EVALUATION, "width": "1", "coverage": 0.9}]}, "no evaluations"),
         ({"format_version": "2"}, "no ensemble"),
-        ({"format_version": 9}, "reads up to 2; upgrade crystal-data"),
+        ({"format_version": 9}, "reads up to 3; upgrade crystal-data"),
     ],
 )
 def test_an_ensemble_that_means_nothing_is_refused(folder, tmp_path, content, match):
@@ -149,11 +157,20 @@ def test_an_ensemble_that_means_nothing_is_refused(folder, tmp_path, content, ma
     refused(load_ensemble, place, match)
 
 
-def test_an_ensemble_of_format_1_loads(folder, tmp_path):
-    place = save_ensemble(tmp_path / "both", [folder, folder], {"gap": 1.5})
-    first = {"format_version": 1, "members": ["member-1", "member-2"], "scale": {"gap": 1.25}}
-    (place / "ensemble.json").write_text(json.dumps(first))
-    assert load_ensemble(place).scale == {"gap": 1.25}
+def test_an_ensemble_in_the_place_of_a_model_is_named(folder, tmp_path):
+    place = save_ensemble(tmp_path / "both", [folder, folder], {})
+    refused(Artifact.load, place, "an ensemble, where one model was expected; take one of its memb")
+    assert Artifact.load(place / "member-1").config() == Artifact.load(folder).config()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_ensemble_of_a_past_format_loads(folder, tmp_path, version):
+    place = save_ensemble(tmp_path / "both", [folder, folder], {"gap": 1.5}, floor={"gap": 0.5})
+    past = {"format_version": version, "members": ["member-1", "member-2"], "scale": {"gap": 1.25}}
+    (place / "ensemble.json").write_text(json.dumps(with_checksum(past)))
+    found = load_ensemble(place)
+    assert (found.scale, found.floor) == ({"gap": 1.25}, {})
+    assert found.metadata == Artifact.load(folder).metadata
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

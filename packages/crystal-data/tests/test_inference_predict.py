@@ -12,7 +12,7 @@ from crystal_data.artifacts import TargetScale
 from crystal_data.errors import Reason
 from crystal_data.field import Field
 from crystal_data.inference import Ensemble, Predictor, predict_source
-from crystal_data.inference.description import decimals_for
+from crystal_data.inference.description import decimals_for, summary_line
 from crystal_data.io.cif import to_cif
 from crystal_data.io.value_cells import value_cells
 from crystal_data.sources import PathsSource
@@ -63,6 +63,31 @@ def test_no_prediction_is_below_the_minimum():
     columns = Ensemble([members[0], other], {"gap": 3.0, "energy": 3.0}).predict(crystals)
     assert columns["gap:low90"].min() == 0.9
     assert (columns["energy:low90"] < columns["energy"]).all()
+
+
+def test_the_floor_is_added_to_the_deviation():
+    crystals = random_crystals(5, seed=1)
+    members = [predictor(seed=seed) for seed in range(3)]
+    without = Ensemble(members, {"gap": 2.0, "energy": 2.0}).predict(crystals)
+    found = Ensemble(members, {"gap": 2.0, "energy": 2.0}, {"gap": 0.25}).predict(crystals)
+    for name, floor in (("gap", 0.25), ("energy", 0.0)):
+        np.testing.assert_array_equal(found[f"{name}:std"], without[f"{name}:std"])
+        half = 1.6448536269514722 * 2.0 * (found[f"{name}:std"] + floor)
+        np.testing.assert_allclose(found[f"{name}:high90"], found[name] + half)
+        np.testing.assert_allclose(found[f"{name}:low90"], found[name] - half)
+
+
+def test_an_ensemble_states_its_own_errors():
+    members = [predictor(seed=seed) for seed in range(2)]
+    chosen = {"target": "gap", "data": "x", "num_crystals": 5, "mae": 0.3, "used_for": "a choice"}
+    unseen = {"target": "gap", "data": "y", "num_crystals": 9, "mae": 0.5}
+    unseen |= {"coverage": 0.8765, "width": 1.25}
+    ensemble = Ensemble(members, {"gap": 2.0}, evaluations=[chosen, unseen])
+    line = summary_line("both", ensemble.metadata, "gap", "eV")
+    assert "error 0.5 eV (MAE of 9 crystals, y); interval 1.25 eV wide, holds 87.6 %" in line
+    alone = summary_line("both", {"evaluations": [chosen]}, "gap", "eV")
+    assert alone.endswith("error 0.3 eV (MAE of 5 crystals, x, used for a choice)")
+    assert Ensemble(members).metadata == members[0].metadata
 
 
 @pytest.mark.parametrize(

@@ -254,15 +254,16 @@ def test_labels_that_calibrate_do_not_check():
     columns = {"gap": np.zeros_like(std), "gap:std": std}
     labels = 0.01 * std * rng.standard_normal(len(std))
     labels[[4, 9]] = np.nan
-    scale, tables = calibrate_columns(columns, {"gap": labels})
+    found = calibrate_columns(columns, {"gap": labels})
     roles = []
     for row in np.flatnonzero(np.isfinite(labels)):
         changed = labels.copy()
         changed[row] = 100.0
-        other_scale, other_tables = calibrate_columns(columns, {"gap": changed})
-        pairs = zip(tables["gap"], other_tables["gap"], strict=True)
-        checks = any(one.as_is != other.as_is for one, other in pairs)
-        calibrates = other_scale != scale
+        other = calibrate_columns(columns, {"gap": changed})
+        assert other.floor == found.floor
+        pairs = zip(found.tables["gap"], other.tables["gap"], strict=True)
+        checks = any(before.as_is != after.as_is for before, after in pairs)
+        calibrates = other.scale != found.scale
         assert calibrates != checks, row
         roles.append(calibrates)
     assert sum(roles) == num_labels // 2
@@ -283,6 +284,25 @@ def test_the_factor_gives_intervals_their_share():
         conformal_scale(error[:5], std[:5])
     with pytest.raises(ValueError, match="same predictions"):
         conformal_scale(error, np.zeros(4000))
+
+
+def test_the_floor_keeps_intervals_narrow_where_few_members_agree_by_chance():
+    rng = np.random.default_rng(0)
+    members = rng.standard_normal((3, 8000))
+    columns = {"gap": members.mean(axis=0), "gap:std": members.std(axis=0, ddof=1)}
+    labels = {"gap": rng.standard_normal(8000)}
+    found = calibrate_columns(columns, labels)
+    assert found.floor["gap"] == pytest.approx(columns["gap:std"].mean(), rel=0.05)
+    (row,) = (row for row in found.tables["gap"] if row.expected == 0.9)
+    assert row.calibrated == pytest.approx(0.9, abs=0.02)
+    error, std = columns["gap"] - labels["gap"], columns["gap:std"]
+    (alone,) = (
+        row
+        for row in coverage_table(error[4000:], std[4000:], conformal_scale(error, std))
+        if row.expected == 0.9
+    )
+    assert alone.calibrated == pytest.approx(0.9, abs=0.02)
+    assert row.width < 0.75 * alone.width
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz", ".safetensors"])

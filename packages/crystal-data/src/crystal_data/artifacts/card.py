@@ -16,32 +16,55 @@ def model_card(
         metadata: Content of ``metadata.json``.
         files: Names of the extra files.
     """
-    import yaml  # which reading an artifact does without
-
-    package = str(config["package"]).replace("_", "-")
     kind, base = str(config["kind"]).replace("_", "-"), config["base"]
-    tags = ["crystals", "materials-science", str(config["class_name"]).lower()]
-    head = {
-        "library_name": package,
-        "tags": tags if kind == "model" else [*tags, kind],
-        **({} if base is None else {"base_model": base["id"]}),
-    }
-    sections = [
-        f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
+    return _joined(
+        _head(config, [] if kind == "model" else [kind]),
         f"# {config['class_name']}",
         _usage(config),
         _targets(config["targets"]),
         _untrained(config["untrained"]),
         _table("Base model", base or {}),
         _files(files),
-        _table("Graph", config["graph_spec"] or {}),
-        _table("Data", metadata.get("data", {})),
-        _training(metadata.get("training", {}), config["targets"]),
+        *_origin(config, metadata),
         _table("Metrics", metadata.get("metrics", {})),
         _evaluations(metadata.get("evaluations", []), config["targets"]),
         _table("Versions", metadata.get("versions", {})),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    )
+
+
+def ensemble_card(
+    config: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    num_members: int,
+    scale: Mapping[str, float],
+    floor: Mapping[str, float],
+) -> str:
+    """The text of ``README.md`` of an ensemble.
+
+    Args:
+        config: Content of ``config.json`` of its first member.
+        metadata: Content of ``metadata.json`` of its first member, with the evaluations of the
+            ensemble.
+        num_members: How many members it has.
+        scale: For each target the factor between the members' deviation and that of the error;
+            empty if it is not calibrated.
+        floor: For each target what is added to the members' deviation before the factor.
+    """
+    return _joined(
+        _head(config, ["ensemble"]),
+        f"# Ensemble of {num_members} {config['class_name']} models",
+        _code(
+            "from crystal_data.inference import Ensemble\n\n"
+            "ensemble = Ensemble.load(FOLDER)\n"
+            "ensemble.predict(crystals)  # crystals, structures of pymatgen or ASE, paths"
+        ),
+        _targets(config["targets"]),
+        "The prediction is the mean of the members, `:std` is their standard deviation.",
+        _intervals(scale, floor, config["targets"]),
+        *_origin(config, metadata),
+        _evaluations(metadata.get("evaluations", []), config["targets"]),
+        _table("Versions", metadata.get("versions", {})),
+    )
 
 
 def minimum_in(metadata: Mapping[str, Any], target: str) -> dict[str, float]:
@@ -87,8 +110,39 @@ def can_be_shown(metadata: Mapping[str, Any]) -> bool:
 
 def _is_evaluation(row: object) -> bool:
     kinds = {"target": str, "data": str, "num_crystals": int | None, "mae": int | float}
-    return isinstance(row, Mapping) and all(
-        key in row and isinstance(row[key], kind) for key, kind in kinds.items()
+    further = {"used_for": str, "coverage": int | float, "width": int | float}
+    return (
+        isinstance(row, Mapping)
+        and all(key in row and isinstance(row[key], kind) for key, kind in kinds.items())
+        and all(isinstance(row[key], kind) for key, kind in further.items() if key in row)
+        and ("coverage" in row) == ("width" in row)
+    )
+
+
+def _head(config: Mapping[str, Any], kinds: Sequence[str]) -> str:
+    """What the hub reads: library, tags, base model."""
+    import yaml  # which reading an artifact does without
+
+    base = config["base"]
+    tags = ["crystals", "materials-science", str(config["class_name"]).lower(), *kinds]
+    head = {
+        "library_name": str(config["package"]).replace("_", "-"),
+        "tags": tags,
+        **({} if base is None else {"base_model": base["id"]}),
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---"
+
+
+def _joined(*sections: str) -> str:
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _origin(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Graph, data and range of the training."""
+    return (
+        _table("Graph", config["graph_spec"] or {}),
+        _table("Data", metadata.get("data", {})),
+        _training(metadata.get("training", {}), config["targets"]),
     )
 
 
@@ -105,7 +159,11 @@ def _usage(config: Mapping[str, Any]) -> str:
             f"from {config['package']} import {config['class_name']}\n\n"
             f"{variable} = {config['class_name']}.from_pretrained(FOLDER)"
         )
-    return f"```python\n{code}\n```"
+    return _code(code)
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}\n```"
 
 
 def _targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -153,20 +211,61 @@ def _training(domain: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]
     return "\n".join(lines)
 
 
+def _intervals(
+    scale: Mapping[str, float],
+    floor: Mapping[str, float],
+    targets: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """What makes the interval of an ensemble out of the members' deviation."""
+    if not scale:
+        return ""
+    lines = [
+        "## Intervals",
+        "",
+        "From `:low90` to `:high90` is the mean ± 1.645 · factor · (`:std` + floor). Factor and "
+        "floor were found on labelled crystals, so that the intervals hold 90 % of the labels of "
+        "crystals like these.",
+        "",
+        "| property | factor | floor |",
+        "| --- | --- | --- |",
+    ]
+    for name, factor in scale.items():
+        cells = name, factor, f"{floor.get(name, 0.0):.4g} {_unit(targets, name)}".strip()
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join(lines)
+
+
 def _evaluations(
     rows: Sequence[Mapping[str, Any]], targets: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Errors on sets that were measured after training."""
     if not rows:
         return ""
-    lines = ["## Evaluations", "", "| property | data | crystals | mean absolute error |"]
-    lines.append("| --- | --- | --- | --- |")
+    header = ["property", "data", "crystals", "mean absolute error"]
+    has_intervals = any("coverage" in row for row in rows)
+    if has_intervals:
+        header += ["labels within the interval", "its mean width"]
+    was_used = any(row.get("used_for") for row in rows)
+    if was_used:
+        header.append("used for")
+    lines = ["## Evaluations", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for row in rows:
         unit = _unit(targets, row["target"])
-        error = f"{row['mae']:.4g} {unit}".strip()
         count = "not known" if row["num_crystals"] is None else row["num_crystals"]
-        lines.append(f"| {' | '.join(map(_cell, (row['target'], row['data'], count, error)))} |")
+        cells = [row["target"], row["data"], count, f"{row['mae']:.4g} {unit}".strip()]
+        if has_intervals:
+            cells += interval_cells(row, unit)
+        if was_used:
+            cells.append(row.get("used_for", "–"))
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
+
+
+def interval_cells(row: Mapping[str, Any], unit: str) -> tuple[str, str]:
+    """Share of the labels that the intervals hold, and mean width; empty where there are none."""
+    if "coverage" not in row:
+        return "", ""
+    return f"{100 * row['coverage']:.1f} %", f"{row['width']:.4g} {unit}".strip()
 
 
 def _untrained(names: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
-"""Names of an artifact's files, and where in a run's folder it lies."""
+"""Names of the files of artifacts and ensembles, and where in a run's folder an artifact lies."""
 
 from pathlib import Path
 
 WEIGHTS, CONFIG, METADATA, CARD = "model.safetensors", "config.json", "metadata.json", "README.md"
 ARTIFACT = "artifact"  # its folder within that of a run
+ENSEMBLE = "ensemble.json"  # in the folder of several artifacts
 
 
 def artifact_files(path: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crystal_data.artifacts.files import ARTIFACT, CARD, CONFIG, METADATA, WEIGHTS
+from crystal_data.artifacts.files import ARTIFACT, CARD, CONFIG, ENSEMBLE, METADATA, WEIGHTS
 from crystal_data.artifacts.kinds import is_file_name
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.io.checked_json import read_json_object
@@ -20,6 +20,11 @@ def find_artifact(path_or_hub_id: str | Path) -> Path:
             return place
     if folder.is_file():
         raise ArtifactError(f"{folder}: a file, and an artifact is a folder")
+    if (folder / ENSEMBLE).is_file():
+        raise ArtifactError(
+            f"{folder}: an ensemble, where one model was expected",
+            f"take one of its members, such as {folder / 'member-1'}",
+        )
     if folder.exists():
         raise ArtifactError(
             f"{folder}: no {CONFIG} in it or in {ARTIFACT}/, so it is no artifact and no "

@@ -56,20 +56,18 @@ def run_ensemble(shipped: ShippedModels, argv: Sequence[str] | None = None) -> i
 def _write(
     places: Sequence[str | Path], output: Path, labelled: str | None, allow_package: str | None
 ) -> None:
-    from crystal_data.inference.calibration import calibrate
+    from crystal_data.inference.calibration import Calibration, calibrate
     from crystal_data.inference.calibration_report import coverage_cells
     from crystal_data.inference.ensemble import Ensemble, load_members, save_ensemble
     from crystal_data.io.value_cells import with_unit
 
     ensemble = Ensemble(load_members(places, allow_package))
-    tables: dict[str, list[CoverageRow]] = {}
-    files: dict[str, str] = {}
-    if labelled is not None:
-        ensemble.scale, tables = calibrate(ensemble, labelled)
-        files = _reports(ensemble, tables)
-    save_ensemble(output, places, ensemble.scale, files=files)
-    for name, rows in tables.items():
-        print(f"{with_unit(name, ensemble.unit_of(name))}: factor {ensemble.scale[name]:.3g}")
+    found = Calibration({}, {}, {}) if labelled is None else calibrate(ensemble, labelled)
+    files = _reports(ensemble, found.tables) if found.tables else {}
+    save_ensemble(output, places, found.scale, floor=found.floor, files=files)
+    for name, rows in found.tables.items():
+        target = with_unit(name, ensemble.unit_of(name))
+        print(f"{target}: factor {found.scale[name]:.3g} of deviation + {found.floor[name]:.3g}")
         print("\n".join(aligned(coverage_cells(rows))))
     print(f"ensemble of {len(places)}: {output}")
 

@@ -36,9 +36,42 @@ class CoverageRow:
     width: float
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What makes the intervals of an ensemble, and how well they hold.
+
+    Args:
+        scale: Factor of each target, as ``conformal_scale`` finds it.
+        floor: For each target what is added to the members' deviation before the factor, in the
+            target's unit.
+        tables: Lines of each target.
+    """
+
+    scale: dict[str, float]
+    floor: dict[str, float]
+    tables: dict[str, list[CoverageRow]]
+
+
 def half_width(std: NDArray[np.float64], scale: float, coverage: float) -> NDArray[np.float64]:
     """Half of an interval around the mean: a normal one, its deviation ``scale`` times ``std``."""
     return _quantile(coverage) * scale * std
+
+
+def spread_floor(std: NDArray[np.float64]) -> float:
+    """What is added to the members' deviation, in the unit of these.
+
+    A few members agree by chance on some crystals, where the error is as usual. Divided by their
+    deviation alone, errors would have a heavy tail, and the factor would make all intervals wide.
+
+    Args:
+        std: Deviation between the members, of the crystals that calibrate; shape
+            ``[num_crystals]``.
+
+    Source:
+        A constant beside the estimated difficulty: Papadopoulos et al., J. Artif. Intell. Res. 40,
+        815 (2011). Ours is the mean deviation.
+    """
+    return float(std.mean())
 
 
 def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> float:
@@ -47,7 +80,7 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
     Args:
         error: Mean of the members minus label, of crystals that no member was trained on;
             shape ``[num_crystals]``.
-        std: Deviation between the members; the same shape.
+        std: Deviation between the members, with the floor added if there is one; the same shape.
 
     Raises:
         InvalidArgumentError: If there are too few labels, or members that do not differ.
@@ -72,12 +105,12 @@ def conformal_scale(error: NDArray[np.float64], std: NDArray[np.float64]) -> flo
 
 
 def coverage_table(
-    error: NDArray[np.float64], std: NDArray[np.float64], scale: float
+    error: NDArray[np.float64], std: NDArray[np.float64], scale: float, floor: float = 0.0
 ) -> list[CoverageRow]:
     """Expected against observed shares of labels, for crystals that ``scale`` was not found on."""
     rows = []
     for level in _LEVELS:
-        width = half_width(std, scale, level)
+        width = half_width(std + floor, scale, level)
         rows.append(
             CoverageRow(
                 level,
@@ -89,17 +122,30 @@ def coverage_table(
     return rows
 
 
-def calibrate(
-    ensemble: "Ensemble", labelled: str | Path
-) -> tuple[dict[str, float], dict[str, list[CoverageRow]]]:
-    """Factor and table of each target.
+def calibrate(ensemble: "Ensemble", labelled: str | Path) -> Calibration:
+    """Factor, floor and table of each target.
 
     Args:
-        ensemble: Its own factors are not used.
+        ensemble: Its own factors and floors are not used.
         labelled: Path of structures with labels that no member was trained on.
 
     Raises:
         InvalidArgumentError: If labels are missing or too few.
+    """
+    return calibrate_columns(*labelled_columns(ensemble, labelled))
+
+
+def labelled_columns(
+    ensemble: "Ensemble", labelled: str | Path
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Predictions and labels of the same crystals, as ``calibrate_columns`` takes them.
+
+    Args:
+        ensemble: Predicts.
+        labelled: Path of structures with labels.
+
+    Raises:
+        InvalidArgumentError: If a target has no intervals, or labels are missing.
     """
     for field in ensemble.fields.values():
         if field.shape or field.per == "atom":
@@ -109,16 +155,16 @@ def calibrate(
     source = PathsSource([labelled], ensemble.targets)
     found = predict_source(ensemble.members, source)
     labels = found.store.targets(ensemble.targets, found.rows)
-    return calibrate_columns(ensemble.combine(found.predictions), labels)
+    return ensemble.combine(found.predictions), labels
 
 
 def calibrate_columns(
     columns: Mapping[str, NDArray[np.float64]], labels: Mapping[str, NDArray[np.float64]]
-) -> tuple[dict[str, float], dict[str, list[CoverageRow]]]:
-    """Factor and table of each target.
+) -> Calibration:
+    """Factor, floor and table of each target.
 
-    The factor comes from one half of the labels, the table from the other: measured on the labels
-    that gave the factor, the shares would be too good.
+    Factor and floor come from one half of the labels, the table from the other: measured on the
+    labels that gave the factor, the shares would be too good.
 
     Args:
         columns: Target and ``target:std`` to predictions; shape ``[num_crystals]``.
@@ -129,14 +175,16 @@ def calibrate_columns(
     """
     num_crystals = len(next(iter(labels.values())))
     shuffled = np.random.default_rng(0).permutation(num_crystals)
-    scale, tables = {}, {}
+    found = Calibration({}, {}, {})
     for name in labels:
         rows = shuffled[np.isfinite(labels[name][shuffled])]
         fitted, checked = rows[: len(rows) // 2], rows[len(rows) // 2 :]
         error, std = columns[name] - labels[name], columns[f"{name}:std"]
-        scale[name] = conformal_scale(error[fitted], std[fitted])
-        tables[name] = coverage_table(error[checked], std[checked], scale[name])
-    return scale, tables
+        floor = spread_floor(std[fitted])
+        scale = conformal_scale(error[fitted], std[fitted] + floor)
+        found.scale[name], found.floor[name] = scale, floor
+        found.tables[name] = coverage_table(error[checked], std[checked], scale, floor)
+    return found
 
 
 def _quantile(coverage: float) -> float:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from crystal_data.artifacts.card import interval_cells
 from crystal_data.io.value_cells import with_unit
 
 
@@ -13,6 +14,7 @@ class ModelFacts(NamedTuple):
     training_set: str
     labels: str  # their range
     error: str
+    interval: str  # share of the labels that it holds on the same crystals, and its width
 
 
 def model_facts(metadata: Mapping[str, Any], target: str, unit: str) -> ModelFacts:
@@ -28,12 +30,15 @@ def model_facts(metadata: Mapping[str, Any], target: str, unit: str) -> ModelFac
     rows = f", {training['num_crystals']} crystals" if training else ""
     spread = training.get("targets", {}).get(target)
     labels = "" if spread is None else f"{spread['min']:.3g} to {spread['max']:.3g} {unit}".strip()
-    return ModelFacts(f"{source}{rows}", labels, _error(metadata, target, unit))
+    stated = _stated_evaluation(metadata, target)
+    coverage, width = interval_cells(stated or {}, unit)
+    interval = f"{width} wide, holds {coverage}" if coverage else ""
+    return ModelFacts(f"{source}{rows}", labels, _error(metadata, target, unit), interval)
 
 
 def summary_line(name: str, metadata: Mapping[str, Any], target: str, unit: str) -> str:
     """The same, elements and sizes of the training set too, in one line."""
-    training_set, labels, error = model_facts(metadata, target, unit)
+    training_set, labels, error, interval = model_facts(metadata, target, unit)
     domain = metadata.get("training", {})
     parts = [f"trained on {training_set}"]
     if domain:
@@ -41,6 +46,8 @@ def summary_line(name: str, metadata: Mapping[str, Any], target: str, unit: str)
     if labels:
         parts.append(f"labels {labels}")
     parts.append(f"error {error}" if error else "error not known")
+    if interval:
+        parts.append(f"interval {interval}")
     return f"{name}: {with_unit(target, unit)}; {'; '.join(parts)}"
 
 
@@ -62,15 +69,15 @@ def _error(metadata: Mapping[str, Any], target: str, unit: str) -> str:
 
 
 def _mean_absolute_error(metadata: Mapping[str, Any], target: str) -> tuple[float, str] | None:
-    """The first evaluation of a model; without one, the error of its own test or validation.
+    """The stated evaluation of a model; without one, the error of its own test or validation.
 
     Returns:
         The error, and what it was measured on.
     """
-    for row in metadata.get("evaluations", ()):
-        if row["target"] == target:
-            count = "" if row["num_crystals"] is None else f" of {row['num_crystals']} crystals"
-            return row["mae"], f"MAE{count}, {row['data']}"
+    if (row := _stated_evaluation(metadata, target)) is not None:
+        count = "" if row["num_crystals"] is None else f" of {row['num_crystals']} crystals"
+        used_for = f", used for {row['used_for']}" if "used_for" in row else ""
+        return row["mae"], f"MAE{count}, {row['data']}{used_for}"
     metrics = metadata.get("metrics", {})
     # Over several targets the mean is that of scaled errors, which have no unit.
     is_only = list(metadata.get("training", {}).get("targets", ())) == [target]
@@ -80,3 +87,9 @@ def _mean_absolute_error(metadata: Mapping[str, Any], target: str) -> tuple[floa
         if value is not None:
             return value, f"{split} MAE"
     return None
+
+
+def _stated_evaluation(metadata: Mapping[str, Any], target: str) -> Mapping[str, Any] | None:
+    """The first evaluation on rows that were used for no choice; without one, the first."""
+    rows = [row for row in metadata.get("evaluations", ()) if row["target"] == target]
+    return next((row for row in rows if not row.get("used_for")), rows[0] if rows else None)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data.artifacts.artifact import Artifact
+from crystal_data.artifacts.card import can_be_shown, ensemble_card
+from crystal_data.artifacts.files import CARD, ENSEMBLE
 from crystal_data.artifacts.registry import ArtifactError
 from crystal_data.errors import InvalidArgumentError
 from crystal_data.field import Field
@@ -25,8 +28,7 @@ from crystal_data.io.files import atomic_folder
 from crystal_data.io.own_files import DamagedFileError
 from crystal_data.io.read import CrystalInput
 
-ENSEMBLE = "ensemble.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -38,13 +40,22 @@ class Ensemble:
         members: One or more; all have the same targets and units.
         scale: For each target the factor that makes the members' deviation that of the error, as
             ``conformal_scale`` finds it. Without it there are no intervals.
+        floor: For each target what is added to the members' deviation before the factor, as
+            ``spread_floor`` finds it; nothing by default.
+        evaluations: Errors of the ensemble on sets that were measured after training, as the
+            metadata of an artifact have them; with ``coverage``, the share of labels that the
+            intervals hold, and ``width``, the mean width of these.
 
     Raises:
         InvalidArgumentError: If targets or units differ.
     """
 
     def __init__(
-        self, members: Sequence[Predictor], scale: Mapping[str, float] | None = None
+        self,
+        members: Sequence[Predictor],
+        scale: Mapping[str, float] | None = None,
+        floor: Mapping[str, float] | None = None,
+        evaluations: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         first, *others = members
         for other in others:
@@ -54,7 +65,8 @@ class Ensemble:
                     f"another {_described(other)}"
                 )
         self.members = tuple(members)
-        self.scale = dict(scale or {})
+        self.scale, self.floor = dict(scale or {}), dict(floor or {})
+        self.metadata = ensemble_metadata(first.metadata, evaluations)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -99,7 +111,8 @@ class Ensemble:
                 continue
             columns[f"{name}:std"] = std = values.std(axis=0, ddof=1)
             if name in self.scale:
-                width = half_width(std, self.scale[name], COVERAGE)
+                spread = std + self.floor.get(name, 0.0)
+                width = half_width(spread, self.scale[name], COVERAGE)
                 percent = f"{100 * COVERAGE:.0f}"
                 low = mean - width
                 bounds = [one.minimum[name] for one in self.members]
@@ -125,35 +138,78 @@ class Ensemble:
         Raises:
             ArtifactError: If it is not complete or was written by a newer version.
         """
-        folder = Path(folder)
-        path = folder / ENSEMBLE
-        try:
-            content = read_json_object(path)
-            version, names = content["format_version"], content["members"]
-            if version > FORMAT_VERSION:
-                raise ArtifactError(
-                    f"{folder}: written in format {version}, this version reads up to "
-                    f"{FORMAT_VERSION}",
-                    "upgrade crystal-data",
-                )
-            if version > 1:  # format 1 had no checksum
-                verify_checksum(content, path)
-            scale = {str(name): float(value) for name, value in content["scale"].items()}
-        except DamagedFileError as error:
-            raise ArtifactError(error.without_remedy, "make the ensemble again") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(f"{path}: no ensemble: {error}") from error
-        if (
-            not isinstance(names, list)
-            or not names
-            or any(not isinstance(name, str) or Path(name).name != name for name in names)
-            or len(set(names)) < len(names)
-        ):
-            raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
-        if any(not 0 <= factor < math.inf for factor in scale.values()):
-            raise ArtifactError(f"{path}: factors are finite and not negative, not {scale}")
-        places = [folder / name for name in names]
-        return cls(load_members(places, allow_package), scale)
+        found = read_ensemble(folder)
+        members = load_members(found.members, allow_package)
+        return cls(members, found.scale, found.floor, found.evaluations)
+
+
+@dataclass(frozen=True)
+class EnsembleFile:
+    """What ``ensemble.json`` says.
+
+    Args:
+        members: Folders of the members' artifacts.
+        scale: As :class:`Ensemble` takes it.
+        floor: As :class:`Ensemble` takes it.
+        evaluations: As :class:`Ensemble` takes them.
+    """
+
+    members: tuple[Path, ...]
+    scale: Mapping[str, float]
+    floor: Mapping[str, float]
+    evaluations: tuple[Mapping[str, Any], ...]
+
+
+def read_ensemble(folder: str | Path) -> EnsembleFile:
+    """Reads ``ensemble.json`` without loading the members.
+
+    Args:
+        folder: The ensemble.
+
+    Raises:
+        ArtifactError: If it is not complete or was written by a newer version.
+    """
+    folder = Path(folder)
+    path = folder / ENSEMBLE
+    try:
+        content = read_json_object(path)
+        version, names = content["format_version"], content["members"]
+        if version > FORMAT_VERSION:
+            raise ArtifactError(
+                f"{folder}: written in format {version}, this version reads up to {FORMAT_VERSION}",
+                "upgrade crystal-data",
+            )
+        if version > 1:  # format 1 had no checksum
+            verify_checksum(content, path)
+        scale = {str(name): float(value) for name, value in content["scale"].items()}
+        # Formats 1 and 2 had no floor.
+        floor = {str(name): float(value) for name, value in content.get("floor", {}).items()}
+    except DamagedFileError as error:
+        raise ArtifactError(error.without_remedy, "make the ensemble again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: no ensemble: {error}") from error
+    if (
+        not isinstance(names, list)
+        or not names
+        or any(not isinstance(name, str) or Path(name).name != name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise ArtifactError(f"{path}: members are folders beside it, not {names!r:.100}")
+    for values, what in ((scale, "factors"), (floor, "floors")):
+        if any(not 0 <= value < math.inf for value in values.values()):
+            raise ArtifactError(f"{path}: {what} are finite and not negative, not {values}")
+    evaluations = content.get("evaluations", [])
+    if not can_be_shown({"evaluations": evaluations}):
+        raise ArtifactError(f"{path}: no evaluations: {evaluations!r:.100}")
+    members = tuple(folder / name for name in names)
+    return EnsembleFile(members, scale, floor, tuple(evaluations))
+
+
+def ensemble_metadata(
+    first: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Metadata of the first member, with the evaluations of the ensemble where it has any."""
+    return {**first, **({"evaluations": list(evaluations)} if evaluations else {})}
 
 
 def load_members(places: Iterable[str | Path], allow_package: str | None = None) -> list[Predictor]:
@@ -171,14 +227,18 @@ def save_ensemble(
     members: Sequence[str | Path],
     scale: Mapping[str, float],
     *,
+    floor: Mapping[str, float] | None = None,
+    evaluations: Sequence[Mapping[str, Any]] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes a folder with a copy of each member's artifact, at once.
+    """Writes a folder with a copy of each member's artifact and a card, at once.
 
     Args:
         folder: Made, or replaced if it is an ensemble already.
         members: Artifacts, runs, or hub ids.
         scale: As :class:`Ensemble` takes it.
+        floor: As :class:`Ensemble` takes it.
+        evaluations: As :class:`Ensemble` takes them.
         files: Further texts by file name.
 
     Raises:
@@ -193,13 +253,18 @@ def save_ensemble(
         "format_version": FORMAT_VERSION,
         "members": names,
         "scale": dict(scale),
+        "floor": dict(floor or {}),
+        **({"evaluations": list(evaluations)} if evaluations else {}),
     }
+    first = artifacts[0]
+    metadata = ensemble_metadata(first.metadata, evaluations)
+    card = ensemble_card(first.config(), metadata, len(artifacts), scale, floor or {})
     with atomic_folder(folder) as draft:
         for name, artifact in zip(names, artifacts, strict=True):
             artifact.save(draft / name)
         text = json.dumps(with_checksum(content), indent=2) + "\n"
         (draft / ENSEMBLE).write_text(text, encoding="utf-8", newline="\n")
-        for name, text in (files or {}).items():
+        for name, text in {CARD: card, **(files or {})}.items():
             (draft / name).write_text(text, encoding="utf-8")
     return folder
 

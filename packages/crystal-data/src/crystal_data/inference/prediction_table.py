@@ -29,7 +29,7 @@ class NamedEnsemble:
 
     def summary_lines(self) -> list[str]:
         """One line for each target: what it was trained on, and its error."""
-        metadata, name = self.ensemble.members[0].metadata, ", ".join(self.names)
+        metadata, name = self.ensemble.metadata, ", ".join(self.names)
         return [
             summary_line(name, metadata, target, self.ensemble.unit_of(target))
             for target in self.ensemble.targets
@@ -90,7 +90,7 @@ def prediction_columns(
         of_members, left = left[:size], left[size:]
         for name, values in ensemble.combine(of_members).items():
             field = ensemble.fields[name.partition(":")[0]]
-            decimals = decimals_for(ensemble.members[0].metadata, field.name)
+            decimals = decimals_for(ensemble.metadata, field.name)
             columns[with_unit(name, field.unit)] = (
                 atom_value_cells(np.split(values, np.cumsum(num_atoms)[:-1]), decimals)
                 if field.per == "atom"

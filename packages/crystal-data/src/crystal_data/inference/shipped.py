@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystal_data.artifacts.files import ENSEMBLE
 from crystal_data.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShippedModels:
-    """The artifacts in a folder of a package.
+    """The artifacts and ensembles in a folder of a package.
 
     Args:
         program: Command of the package, such as ``crystal-embed``.
-        folder: One folder for each artifact, which is called like the model.
+        folder: One folder for each artifact or ensemble, which is called like the model.
         default: Names of the models that predict where none is named.
         others: Gives the names of what else comes with the package, each with what it is, such as
             ``an element table``.
@@ -30,11 +31,16 @@ class ShippedModels:
     others: Callable[[], Mapping[str, str]] = dict
 
     def artifacts(self) -> dict[str, Path]:
-        """Name and folder of each model."""
+        """Name and folder of each single model."""
         return {path.parent.name: path.parent for path in sorted(self.folder.glob("*/config.json"))}
 
+    def ensembles(self) -> dict[str, Path]:
+        """Name and folder of each ensemble."""
+        files = sorted(self.folder.glob(f"*/{ENSEMBLE}"))
+        return {path.parent.name: path.parent for path in files}
+
     def find(self, name_or_folder: str | Path) -> str | Path:
-        """The artifact of a shipped name; a folder or hub id as it is.
+        """The artifact or ensemble of a shipped name; a folder or hub id as it is.
 
         Raises:
             InvalidArgumentError: If it is none of these.
@@ -42,19 +48,19 @@ class ShippedModels:
         name, folder = str(name_or_folder), Path(name_or_folder).expanduser()
         if folder.exists():
             return folder
-        artifacts = self.artifacts()
-        if name in artifacts:
-            return artifacts[name]
+        models = self.artifacts() | self.ensembles()
+        if name in models:
+            return models[name]
         if name.count("/") == 1 and not name.startswith((".", "~", "/")):
             return name
         if name in (others := self.others()):
             raise InvalidArgumentError(
-                f"'{name}' is {others[name]}, not a model; the models are {', '.join(artifacts)}"
+                f"'{name}' is {others[name]}, not a model; the models are {', '.join(models)}"
             )
         from difflib import get_close_matches
 
-        near = get_close_matches(name, artifacts, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(artifacts)}."
+        near = get_close_matches(name, models, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"the names are {', '.join(models)}."
         raise InvalidArgumentError(
             f"no model '{name}'; {hint} A model of your own is given by the folder of its "
             "artifact, run or ensemble"
