@@ -6,9 +6,9 @@ Crystals go from command to command through files: compositions of cells of MP-2
 by a fixed seed, are a table of requests; `crystal-gen generate` writes its first candidate of each,
 `crystal-relax relax` writes what each model makes of it. A potential (FIRE, Frechet cell filter, to
 0.05 eV/Å) then relaxes what was generated, scaled (``VolumeScaling``, fitted to the relaxations of
-``--scale``) and predicted. Steps are compared over those that converge from both starts; root mean
-square displacements to the true crystal of the database are those of pymatgen's matcher, over the
-crystals that match before and after, in units of (volume / atoms)^(1/3).
+``--training``) and predicted. Steps are compared over those that converge from both starts; root
+mean square displacements to the true crystal of the database are those of pymatgen's matcher, over
+the crystals that match before and after, in units of (volume / atoms)^(1/3).
 """
 
 import argparse
@@ -98,13 +98,13 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["graph"], metavar="NAME[=FOLDER]")
     parser.add_argument("--potential", choices=sorted(POTENTIALS), default="chgnet")
     parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--scale", type=Path, required=True, help="folder of relaxations")
+    parser.add_argument("--training", type=Path, required=True, help="folder of relaxations")
     parser.add_argument("--out", default="generated-relaxations.json")
     args = parser.parse_args()
     store = open_store(MP20())
     rows = np.random.default_rng(0).permutation(store.rows_of("test"))[: args.requests]
     truth = [store.crystal(int(row)).replace(properties={}) for row in rows]
-    known = open_store(RelaxationSource(args.scale), on_invalid="skip")
+    known = open_store(RelaxationSource(args.training), on_invalid="skip")
     pairs = pairs_of(known, known.rows_of("train"))
     scaling = VolumeScaling.fit(pairs.starts, pairs.ends)
     with tempfile.TemporaryDirectory() as place:

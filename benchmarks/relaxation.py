@@ -146,13 +146,17 @@ def main() -> None:
     """Measures what is named, and writes it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of trajectories: train, val, test")
+    parser.add_argument(
+        "--training", type=Path, help="whose training volume scaling is fitted to (default: data)"
+    )
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME=FOLDER[,FOLDER…]")
     parser.add_argument("--out", default="relaxation.json", help="name in benchmarks/results")
     args = parser.parse_args()
     store = open_store(RelaxationSource(args.data), on_invalid="skip")
     pairs = pairs_of(store, store.rows_of(args.split))
-    training = pairs_of(store, store.rows_of("train"))
+    known = open_store(RelaxationSource(args.training or args.data), on_invalid="skip")
+    training = pairs_of(known, known.rows_of("train"))
     scaling = VolumeScaling.fit(training.starts, training.ends)
     ways = {"identity": [Identity()], "volume scaling": [scaling]} | {
         name: [Relaxer.from_pretrained(folder) for folder in folders.split(",")]

@@ -68,6 +68,9 @@ def main() -> None:
     """Relaxes crystals, and writes what is known after each ten, or as many as go in step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of trajectories: train, val, test")
+    parser.add_argument(
+        "--training", type=Path, help="whose training volume scaling is fitted to (default: data)"
+    )
     parser.add_argument("--potential", choices=sorted(POTENTIALS), default="chgnet")
     parser.add_argument("--model", nargs="+", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--limit", type=int, help="crystals, drawn by a fixed seed (default: all)")
@@ -76,7 +79,8 @@ def main() -> None:
     store = open_store(RelaxationSource(args.data), on_invalid="skip")
     rows = np.random.default_rng(0).permutation(store.rows_of("test"))[: args.limit]
     pairs = pairs_of(store, rows.tolist())
-    training = pairs_of(store, store.rows_of("train"))
+    known = open_store(RelaxationSource(args.training or args.data), on_invalid="skip")
+    training = pairs_of(known, known.rows_of("train"))
     ways = {"raw": Identity(), "volume scaling": VolumeScaling.fit(training.starts, training.ends)}
     ways |= {
         name: Relaxer.from_pretrained(folder)

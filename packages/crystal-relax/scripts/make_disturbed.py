@@ -1,12 +1,12 @@
 """Pairs to learn from without a potential: relaxed crystals, disturbed, and the way back.
 
     CRYSTAL_DATA_HOME=DATA python packages/crystal-relax/scripts/make_disturbed.py \
-        DATA/relax_chgnet pairs --limit 5000
+        relaxations DATA/relax_chgnet --out pairs --limit 6000
 
 Training crystals of MP-20 are relaxed by density functional theory. Each is strained (3 %), its
 atoms are moved (0.05 Å a component) and its volume is changed (9 %); what undoes that is taken for
-its relaxation. The relaxations of the given folder are added to them, and its validation and test
-sets are copied; crystals of their elements are left out of training.
+its relaxation. The training relaxations of the given folders are added to them, the validation and
+test sets of these joined; crystals of the elements of either are left out of training.
 """
 
 import argparse
@@ -42,11 +42,19 @@ def frames(start: Crystal, end: Crystal, origin: str) -> Iterator[dict[str, Any]
         }
 
 
+def files(folders: list[Path], split: str) -> list[Path]:
+    """Those of a split that are there."""
+    paths = [folder / f"{split}.parquet" for folder in folders]
+    return [path for path in paths if path.exists()]
+
+
 def main() -> None:
     """Writes train, val and test."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("relaxations", type=Path, help="folder with train, val and test")
-    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "relaxations", type=Path, nargs="+", help="folders with any of train, val and test"
+    )
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=5000)
     parser.add_argument("--max-atoms", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
@@ -54,7 +62,8 @@ def main() -> None:
     apart = {
         run.frames[0].chemical_system
         for split in ("val", "test")
-        for run in iter_trajectories(args.relaxations / f"{split}.parquet")
+        for file in files(args.relaxations, split)
+        for run in iter_trajectories(file)
         if isinstance(run, Trajectory)
     }
     store = open_store(MP20(), on_invalid="skip")
@@ -72,15 +81,17 @@ def main() -> None:
             count += 1
         if count == args.limit:
             break
-    for run in iter_trajectories(args.relaxations / "train.parquet"):
-        if isinstance(run, Trajectory) and len(run.frames) > 1:
-            end = run.frames[-1].replace(identifier=run.identifier, properties={})
-            rows += frames(run.frames[0], end, str(run.properties.get("origin", "")))
+    for file in files(args.relaxations, "train"):
+        for run in iter_trajectories(file):
+            if isinstance(run, Trajectory) and len(run.frames) > 1:
+                end = run.frames[-1].replace(identifier=run.identifier, properties={})
+                rows += frames(run.frames[0], end, str(run.properties.get("origin", "")))
     args.out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema()), args.out / "train.parquet")
     for split in ("val", "test"):
-        name = f"{split}.parquet"
-        (args.out / name).write_bytes((args.relaxations / name).read_bytes())
+        tables = [pq.read_table(file) for file in files(args.relaxations, split)]
+        joined = pa.concat_tables(tables, promote_options="permissive")
+        pq.write_table(joined, args.out / f"{split}.parquet")
     print(f"{count} disturbed crystals, {len(rows) // 2} training pairs in {args.out}")
 
 
