@@ -102,7 +102,7 @@ def test_samples_say_how_far_they_lie_apart(
     model = TextRelaxer(width=8, num_layers=1, num_heads=1, feedforward=8, decimals=1)
     model.save_pretrained(tmp_path / "model", metadata={"training": {}})
     starts = random_crystals(4, 0)[1::2]  # without symmetry, which samples would keep
-    relaxer = Relaxer.from_pretrained(tmp_path / "model", num_samples=16)
+    relaxer = Relaxer.from_pretrained(tmp_path / "model", num_samples=32)
     both = relaxer.predict(starts)
     [alone] = relaxer.predict(starts[1:])
     assert alone.spread == pytest.approx(both[1].spread)
@@ -113,7 +113,7 @@ def test_samples_say_how_far_they_lie_apart(
     assert np.isnan(plain.spread)
     path = tmp_path / "start.cif"
     path.write_text(to_cif(starts[1]), encoding="utf-8")
-    out = ["--out", str(tmp_path / "out"), "--samples", "16"]
+    out = ["--out", str(tmp_path / "out"), "--samples", "32"]
     assert main(["relax", str(path), "--model", str(tmp_path / "model"), *out]) == 0
     with (tmp_path / "out" / "relaxed.csv").open(encoding="utf-8", newline="") as file:
         [row] = csv.DictReader(file)
