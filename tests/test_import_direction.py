@@ -79,7 +79,7 @@ STOREYS = {
         __main__
     """,
     "crystal_relax": """
-        registry shipped relaxer model scoring pairs
+        registry shipped relaxer model scoring pairs symmetric
         references graph text
         training inference
         many

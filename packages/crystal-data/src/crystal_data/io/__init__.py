@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crystal_data.io.csv_cells import read_cell as read_cell
     from crystal_data.io.csv_cells import read_csv as read_csv
     from crystal_data.io.distances import check_distances as check_distances
+    from crystal_data.io.distances import nearest_distances as nearest_distances
     from crystal_data.io.files import atomic_path as atomic_path
     from crystal_data.io.files import csv_text as csv_text
     from crystal_data.io.files import write_text as write_text
@@ -60,6 +61,7 @@ _EXPORTS = {
     "WrittenCrystals": "crystal_data.io.write",
     "atomic_path": "crystal_data.io.files",
     "check_distances": "crystal_data.io.distances",
+    "nearest_distances": "crystal_data.io.distances",
     "csv_text": "crystal_data.io.files",
     "from_ase": "crystal_data.io.ase",
     "from_pymatgen": "crystal_data.io.pymatgen",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crystal_data.crystal import Crystal
 from crystal_data.errors import InvalidArgumentError
-from crystal_data.io.distances import nearest_distances
+from crystal_data.io import nearest_distances
 from crystal_data.lattice import reduced_lattice
 from crystal_relax.text.tokens import ChangeTextError, ChangeTokenizer
 
