@@ -1,23 +1,27 @@
 """Where a pre-trained element table pays: gains against labels, at convergence, with equal effort.
 
-    CRYSTAL_DATA_HOME=FOLDER python benchmarks/element_search.py TRANSFORMER --work FOLDER
-        [--back-ends CGCNN MEGNet] [--arms …] [--targets …] [--labels …] [--seeds N]
+    CRYSTAL_DATA_HOME=FOLDER python benchmarks/element_search.py UNLABELLED LABELLED --work FOLDER
+        [--back-ends CGCNN MEGNet] [--tasks …] [--arms …] [--labels …] [--seeds N]
 
-TRANSFORMER is the run of a periodic transformer that has learned to repair all crystals at hand and
-then all labels of MP-20, MPTS-52, oxides and JARVIS, a head for each (``docs``: benchmarks'
-README). Its element table stands in front of CGCNN and MEGNet, which learn formation energies and
-band gaps of MP-20 from a few labels; beside it the same transformer is fine-tuned whole. A seed has
-its own rows, first weights, order of rows, random table and permutation. Each arm has the same grid
-of learning rates, of which the smallest validation error of the first seed chooses one for each
-number of labels; epochs are the same for all arms. Weights are averaged, the epoch with the
-smallest validation error counts, and a run whose error still falls by more than 1 % over the last
-tenth of its epochs is counted as not converged. Gains are paired over test crystals, with intervals
-over seeds and crystals. A finished run stays in the work folder and is not repeated.
+UNLABELLED and LABELLED are runs of a periodic transformer: after it has learned to repair crystals
+of six sets, and after it has then learned all labels of MP-20 and MPTS-52 (configs/embed,
+``search-unlabelled`` and ``search-labelled``). Their element tables stand in front of CGCNN and
+MEGNet, which learn from a few labels; beside them the transformer is fine-tuned whole. Of MP-20 the
+table has seen the labels of training crystals; of the oxides, whose labels are of another release,
+and of JARVIS's shear moduli it has seen none.
+
+A seed has its own rows, first weights, order of rows, random table and permutation. Each arm has
+the same grid of learning rates, of which the smallest validation error of the first seed chooses
+one for each number of labels. Weights are averaged, the epoch with the smallest validation error
+counts, and a run whose error still falls by more than 1 % over the last tenth of its epochs is
+counted as not converged. Gains are paired over test crystals, with intervals over seeds and
+crystals. A finished run stays in the work folder and is not repeated.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -25,38 +29,41 @@ from typing import Any
 
 import numpy as np
 import torch
+from element_tasks import TASKS, Rows, Task, label_coefficients, scaled
 from measuring import RESULTS, mean_over_seeds, write
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crystal_data import CrystalBatch, open_store
+from crystal_data import CrystalBatch
 from crystal_data.metrics import seed_gain_interval
-from crystal_data.sources import MP20
-from crystal_data.store import CrystalStore, EdgeColumn
+from crystal_data.store import EdgeColumn
 from crystal_data.training import OneCycle
-from crystal_embed import CGCNN, CrystalTransformer, MEGNet
+from crystal_embed import CGCNN, CrystalTransformer, ElementTable, MEGNet, load_table, save_table
 
-#: Table in front of a graph network, and whether its vectors are trained.
+#: Table in front of a graph network, and whether its vectors are trained, at a tenth of the rate.
 ARMS: dict[str, tuple[str, bool]] = {
     "atom_init": ("atom_init", False),
     "one-hot": ("one_hot", False),
-    "random": ("random:64:{seed}", True),
-    "pre-trained": ("{table}", True),
-    "pre-trained, frozen": ("{table}", False),
-    "beside atom_init": ("joined:atom_init,{table}", False),
-    "permuted beside atom_init": ("joined:atom_init,permuted:{seed}:{table}", False),
+    "random, trained": ("random:64:{seed}", True),
+    "labelled": ("{labelled}", False),
+    "labelled, trained": ("{labelled}", True),
+    "unlabelled beside atom_init": ("joined:atom_init,{unlabelled}", False),
+    "labelled beside atom_init": ("joined:atom_init,{labelled}", False),
+    "permuted beside atom_init": ("joined:atom_init,permuted:{seed}:{labelled}", False),
+    "coefficients beside atom_init": ("joined:atom_init,{coefficients}", False),
 }
-WHOLE = "whole transformer"
+#: The transformer itself, fine-tuned whole, whatever the back-end.
+WHOLE = ("scratch transformer", "unlabelled transformer", "labelled transformer")
 BACK_ENDS = {"CGCNN": CGCNN, "MEGNet": MEGNet}
-RATES = {"CGCNN": (0.005, 0.015), "MEGNet": (0.001, 0.003), WHOLE: (0.0003, 0.001)}
-TARGETS = ("formation_energy_per_atom", "band_gap")
+RATES = {"CGCNN": (0.005, 0.015), "MEGNet": (0.001, 0.003), "whole": (0.0003, 0.001)}
+SIZES: dict[str, Any] = {"geometry": "periodic", "cutoff": 6.0, "element_width": 64}
+SIZES |= {"num_layers": 4, "num_heads": 8, "feedforward_width": 256, "dropout": 0.0}
 #: Epochs and crystals of a batch for each number of labels.
 EFFORT = {100: (200, 32), 300: (150, 32), 1000: (100, 64), 3000: (60, 128)}
+TABLE_RATE = {"random, trained": 1.0, "labelled, trained": 0.1}  # against the network's
 CHECKS = 20  # times that a run is validated
 DECAY = 0.995
 NOT_FLAT = 0.01
-NUM_VAL = 500
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Run:
     """One training."""
 
     back_end: str
-    target: str
+    task: str
     labels: int
     arm: str
     rate: float
@@ -73,25 +80,36 @@ class Run:
     @property
     def name(self) -> str:
         """Of its file."""
-        parts = (self.back_end, self.target, self.labels, self.arm, self.rate, self.seed)
+        parts = (self.back_end, self.task, self.labels, self.arm, self.rate, self.seed)
         return "_".join(str(part).replace(" ", "-").replace(",", "") for part in parts)
 
 
 class Search:
     """Trains what is asked for, once."""
 
-    def __init__(self, transformer: Path, work: Path) -> None:
-        self.transformer, self.work = transformer, work
-        self.store: CrystalStore = open_store(MP20())
-        self.val = np.random.default_rng(0).permutation(self.store.rows_of("val"))[:NUM_VAL]
-        self.test = self.store.rows_of("test")
+    def __init__(self, unlabelled: Path, labelled: Path, work: Path) -> None:
+        self.runs = {"unlabelled": unlabelled, "labelled": labelled}
+        self.work = work
         work.mkdir(parents=True, exist_ok=True)
+        self.tables: dict[str, Path] = {}
+        made: dict[str, Callable[[], ElementTable]] = {
+            "unlabelled": lambda: load_table(unlabelled),
+            "labelled": lambda: load_table(labelled),
+            "coefficients": label_coefficients,
+        }
+        for name, table in made.items():
+            self.tables[name] = work / f"{name}.safetensors"
+            if not self.tables[name].exists():
+                save_table(scaled(table()), self.tables[name])
+        self.tasks: dict[str, Task] = {}
 
     def result(self, run: Run) -> dict[str, Any]:
         """Validation errors of a run, and its test errors as ``errors``."""
         path = self.work / f"{run.name}.npz"
         if not path.exists():
-            history, errors = self._trained(run)
+            if run.task not in self.tasks:
+                self.tasks[run.task] = TASKS[run.task]()
+            history, errors = self._trained(run, self.tasks[run.task])
             temporary = path.with_suffix(".part.npz")
             np.savez(temporary, history=history, errors=errors)
             temporary.rename(path)
@@ -105,37 +123,40 @@ class Search:
             "errors": errors,
         }
 
-    def chosen(self, back_end: str, target: str, labels: int, arm: str) -> float:
+    def chosen(self, back_end: str, task: str, labels: int, arm: str) -> float:
         """The learning rate with the smallest validation error of the first seed."""
-        rates = RATES[WHOLE if arm == WHOLE else back_end]
-        runs = [Run(back_end, target, labels, arm, rate, 0) for rate in rates]
+        rates = RATES["whole" if arm in WHOLE else back_end]
+        runs = [Run(back_end, task, labels, arm, rate, 0) for rate in rates]
         return min(runs, key=lambda run: self.result(run)["val"]).rate
 
     def _model(self, run: Run) -> nn.Module:
         torch.manual_seed(run.seed)
-        if run.arm == WHOLE:
-            model = CrystalTransformer.from_pretrained(self.transformer / "artifact")
+        if run.arm in WHOLE:
+            start = run.arm.partition(" ")[0]
+            if start not in self.runs:
+                return CrystalTransformer(**SIZES)
+            model = CrystalTransformer.from_pretrained(self.runs[start] / "artifact")
             model.set_num_outputs(1)
             return model
         table, trainable = ARMS[run.arm]
         return BACK_ENDS[run.back_end](
-            element_table=table.format(seed=run.seed, table=self.transformer),
+            element_table=table.format(seed=run.seed, **self.tables),
             trainable_table=trainable,
             missing_elements="random",
         )
 
-    def _trained(self, run: Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _trained(self, run: Run, task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         model = self._model(run).train()
-        spec = model.graph_spec
-        self.store.add_column(EdgeColumn(spec))
+        spec, store = model.graph_spec, task.store
+        store.add_column(EdgeColumn(spec))
         rng = np.random.default_rng(run.seed)
-        rows = rng.permutation(self.store.rows_of("train"))[: run.labels]
-        labels = self.store.targets([run.target], rows)[run.target]
+        rows = rng.permutation(task.train)[: run.labels]
+        labels = np.array(store.targets([task.target], rows)[task.target])
         mean, deviation = float(labels.mean()), float(labels.std())
 
         def cut(some: Rows) -> tuple[CrystalBatch, Tensor]:
-            batch = self.store.batch(some, [run.target], spec).float32()
-            return batch, batch.targets[run.target][:, None]
+            batch = store.batch(some, [task.target], spec).float32()
+            return batch, batch.targets[task.target][:, None]
 
         @torch.inference_mode()
         def errors(network: nn.Module, some: Sequence[Rows]) -> NDArray[np.float64]:
@@ -147,11 +168,12 @@ class Search:
 
         epochs, size = EFFORT[run.labels]
         steps = epochs * -(-run.labels // size)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=run.rate, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(_groups(model, run), weight_decay=0.01)
+        highest = [group["lr"] for group in optimizer.param_groups]
         cycle = OneCycle(optimizer)
         averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=_average, use_buffers=True)
         history: list[float] = []
-        best: NDArray[np.float64] | None = None
+        best: nn.Module = averaged
         step, checks = 0, set(np.linspace(0, epochs, CHECKS + 1)[1:].round().astype(int).tolist())
         for epoch in range(1, epochs + 1):
             order = rng.permutation(rows)
@@ -162,15 +184,25 @@ class Search:
                 loss.backward()
                 optimizer.step()
                 step += 1
-                for group in optimizer.param_groups:
-                    group["lr"] = run.rate * cycle.factor(step / steps)
+                for group, rate in zip(optimizer.param_groups, highest, strict=True):
+                    group["lr"] = rate * cycle.factor(step / steps)
                 averaged.update_parameters(model)
             if epoch in checks:
-                history.append(errors(averaged, np.array_split(self.val, 4)).mean())
+                history.append(errors(averaged, np.array_split(task.val, 4)).mean())
                 if history[-1] == min(history):
-                    best = errors(averaged, np.array_split(self.test, 14))
-        assert best is not None
-        return np.array(history), best
+                    best = deepcopy(averaged)
+        return np.array(history), errors(best, np.array_split(task.test, 14))
+
+
+def _groups(model: nn.Module, run: Run) -> list[dict[str, Any]]:
+    """The table has a rate of its own."""
+    of_table = {"atom_embedding.vectors"} if run.arm in TABLE_RATE else set()
+    named = list(model.named_parameters())
+    groups = [{"params": [value for name, value in named if name not in of_table], "lr": run.rate}]
+    if of_table:
+        rate = run.rate * TABLE_RATE[run.arm]
+        groups.append({"params": [model.get_parameter(name) for name in of_table], "lr": rate})
+    return groups
 
 
 def _average(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
@@ -179,18 +211,18 @@ def _average(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
 
 
 def table(search: Search, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each arm, target, number of labels and back-end."""
-    for back_end, target, labels in product(args.back_ends, args.targets, args.labels):
+    """A row for each arm, task, number of labels and back-end."""
+    for back_end, task, labels in product(args.back_ends, args.tasks, args.labels):
         baseline: NDArray[np.float64] | None = None
         for arm in args.arms:
-            rate = search.chosen(back_end, target, labels, arm)
-            runs = [Run(back_end, target, labels, arm, rate, seed) for seed in range(args.seeds)]
+            rate = search.chosen(back_end, task, labels, arm)
+            runs = [Run(back_end, task, labels, arm, rate, seed) for seed in range(args.seeds)]
             found = [search.result(run) for run in runs]
             errors = np.stack([one["errors"] for one in found])
             baseline = errors if baseline is None else baseline
             yield {
                 "back_end": back_end,
-                "target": target,
+                "task": task,
                 "labels": labels,
                 "arm": arm,
                 "rate": rate,
@@ -206,21 +238,22 @@ def table(search: Search, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Runs what has not been run, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("transformer", type=Path)
+    parser.add_argument("unlabelled", type=Path)
+    parser.add_argument("labelled", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--back-ends", nargs="+", choices=BACK_ENDS, default=["CGCNN"])
-    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", nargs="+", type=int, choices=EFFORT, default=list(EFFORT))
-    parser.add_argument("--arms", nargs="+", choices=[*ARMS, WHOLE], default=[*ARMS, WHOLE])
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS, *WHOLE], default=[*ARMS, *WHOLE])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", default="element-search.json", help="name in benchmarks/results")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for row in table(Search(args.transformer, args.work), args):
+    for row in table(Search(args.unlabelled, args.labelled, args.work), args):
         rows.append(row)
         print(
-            json.dumps({k: row[k] for k in ("back_end", "target", "labels", "arm", "mae", "gain")})
+            json.dumps({k: row[k] for k in ("back_end", "task", "labels", "arm", "mae", "gain")})
         )
     effort = {str(k): {"epochs": v[0], "batch": v[1]} for k, v in EFFORT.items()}
     write(RESULTS / args.out, {"effort": effort, "rates": RATES, "rows": rows})
