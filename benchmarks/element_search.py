@@ -10,7 +10,8 @@ MEGNet, which learn from a few labels; beside them the transformer is fine-tuned
 table has seen the labels of training crystals; of the oxides, whose labels are of another release,
 and of JARVIS's shear moduli it has seen none.
 
-A seed has its own rows, first weights, order of rows, random table and permutation. Each arm has
+A seed has its own rows, first weights, order of rows, random table and permutation. Tables that are not
+trained are scaled, ``atom_init`` too, which gains by it. Each arm has
 the same grid of learning rates, of which the smallest validation error of the first seed chooses
 one for each number of labels. Weights are averaged, the epoch with the smallest validation error
 counts, and a run whose error still falls by more than 1 % over the last tenth of its epochs is
@@ -20,7 +21,7 @@ crystals. A finished run stays in the work folder and is not repeated.
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from element_tasks import TASKS, Rows, Task, label_coefficients, scaled
+from element_tasks import TASKS, Rows, Task, label_coefficients
 from measuring import RESULTS, mean_over_seeds, write
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -38,24 +39,26 @@ from crystal_data import CrystalBatch
 from crystal_data.metrics import seed_gain_interval
 from crystal_data.store import EdgeColumn
 from crystal_data.training import OneCycle
-from crystal_embed import CGCNN, CrystalTransformer, ElementTable, MEGNet, load_table, save_table
+from crystal_embed import CGCNN, CrystalTransformer, MEGNet, save_table
 
-#: Table in front of a graph network, and whether its vectors are trained, at a tenth of the rate.
+#: Table in front of a graph network, and whether its vectors are trained, at a rate of their own.
 ARMS: dict[str, tuple[str, bool]] = {
-    "atom_init": ("atom_init", False),
-    "one-hot": ("one_hot", False),
+    "atom_init": ("scaled:atom_init", False),
+    "atom_init as published": ("atom_init", False),
+    "one-hot": ("scaled:one_hot", False),
     "random, trained": ("random:64:{seed}", True),
-    "labelled": ("{labelled}", False),
+    "labelled": ("scaled:{labelled}", False),
     "labelled, trained": ("{labelled}", True),
-    "unlabelled beside atom_init": ("joined:atom_init,{unlabelled}", False),
-    "labelled beside atom_init": ("joined:atom_init,{labelled}", False),
-    "permuted beside atom_init": ("joined:atom_init,permuted:{seed}:{labelled}", False),
-    "coefficients beside atom_init": ("joined:atom_init,{coefficients}", False),
+    "labelled, short vectors": ("{labelled}", False),
+    "unlabelled": ("scaled:{unlabelled}", False),
+    "permuted": ("permuted:{seed}:scaled:{labelled}", False),
+    "labelled beside atom_init": ("joined:scaled:atom_init,scaled:{labelled}", False),
+    "coefficients beside atom_init": ("joined:scaled:atom_init,scaled:{coefficients}", False),
 }
 #: The transformer itself, fine-tuned whole, whatever the back-end.
 WHOLE = ("scratch transformer", "unlabelled transformer", "labelled transformer")
 BACK_ENDS = {"CGCNN": CGCNN, "MEGNet": MEGNet}
-RATES = {"CGCNN": (0.005, 0.015), "MEGNet": (0.001, 0.003), "whole": (0.0003, 0.001)}
+RATES = {"CGCNN": (0.005, 0.015, 0.04), "MEGNet": (0.001, 0.003, 0.01), "whole": (0.0003, 0.001)}
 SIZES: dict[str, Any] = {"geometry": "periodic", "cutoff": 6.0, "element_width": 64}
 SIZES |= {"num_layers": 4, "num_heads": 8, "feedforward_width": 256, "dropout": 0.0}
 #: Epochs and crystals of a batch for each number of labels.
@@ -91,16 +94,10 @@ class Search:
         self.runs = {"unlabelled": unlabelled, "labelled": labelled}
         self.work = work
         work.mkdir(parents=True, exist_ok=True)
-        self.tables: dict[str, Path] = {}
-        made: dict[str, Callable[[], ElementTable]] = {
-            "unlabelled": lambda: load_table(unlabelled),
-            "labelled": lambda: load_table(labelled),
-            "coefficients": label_coefficients,
-        }
-        for name, table in made.items():
-            self.tables[name] = work / f"{name}.safetensors"
-            if not self.tables[name].exists():
-                save_table(scaled(table()), self.tables[name])
+        coefficients = work / "coefficients.safetensors"
+        if not coefficients.exists():
+            save_table(label_coefficients(), coefficients)
+        self.tables = {**self.runs, "coefficients": coefficients}
         self.tasks: dict[str, Task] = {}
 
     def result(self, run: Run) -> dict[str, Any]:
@@ -252,9 +249,7 @@ def main() -> None:
     rows = []
     for row in table(Search(args.unlabelled, args.labelled, args.work), args):
         rows.append(row)
-        print(
-            json.dumps({k: row[k] for k in ("back_end", "task", "labels", "arm", "mae", "gain")})
-        )
+        print(json.dumps({k: row[k] for k in ("back_end", "task", "labels", "arm", "mae", "gain")}))
     effort = {str(k): {"epochs": v[0], "batch": v[1]} for k, v in EFFORT.items()}
     write(RESULTS / args.out, {"effort": effort, "rates": RATES, "rows": rows})
 

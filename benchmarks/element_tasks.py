@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_data import TableSource, open_store
-from crystal_data.sources import MP20, MPTS52, CrystalSource, JarvisSupercon, data_home
+from crystal_data.sources import MP20, CrystalSource, JarvisSupercon, data_home
 from crystal_data.store import CrystalStore
 from crystal_embed import ElementTable
 
 MAX_ATOMS = 20  # in a cell
 NUM_ELEMENTS = 100  # hydrogen to fermium
-SPREAD = 0.25  # of the columns of atom_init
 NUM_VAL, NUM_TEST = 150, 300  # of JARVIS, whose own splits are too small
 Rows = NDArray[np.int64]
 
@@ -41,7 +40,9 @@ def _of_splits(source: Callable[[], CrystalSource], target: str) -> Task:
     """Rows of a source's own splits, at most 500 to validate."""
     store = open_store(source(), on_invalid="skip")
     small = np.flatnonzero(store.num_atoms <= MAX_ATOMS)
-    rows = {split: np.intersect1d(store.rows_of(split), small) for split in ("train", "val", "test")}
+    rows = {
+        split: np.intersect1d(store.rows_of(split), small) for split in ("train", "val", "test")
+    }
     val = np.random.default_rng(0).permutation(rows["val"])[:500]
     return Task(target, store, rows["train"], val, rows["test"])
 
@@ -87,16 +88,3 @@ def label_coefficients() -> ElementTable:
     normal = shares.T @ shares + 1e-2 * np.eye(NUM_ELEMENTS)  # an element that is nowhere gets 0
     found = np.linalg.solve(normal, shares.T @ (labels - labels.mean(axis=0)))
     return ElementTable("coefficients", np.arange(1, NUM_ELEMENTS + 1), found.astype(np.float32))
-
-
-def scaled(table: ElementTable) -> ElementTable:
-    """The table with columns of mean 0, and with the spread of ``atom_init`` beside which it stands.
-
-    The layer behind a table starts with weights for numbers of that size: vectors of a tenth of it,
-    as transformers have them, would hardly be seen in a short training.
-    """
-    untrained = table.metadata.get("random_elements", ())
-    trained = np.array([symbol not in untrained for symbol in table.symbols])
-    vectors = table.vectors - table.vectors[trained].mean(axis=0)
-    vectors *= SPREAD / vectors[trained].std()
-    return ElementTable(table.name, table.atomic_numbers, vectors, table.metadata)

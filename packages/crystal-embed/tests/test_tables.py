@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crystal_embed import CrystalTransformer
 from crystal_embed.tables import ElementTable, load_table, save_table
 from crystal_embed.tables.files import read_table
 
@@ -143,6 +144,7 @@ def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
         ("permuted:0:magic", ValueError, "no element table 'magic'"),
         ("joined:atom_init", ValueError, "joined:<table>,<table>"),
         ("joined:atom_init,", ValueError, "joined:<table>,<table>"),
+        ("scaled:", ValueError, "expected scaled:<table>, such as scaled:atom_init"),
         ("nowhere.json", FileNotFoundError, "nowhere.json"),
         ("nowhere.safetensors", FileNotFoundError, "nowhere.safetensors"),
     ],
@@ -192,6 +194,52 @@ def test_joined_tables_stand_side_by_side(tmp_path):
     assert joined.atomic_numbers.tolist() == [1, 8]
     np.testing.assert_array_equal(joined.vectors[:, :100], np.eye(100)[[0, 7]])
     np.testing.assert_array_equal(joined.vectors[:, 100:], [[1, 1], [8, 8]])
+
+
+def test_scaled_vectors_do_not_depend_on_size_or_origin(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((6, 4)).astype(np.float32)
+    vectors[:, 3] = 2.0  # says nothing
+    vectors[5] = 100.0  # of an element that was never trained
+    coordinates = rng.standard_normal((4, 4)).astype(np.float32)
+    metadata = {"random_elements": ["C"]}
+    first = ElementTable("mine", np.arange(1, 7), vectors, metadata, coordinates)
+    path = save_table(first, tmp_path / "first.safetensors")
+    small = ElementTable("small", np.arange(1, 7), 0.01 * vectors + 3.0, metadata)
+    other = save_table(small, tmp_path / "small.safetensors")
+    scaled = load_table(f"scaled:{path}")
+    trained = scaled.vectors[:5]
+    np.testing.assert_allclose(trained.mean(axis=0), 0, atol=1e-6)
+    assert trained[:, :3].var(axis=0).mean() == pytest.approx(1)
+    np.testing.assert_array_equal(trained[:, 3], 0)
+    np.testing.assert_allclose(load_table(f"scaled:{other}").vectors, scaled.vectors, atol=1e-3)
+    assert scaled.metadata["random_elements"] == ["C"]
+    # Tables in a table keep their own size; permuted ones keep all numbers.
+    joined = load_table(f"joined:scaled:{path},scaled:{other}")
+    np.testing.assert_allclose(joined.vectors[:, :4], joined.vectors[:, 4:], atol=1e-3)
+    permuted = load_table(f"permuted:0:scaled:{path}")
+    assert set(permuted.vectors[:5, 0]) == set(trained[:, 0])
+
+
+def test_scaling_holds_for_a_step_in_space_too(tmp_path):
+    model = CrystalTransformer(geometry="cartesian", element_width=8, num_layers=1, num_heads=2)
+    model.save_pretrained(tmp_path / "untrained")
+    with pytest.raises(ValueError, match="no two trained elements"):
+        load_table(f"scaled:{tmp_path / 'untrained'}")
+    model.species.seen.fill_(True)
+    model.save_pretrained(tmp_path / "model")
+    table = load_table(tmp_path / "model")
+    scaled = load_table(f"scaled:{tmp_path / 'model'}")
+    assert scaled.coordinates is not None
+    shrunk = np.diff(table.vectors[:2], axis=0) / np.diff(scaled.vectors[:2], axis=0)
+    np.testing.assert_allclose(table.coordinates / scaled.coordinates, shrunk[0, 0], rtol=1e-3)
+
+
+def test_a_table_of_one_vector_cannot_be_scaled(tmp_path):
+    same = ElementTable("same", np.array([1, 8]), np.ones((2, 3), dtype=np.float32))
+    path = save_table(same, tmp_path / "same.csv")
+    with pytest.raises(ValueError, match="no two trained elements have different vectors"):
+        load_table(f"scaled:{path}")
 
 
 def test_one_hot():

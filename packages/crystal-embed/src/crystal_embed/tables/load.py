@@ -29,6 +29,7 @@ _NAMES = (
     "random:<width>",
     "permuted:<seed>:<table>",
     "joined:<table>,<table>",
+    "scaled:<table>",
     "uae:<name>",
     "elements:<name>",
 )
@@ -47,6 +48,9 @@ def load_table(name_or_path: str | Path) -> ElementTable:
               elements, a control that keeps all numbers and loses their meaning;
             - ``joined:<table>,<table>``: the vectors of several tables, one after the other, for
               the elements that are in all of them;
+            - ``scaled:<table>``: another table, centred, with numbers that spread by 1 in a column;
+              for tables that are not trained further, since the layer behind them hardly sees
+              vectors much shorter than that, as those of most transformers are;
             - ``uae:<name>``: universal atomic embeddings that come with the package, which
               ``crystal-embed models`` lists;
             - ``elements:<name>``: a table that others have published and the package
@@ -96,6 +100,7 @@ def _made_table(name: str) -> ElementTable | None:
         "random": _random_table,
         "permuted": _permuted_table,
         "joined": _joined_table,
+        "scaled": _scaled_table,
         "uae": _shipped_table,
         "elements": published_table,
     }
@@ -143,6 +148,23 @@ def _joined_table(name: str) -> ElementTable:
     return ElementTable(
         name, common, np.concatenate(vectors, axis=1), {"random_elements": sorted(untrained)}
     )
+
+
+def _scaled_table(name: str) -> ElementTable:
+    inner = name.partition(":")[2]
+    if not inner:
+        raise InvalidArgumentError(f"'{name}': expected scaled:<table>, such as scaled:atom_init")
+    table = load_table(inner)
+    # Random rows, and columns that are the same in all rows, say nothing of the spread.
+    untrained = table.metadata.get("random_elements", ())
+    trained = table.vectors[[symbol not in untrained for symbol in table.symbols]]
+    if not len(trained) or (trained == trained[0]).all():
+        raise InvalidArgumentError(f"'{name}': no two trained elements have different vectors")
+    variances = trained.var(axis=0)
+    spread = float(np.sqrt(variances[variances > 0].mean()))
+    coordinates = None if table.coordinates is None else table.coordinates / spread
+    vectors = (table.vectors - trained.mean(axis=0)) / spread
+    return ElementTable(name, table.atomic_numbers, vectors, table.metadata, coordinates)
 
 
 def _shipped_table(name: str) -> ElementTable:

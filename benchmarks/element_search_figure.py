@@ -1,0 +1,80 @@
+"""Draws gains of element tables against the number of labels, with their intervals as bands.
+
+    python benchmarks/element_search_figure.py
+
+Reads ``results/element-search.json``: a panel for each task and back-end, a line for each table.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from measuring import RESULTS
+
+ARMS = {
+    "labelled beside atom_init": "tab:blue",
+    "unlabelled beside atom_init": "tab:green",
+    "permuted beside atom_init": "tab:red",
+    "labelled, trained": "tab:orange",
+}
+
+
+def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """One panel."""
+    for arm, color in ARMS.items():
+        points = sorted((row["labels"], row["gain"]) for row in rows if row["arm"] == arm)
+        if not points:
+            continue
+        labels = [number for number, _ in points]
+        low, middle, high = (
+            [100 * gain[key] for _, gain in points] for key in ("low", "estimate", "high")
+        )
+        axes.plot(labels, middle, "o-", color=color, label=arm, markersize=4)
+        axes.fill_between(labels, low, high, color=color, alpha=0.15, linewidth=0)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    numbers = sorted({row["labels"] for row in rows})
+    axes.set_xticks(numbers, [f"{number:,}" for number in numbers], minor=False)
+    axes.set_xticks([], minor=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS / "element-search.svg")
+    args = parser.parse_args()
+    mpl.rcParams["svg.hashsalt"] = "element-search"
+    content = json.loads((RESULTS / "element-search.json").read_text(encoding="utf-8"))
+    panels = defaultdict(list)
+    for row in content["rows"]:
+        if row["gain"] is not None:
+            panels[row["back_end"], row["task"]].append(row)
+    back_ends = list(dict.fromkeys(back_end for back_end, _ in panels))
+    tasks = list(dict.fromkeys(task for _, task in panels))
+    figure, grid = plt.subplots(
+        len(back_ends),
+        len(tasks),
+        figsize=(3 * len(tasks), 3 * len(back_ends)),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    for back_end, line in zip(back_ends, grid, strict=True):
+        for task, axes in zip(tasks, line, strict=True):
+            draw(axes, panels[back_end, task])
+            axes.set_title(f"{back_end}, {task}", fontsize=9)
+        line[0].set_ylabel("less error than atom_init, %")
+    for axes in grid[-1]:
+        axes.set_xlabel("labels")
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.savefig(args.out, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
