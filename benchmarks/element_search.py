@@ -5,9 +5,10 @@
 UNLABELLED and LABELLED are runs of a periodic transformer: after it has learned to repair crystals
 of six sets, and after it has then learned all labels of MP-20 and MPTS-52 (the configs
 ``pretrain-crystal-transformer`` and ``crystal-transformer-universal``). Their element tables stand
-in front of CGCNN and MEGNet, once of ALIGNN, which learn from a few labels; beside them the
-transformer is fine-tuned whole. Of MP-20 the table has seen the labels of training crystals; of the
-oxides, whose labels are of another release, and of JARVIS's shear moduli it has seen none.
+in front of CGCNN and MEGNet, once of ALIGNN, which learn from a few labels; beside them whole
+networks are fine-tuned: the transformer, and the Equiformer that has learned to repair crystals of
+MP-20. Of MP-20 the labelled table has seen the labels of training crystals; of the oxides, whose
+labels are of another release, and of JARVIS's shear moduli it has seen none.
 
 A seed has its own rows, first weights, order of rows, random table and permutation. Tables that are
 not trained are scaled, ``atom_init`` too, which gains by it. Each arm has the same grid of learning
@@ -27,6 +28,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from element_arms import (
+    ARMS,
+    BESIDE,
+    EQUIFORMERS,
+    RATES,
+    TABLE_RATE,
+    TRANSFORMERS,
+    WHOLE,
+    made,
+    rates_of,
+)
 from element_tasks import TASKS, Rows, Task, label_coefficients
 from measuring import RESULTS, mean_over_seeds, write
 from numpy.typing import NDArray
@@ -36,54 +48,29 @@ from crystal_data import CrystalBatch
 from crystal_data.metrics import seed_gain_interval
 from crystal_data.store import EdgeColumn
 from crystal_data.training import OneCycle
-from crystal_embed import ALIGNN, CGCNN, CrystalTransformer, MEGNet, save_table
+from crystal_embed import save_table
 
-#: Table in front of a graph network, and whether its vectors are trained, at a rate of their own.
-ARMS: dict[str, tuple[str, bool]] = {
-    "atom_init": ("scaled:atom_init", False),
-    "atom_init as published": ("atom_init", False),
-    "one-hot": ("scaled:one_hot", False),
-    "random, trained": ("random:64:{seed}", True),
-    "labelled": ("scaled:{labelled}", False),
-    "labelled, trained": ("{labelled}", True),
-    "labelled, short vectors": ("{labelled}", False),
-    "unlabelled": ("scaled:{unlabelled}", False),
-    "permuted": ("permuted:{seed}:scaled:{labelled}", False),
-    "labelled beside atom_init": ("joined:scaled:atom_init,scaled:{labelled}", False),
-    "coefficients beside atom_init": ("joined:scaled:atom_init,scaled:{coefficients}", False),
-}
-#: The transformer itself, fine-tuned whole, whatever the back-end.
-WHOLE = ("scratch transformer", "unlabelled transformer", "labelled transformer")
-BACK_ENDS = {"CGCNN": CGCNN, "MEGNet": MEGNet, "ALIGNN": ALIGNN}
-RATES = {
-    "CGCNN": (0.005, 0.015, 0.04),
-    "MEGNet": (0.001, 0.003, 0.01),
-    "ALIGNN": (0.001, 0.003),
-    "whole": (0.0003, 0.001),
-}
-BESIDE = ("labelled beside atom_init", "coefficients beside atom_init")
-SIZES: dict[str, Any] = {"geometry": "periodic", "cutoff": 6.0, "element_width": 64}
-SIZES |= {"num_layers": 4, "num_heads": 8, "feedforward_width": 256, "dropout": 0.0}
 #: Epochs and crystals of a batch for each number of labels.
 EFFORT = {100: (200, 32), 300: (150, 32), 1000: (100, 64), 3000: (60, 128)}
-TABLE_RATE = {"random, trained": 1.0, "labelled, trained": 0.1}  # against the network's
 MAIN = ("labelled", "permuted")
 ENERGIES, GAPS, OXIDE_ENERGIES, OXIDE_GAPS, MODULI = TASKS
 MP20, OXIDES = (ENERGIES, GAPS), (OXIDE_ENERGIES, OXIDE_GAPS)
 #: What is compared with ``atom_init``: back-end, labels, tasks and arms.
 GRID: tuple[tuple[str, int, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("CGCNN", 100, MP20, MAIN),
-    ("CGCNN", 300, MP20, (*(arm for arm in ARMS if arm != "atom_init"), *WHOLE)),
-    ("CGCNN", 300, (OXIDE_ENERGIES,), (*MAIN, "unlabelled", *BESIDE, *WHOLE)),
+    ("CGCNN", 100, (ENERGIES,), (*MAIN, *WHOLE)),
+    ("CGCNN", 100, (GAPS,), MAIN),
+    ("CGCNN", 300, (ENERGIES,), (*(arm for arm in ARMS if arm != "atom_init"), *TRANSFORMERS)),
+    ("CGCNN", 300, (GAPS,), tuple(arm for arm in ARMS if arm != "atom_init")),
+    ("CGCNN", 300, (OXIDE_ENERGIES,), (*MAIN, "unlabelled", *BESIDE, "labelled transformer")),
     ("CGCNN", 300, (OXIDE_GAPS, MODULI), (*MAIN, "unlabelled", *BESIDE)),
     ("CGCNN", 1000, (*MP20, *OXIDES), (*MAIN, "unlabelled")),
-    ("CGCNN", 3000, (*MP20, *OXIDES), ("labelled",)),
+    ("CGCNN", 3000, (*MP20, OXIDE_ENERGIES), ("labelled",)),
     ("MEGNet", 300, (*MP20, OXIDE_ENERGIES), MAIN),
-    ("MEGNet", 1000, (*MP20, OXIDE_ENERGIES), MAIN),
+    ("MEGNet", 1000, (*MP20, OXIDE_ENERGIES), ("labelled",)),
     ("ALIGNN", 1000, (ENERGIES,), ("labelled",)),
 )
 SEEDS, MORE_SEEDS = 3, 5  # more where a README claims something
-CLAIMED = ("atom_init", "labelled", "scratch transformer", "unlabelled transformer")
+CLAIMED = ("atom_init", "labelled", *EQUIFORMERS, *TRANSFORMERS[:2])
 CHECKS = 20  # times that a run is validated
 DECAY = 0.995
 NOT_FLAT = 0.01
@@ -111,13 +98,16 @@ class Search:
     """Trains what is asked for, once."""
 
     def __init__(self, unlabelled: Path, labelled: Path, work: Path) -> None:
-        self.runs = {"unlabelled": unlabelled, "labelled": labelled}
         self.work = work
         work.mkdir(parents=True, exist_ok=True)
         coefficients = work / "coefficients.safetensors"
         if not coefficients.exists():
             save_table(label_coefficients(), coefficients)
-        self.tables = {**self.runs, "coefficients": coefficients}
+        self.tables = {
+            "unlabelled": unlabelled,
+            "labelled": labelled,
+            "coefficients": coefficients,
+        }
         self.tasks: dict[str, Task] = {}
 
     def result(self, run: Run) -> dict[str, Any]:
@@ -142,28 +132,13 @@ class Search:
 
     def chosen(self, back_end: str, task: str, labels: int, arm: str) -> float:
         """The learning rate with the smallest validation error of the first seed."""
-        rates = RATES["whole" if arm in WHOLE else back_end]
+        rates = rates_of(back_end, arm)
         runs = [Run(back_end, task, labels, arm, rate, 0) for rate in rates]
         return min(runs, key=lambda run: self.result(run)["val"]).rate
 
-    def _model(self, run: Run) -> nn.Module:
-        torch.manual_seed(run.seed)
-        if run.arm in WHOLE:
-            start = run.arm.partition(" ")[0]
-            if start not in self.runs:
-                return CrystalTransformer(**SIZES)
-            model = CrystalTransformer.from_pretrained(self.runs[start] / "artifact")
-            model.set_num_outputs(1)
-            return model
-        table, trainable = ARMS[run.arm]
-        return BACK_ENDS[run.back_end](
-            element_table=table.format(seed=run.seed, **self.tables),
-            trainable_table=trainable,
-            missing_elements="random",
-        )
-
     def _trained(self, run: Run, task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        model = self._model(run).train()
+        torch.manual_seed(run.seed)
+        model = made(run.back_end, run.arm, run.seed, self.tables).train()
         spec, store = model.graph_spec, task.store
         store.add_column(EdgeColumn(spec))
         rng = np.random.default_rng(run.seed)
@@ -236,7 +211,7 @@ def cells() -> Iterator[tuple[str, int, str, tuple[str, ...]]]:
 
 def num_seeds(back_end: str, labels: int, task: str, arm: str) -> int:
     """How many seeds an arm has."""
-    is_claimed = arm in CLAIMED and task in MP20 and labels in (300, 1000) and back_end != "ALIGNN"
+    is_claimed = arm in CLAIMED and task in MP20 and labels < 3000 and back_end != "ALIGNN"
     return MORE_SEEDS if is_claimed else SEEDS
 
 
