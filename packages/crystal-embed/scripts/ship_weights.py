@@ -86,8 +86,8 @@ def ship_ensemble(members: Sequence[Path], name: str, labelled: Path) -> Path:
 
 
 def ship_table(run: Path, name: str) -> Path:
-    """Writes the element table of a run's model, and its section of the tables' card."""
-    table = load_table(run)
+    """Writes the element table of a run's model, scaled, and its section of the tables' card."""
+    table = load_table(f"scaled:{run}")
     artifact = Artifact.load(run)
     metadata = {**table.metadata, "origin": _origin(artifact.class_name, artifact.metadata)}
     named = ElementTable(name, table.atomic_numbers, table.vectors, metadata)
@@ -111,8 +111,8 @@ def _write_card() -> None:
         "",
         "One vector for each element, learnt by the models below. "
         '`crystal_embed.load_table("uae:band-gap")` and `element_table: uae:band-gap` in a config '
-        "take them by name. Elements that training never showed have random vectors, which the "
-        "table's metadata lists.",
+        "take them by name. They are scaled, so that a layer behind them sees them well. Elements "
+        "that training never showed have random vectors, which the table's metadata lists.",
         "",
         "| table | elements seen | width | made by |",
         "| --- | --- | --- | --- |",
