@@ -18,23 +18,17 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from measuring import RESULTS
 
-ARMS = {
-    "labelled beside atom_init": "tab:blue",
-    "unlabelled beside atom_init": "tab:green",
-    "permuted beside atom_init": "tab:red",
-    "labelled, trained": "tab:orange",
-}
+ARMS = {"labelled": "tab:blue", "unlabelled": "tab:green", "permuted": "tab:red"}
+LIMITS = (-30, 40)  # %; permuted tables lie far below
 
 
 def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """One panel."""
     for arm, color in ARMS.items():
-        points = sorted((row["labels"], row["gain"]) for row in rows if row["arm"] == arm)
-        if not points:
-            continue
-        labels = [number for number, _ in points]
+        found = sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["labels"])
+        labels = [row["labels"] for row in found]
         low, middle, high = (
-            [100 * gain[key] for _, gain in points] for key in ("low", "estimate", "high")
+            [100 * row["gain"][key] for row in found] for key in ("low", "estimate", "high")
         )
         axes.plot(labels, middle, "o-", color=color, label=arm, markersize=4)
         axes.fill_between(labels, low, high, color=color, alpha=0.15, linewidth=0)
@@ -53,8 +47,10 @@ def main() -> None:
     content = json.loads((RESULTS / "element-search.json").read_text(encoding="utf-8"))
     panels = defaultdict(list)
     for row in content["rows"]:
-        if row["gain"] is not None:
+        if row["gain"] is not None and row["arm"] in ARMS:
             panels[row["back_end"], row["task"]].append(row)
+    # A curve has two points at least.
+    panels = {key: rows for key, rows in panels.items() if len({r["labels"] for r in rows}) > 1}
     back_ends = list(dict.fromkeys(back_end for back_end, _ in panels))
     tasks = list(dict.fromkeys(task for _, task in panels))
     figure, grid = plt.subplots(
@@ -67,12 +63,16 @@ def main() -> None:
     )
     for back_end, line in zip(back_ends, grid, strict=True):
         for task, axes in zip(tasks, line, strict=True):
+            if (back_end, task) not in panels:
+                axes.set_visible(False)
+                continue
             draw(axes, panels[back_end, task])
             axes.set_title(f"{back_end}, {task}", fontsize=9)
         line[0].set_ylabel("less error than atom_init, %")
-    for axes in grid[-1]:
+    grid[0][0].set_ylim(*LIMITS)
+    for axes in grid.flat:
         axes.set_xlabel("labels")
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(args.out, metadata={"Date": None})
 
 
