@@ -20,7 +20,7 @@ WITHOUT_ORIGIN = set(
     embeddings-table3 embeddings-table4 evaluate megnet
     memory phonon-dos prepare-mp20 random-crystals
     representations structure-models structures structures-joined
-    symmetry symmetry-trained templates training transformer
+    templates training transformer
     uae-builtin uae-mp20
     """.split()
 )
