@@ -18,7 +18,7 @@ WITHOUT_ORIGIN = set(
     alignn cgcnn-mp20 cgcnn-random decoding embeddings-jarvis embeddings-labels
     embeddings-periodic embeddings-perovskites embeddings-table1 embeddings-table2
     embeddings-table3 embeddings-table4 evaluate megnet
-    memory phonon-dos prepare-mp20 random-crystals
+    phonon-dos prepare-mp20 random-crystals
     representations structure-models structures structures-joined
     templates training transformer
     uae-builtin uae-mp20
