@@ -18,19 +18,25 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from measuring import RESULTS
 
-ARMS = {"labelled": "tab:blue", "unlabelled": "tab:green", "permuted": "tab:red"}
-LIMITS = (-30, 40)  # %; permuted tables lie far below
+#: Arms of the record, and how they are named and drawn.
+ARMS = {
+    "labelled": ("uae:universal", "tab:blue"),
+    "unlabelled": ("the same before it saw labels", "tab:green"),
+    "permuted": ("uae:universal, permuted between elements", "tab:red"),
+}
+LIMITS = (-75, 40)  # %
 
 
 def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """One panel."""
-    for arm, color in ARMS.items():
+    for arm, (name, color) in ARMS.items():
         found = sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["labels"])
         labels = [row["labels"] for row in found]
         low, middle, high = (
             [100 * row["gain"][key] for row in found] for key in ("low", "estimate", "high")
         )
-        axes.plot(labels, middle, "o-", color=color, label=arm, markersize=4)
+        axes.plot(labels, middle, "o-", color=color, label=name, markersize=4)
+        axes.vlines(labels, low, high, color=color, linewidth=1)
         axes.fill_between(labels, low, high, color=color, alpha=0.15, linewidth=0)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xscale("log")
