@@ -253,9 +253,11 @@ def kill_ten_times(run: Path, rng: random.Random, config: str) -> None:
         with fit(run, config=config) as process:
             # Mostly while it imports or trains; a process that is done has nothing to lose.
             try:
-                process.wait(rng.uniform(1.0, 8.0))
+                assert process.wait(rng.uniform(1.0, 8.0)) == 0
             except subprocess.TimeoutExpired:
-                kill(process)
+                process.kill()
+                # Between the two it may have come to its end.
+                assert process.wait() in (0, -signal.SIGKILL)
     finish(run, config=config)
 
 
