@@ -15,13 +15,10 @@ records = importlib.import_module("records")
 # Records from before they said their date and commit. None is added to these.
 WITHOUT_ORIGIN = set(
     """
-    alignn cgcnn-mp20 cgcnn-random decoding embeddings-jarvis embeddings-labels
-    embeddings-periodic embeddings-perovskites embeddings-table1 embeddings-table2
-    embeddings-table3 embeddings-table4 evaluate megnet
-    phonon-dos prepare-mp20 random-crystals
-    representations structure-models structures structures-joined
-    templates training transformer
-    uae-builtin uae-mp20
+    alignn embeddings-jarvis embeddings-labels embeddings-periodic embeddings-perovskites
+    embeddings-table1 embeddings-table2 embeddings-table3 embeddings-table4 megnet phonon-dos
+    random-crystals representations structure-models structures structures-joined templates
+    training uae-builtin uae-mp20
     """.split()
 )
 TEXTS = {str(path.relative_to(ROOT)): path for path in measured.texts()}
