@@ -17,7 +17,7 @@ WITHOUT_ORIGIN = set(
     """
     alignn embeddings-jarvis embeddings-labels embeddings-periodic embeddings-perovskites
     embeddings-table1 embeddings-table2 embeddings-table3 embeddings-table4 megnet phonon-dos
-    random-crystals representations structure-models structures structures-joined templates
+    structure-models structures structures-joined templates
     training uae-builtin uae-mp20
     """.split()
 )
