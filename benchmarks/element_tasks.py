@@ -74,8 +74,8 @@ TASKS: dict[str, Callable[[], Task]] = {
 def label_coefficients() -> ElementTable:
     """What labels say of elements without a network: least squares of labels by shares of elements.
 
-    Three numbers for each element: those of the formation energy, the
-    band gap and the energy above the hull of MP-20's training crystals.
+    Three numbers for each element: those of the formation energy, the band gap and the energy above
+    the hull of MP-20's training crystals.
     """
     store = open_store(MP20())
     rows = store.rows_of("train")

@@ -201,9 +201,8 @@ def test_scaled_vectors_do_not_depend_on_size_or_origin(tmp_path):
     vectors = rng.standard_normal((6, 4)).astype(np.float32)
     vectors[:, 3] = 2.0  # says nothing
     vectors[5] = 100.0  # of an element that was never trained
-    coordinates = rng.standard_normal((4, 4)).astype(np.float32)
     metadata = {"random_elements": ["C"]}
-    first = ElementTable("mine", np.arange(1, 7), vectors, metadata, coordinates)
+    first = ElementTable("mine", np.arange(1, 7), vectors, metadata)
     path = save_table(first, tmp_path / "first.safetensors")
     small = ElementTable("small", np.arange(1, 7), 0.01 * vectors + 3.0, metadata)
     other = save_table(small, tmp_path / "small.safetensors")
